@@ -122,26 +122,20 @@ class APIStatusError(SirayaError):
 class BadRequestError(APIStatusError):
     """400: the request is malformed, or not one for this model."""
 
-
 class AuthenticationError(APIStatusError):
     """401: the key is missing or wrong."""
-
 
 class PaymentRequiredError(APIStatusError):
     """402: the balance is too low."""
 
-
 class PermissionDeniedError(APIStatusError):
     """403: blocked by moderation or region."""
-
 
 class NotFoundError(APIStatusError):
     """404: no such model or path."""
 
-
 class RateLimitError(APIStatusError):
     """429: too many requests."""
-
 
 class InternalServerError(APIStatusError):
     """5xx: trouble at the service or at the model's provider."""
@@ -539,27 +533,18 @@ def _file_blocks(file: Any, close: bool = False) -> Iterator[bytes]:
 # ------------------------------------------------------------------------------------- building a request
 
 
-class _Number:
-    """A rule: a number from *low* to *high*; ``bool`` and NaN are none."""
-
-    def __init__(self, low: float, high: float = math.inf, kind: Any = (int, float)) -> None:
-        self.low, self.high, self.kind = low, high, kind
-
-    def __str__(self) -> str:
-        return "%s from %g%s" % ("an integer" if self.kind is int else "a number", self.low,
-                                 "" if self.high == math.inf else " to %g" % self.high)
-
-
-# Rules, as data: a type; a number; a set of strings; a pattern; [rule] for each item of an array; {field: rule} for
-# an object, where "field?" may be missing and others pass; (rule for a string, rule for anything else).
+# Rules, as data: a type; a number of a kind from low to high; a set of strings; a pattern; [rule] for each item of an
+# array; {field: rule} for an object, where "field?" may be missing and others pass; (rule for a string, rule for others).
+_Number = collections.namedtuple("_Number", "kind low high")
 _FUNCTION = {"type": {"function"}, "function": {"name": re.compile(".+"), "description?": str, "parameters?": dict, "strict?": bool}}
 _FORMATS: _Dict = {
     "json_schema": {"json_schema": {
         "name": re.compile("[A-Za-z0-9_-]{1,64}"), "schema": dict, "strict?": bool, "description?": str}},
     "json": {"schema?": dict, "name?": str, "description?": str}, "json_object": {}, "text": {}}
 _RULES: _Dict = {
-    "model": re.compile(".+"), "stream": bool, "temperature": _Number(0, 2), "max_tokens": _Number(1, kind=int),
-    "top_p": _Number(0, 1), "frequency_penalty": _Number(-2, 2), "presence_penalty": _Number(-2, 2), "stop": (str, [str]),
+    "model": re.compile(".+"), "stream": bool, "temperature": _Number(float, 0, 2), "max_tokens": _Number(int, 1, math.inf),
+    "top_p": _Number(float, 0, 1), "frequency_penalty": _Number(float, -2, 2), "presence_penalty": _Number(float, -2, 2),
+    "timeout": _Number(float, 0.001, 1e9), "max_retries": _Number(int, 0, math.inf), "stop": (str, [str]),
     "tools": [_FUNCTION], "tool_choice": ({"auto", "none", "required"}, _FUNCTION),
     "provider": {"sort?": {"price", "throughput", "latency"}, "allow_fallbacks?": bool},
     "response_format": {"type": set(_FORMATS)}, "extra_body": dict,
@@ -568,42 +553,39 @@ _RULES: _Dict = {
 
 def _checked(name: str, value: Any, rule: Any) -> Any:
     """The value, if it keeps to the rule; else a ``ValueError`` or ``TypeError`` with name, value and what is allowed."""
-    error: Type[Exception] = ValueError
-    if isinstance(rule, tuple):
-        if not isinstance(value, (str, list, tuple, dict)):
-            error, allowed = TypeError, "a string or %s" % ("an object" if isinstance(rule[1], dict) else "a list")
-        else:
+    if isinstance(rule, _Number):
+        right_type = isinstance(value, int if rule.kind is int else (int, float)) and not isinstance(value, bool)
+        if right_type and rule.low <= value <= rule.high:  # false for NaN
+            return value
+        allowed = "%s from %g%s" % ("an integer" if rule.kind is int else "a number", rule.low,
+                                    "" if rule.high == math.inf else " to %g" % rule.high)
+    elif isinstance(rule, tuple):
+        right_type, allowed = False, "a string or %s" % ("an object" if isinstance(rule[1], dict) else "a list")
+        if isinstance(value, (str, list, tuple, dict)):
             return _checked(name, value, rule[0 if isinstance(value, str) else 1])
     elif isinstance(rule, dict):
-        if isinstance(value, dict):
-            for field, inner in rule.items():
-                if value.get(field.rstrip("?")) is not None:
-                    _checked("%s.%s" % (name, field.rstrip("?")), value[field.rstrip("?")], inner)
-                elif not field.endswith("?"):
-                    raise ValueError("%s needs a %r" % (name, field))
+        right_type, allowed = isinstance(value, dict), "an object (dict)"
+        for field, inner in rule.items() if right_type else ():
+            if value.get(field.rstrip("?")) is not None:
+                _checked("%s.%s" % (name, field.rstrip("?")), value[field.rstrip("?")], inner)
+            elif not field.endswith("?"):
+                raise ValueError("%s needs a %r" % (name, field))
+        if right_type:
             return value
-        error, allowed = TypeError, "an object (dict)"
     elif isinstance(rule, list):
-        if isinstance(value, (list, tuple)):
-            for position, item in enumerate(value):
-                _checked("%s[%d]" % (name, position), item, rule[0])
+        right_type, allowed = isinstance(value, (list, tuple)), "a list"
+        for position, item in enumerate(value if right_type else ()):
+            _checked("%s[%d]" % (name, position), item, rule[0])
+        if right_type:
             return value
-        error, allowed = TypeError, "a list"
-    elif isinstance(rule, _Number):
-        if not isinstance(value, rule.kind) or isinstance(value, bool):
-            error = TypeError
-        elif rule.low <= value <= rule.high:
-            return value
-        allowed = str(rule)
     else:
-        kind = rule if isinstance(rule, type) else str
-        if not isinstance(value, kind):
-            error = TypeError
-        elif rule is kind or (value in rule if isinstance(rule, set) else rule.fullmatch(value)):
+        right_type = isinstance(value, rule if isinstance(rule, type) else str)
+        if right_type and (isinstance(rule, type) or (
+                value in rule if isinstance(rule, set) else rule.fullmatch(value))):
             return value
         allowed = "one of " + ", ".join(map(repr, sorted(rule))) if isinstance(rule, set) else {
             str: "a string", bool: "True or False", dict: "an object (dict)"}.get(rule) or "a string like " + rule.pattern
-    raise error("%s must be %s, not %.200r" % (name, allowed, value))
+    raise (ValueError if right_type else TypeError)("%s must be %s, not %.200r" % (name, allowed, value))
 
 
 def json_schema(schema: Mapping[str, Any], name: str = "response", *, strict: bool = True,
@@ -695,9 +677,12 @@ class _RequestBody:
 
     def __init__(self, body: _Dict, progress: Optional[Callable[[int, int], None]] = None) -> None:
         self.long: List[str] = []
-        self.rest = _ENCODE(self._set_aside(body)).split(_ENCODE(_MARK)[1:-1])
-        self.progress = progress
-        self.length = sum(map(len, self._pieces()))
+        self.rest = [text.encode() for text in _ENCODE(self._set_aside(body)).split(_ENCODE(_MARK)[1:-1])]
+        self.progress, self.plain = progress, frozenset()  # type: Any, Any
+        lengths = [sum(map(len, self._slices(position))) for position in range(len(self.long))]
+        self.length = sum(lengths) + sum(map(len, self.rest))
+        # Escapes and UTF-8 only lengthen: what keeps its length, as all base64 does, need not be escaped again.
+        self.plain = frozenset(position for position, text in enumerate(self.long) if len(text) == lengths[position])
 
     def _set_aside(self, value: Any) -> Any:
         if isinstance(value, str) and len(value) > BLOCK_BYTES:
@@ -707,19 +692,20 @@ class _RequestBody:
             return {key: self._set_aside(item) for key, item in value.items()}
         return [self._set_aside(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    def _pieces(self) -> Iterator[bytes]:
-        for text, long in zip(self.rest, self.long + [""]):
-            yield text.encode()
-            for start in range(0, len(long), BLOCK_BYTES):
-                yield _ENCODE(long[start:start + BLOCK_BYTES])[1:-1].encode()
+    def _slices(self, position: int) -> Iterator[bytes]:
+        text = self.long[position]
+        for start in range(0, len(text), BLOCK_BYTES):
+            piece = text[start:start + BLOCK_BYTES]
+            yield (piece if position in self.plain else _ENCODE(piece)[1:-1]).encode()
 
     def __iter__(self) -> Iterator[bytes]:
         sent = 0
-        for piece in self._pieces():
-            yield piece
-            sent += len(piece)
-            if self.progress:
-                self.progress(sent, self.length)
+        for position, text in enumerate(self.rest):
+            for piece in _chain(text, self._slices(position) if position < len(self.long) else ()):
+                yield piece
+                sent += len(piece)
+                if self.progress:
+                    self.progress(sent, self.length)
 
 
 # ------------------------------------------------------------------------------------- Server-Sent Events
@@ -803,48 +789,42 @@ class SSEParser:
 # ------------------------------------------------------------------------------ putting a stream together
 
 
-_WHOLE = frozenset(("id", "type", "name", "role", "tool_call_id", "format", "signature"))  # not sent in pieces
-_MAX_DEPTH = 20  # of merging: what lies deeper is kept as it came, so that no answer exhausts the stack
+_WHOLE = frozenset(("id", "type", "name", "role", "tool_call_id", "format", "signature"))  # strings not sent in pieces
+_MAX_DEPTH = 20  # of growing: what lies deeper is kept as it came, so that no answer exhausts the stack
 
 
 class _Pieces(_List):
-    """A string that is still growing, and is joined once."""
-
-
-class _Items(_List):
-    """An array that is still growing: items with an ``index`` are merged by it, others appended."""
-
-    def __init__(self) -> None:
-        self.by_index: Dict[int, _Fields] = {}
-
-    def merge(self, items: _List, depth: int) -> None:
-        for item in items:
-            index = item.get("index") if isinstance(item, dict) else None
-            if not isinstance(index, int):
-                self.append(item)
-                continue
-            if index not in self.by_index:
-                self.by_index[index] = _Fields()
-                self.append(self.by_index[index])
-            self.by_index[index].merge(item, depth)
+    """A string that is still growing; it is joined once."""
 
 
 class _Fields(_Dict):
-    """An object that is still growing: strings are joined, objects and arrays merged, other values replaced."""
+    """An object that is still growing."""
 
-    def merge(self, delta: _Dict, depth: int = 0) -> None:
-        for key, value in delta.items():
-            old = self.get(key)
-            kind = _Pieces if isinstance(value, str) and key not in _WHOLE else (
-                _Fields if isinstance(value, dict) else _Items if isinstance(value, list) else None)
-            if value is None or (key in _WHOLE and old):
-                self.setdefault(key, value)
-            elif kind is None or depth > _MAX_DEPTH:
-                self[key] = value
-            else:
-                if not isinstance(old, kind):
-                    old = self[key] = kind()
-                old.append(value) if kind is _Pieces else old.merge(value, depth + 1)
+
+class _Items(_Dict):
+    """An array that is still growing: its items by their ``index``, or else by their position."""
+
+
+def _grown(old: Any, key: str, value: Any, depth: int = 0) -> Any:
+    """A field's *old* value with the one of the next delta: strings are joined, objects and arrays merged."""
+    if value is None or (key in _WHOLE and old):
+        return old
+    if isinstance(value, str) and key not in _WHOLE:
+        old = old if isinstance(old, _Pieces) else _Pieces()
+        old.append(value)
+    elif isinstance(value, dict) and depth < _MAX_DEPTH:
+        old = old if isinstance(old, _Fields) else _Fields()
+        for name, item in value.items():
+            old[name] = _grown(old.get(name), name, item, depth + 1)
+    elif isinstance(value, list) and depth < _MAX_DEPTH:
+        old = old if isinstance(old, _Items) else _Items()
+        for item in value:
+            index = item.get("index") if isinstance(item, dict) else None
+            index = index if isinstance(index, int) else len(old)
+            old[index] = _grown(old.get(index), "", item, depth + 1)
+    else:
+        old = value
+    return old
 
 
 def _settled(value: Any) -> Any:
@@ -854,7 +834,7 @@ def _settled(value: Any) -> Any:
         return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     if isinstance(value, _Fields):
         return JSONObject((key, _settled(item)) for key, item in value.items())
-    return [_settled(item) for item in value] if isinstance(value, _Items) else value
+    return [_settled(value[index]) for index in sorted(value)] if isinstance(value, _Items) else value
 
 
 def _assemble(chunks: Iterable[JSONObject]) -> Completion:
@@ -867,37 +847,23 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
         answer.update((key, value) for key, value in chunk.items() if value is not None or key not in answer)
         for choice in chunk.choices or ():
             index = choice.index if isinstance(choice.index, int) else 0
-            kept, growing = choices.setdefault(index, (JSONObject(index=index, message=None, finish_reason=None), _Fields()))
+            kept, growing = choices.setdefault(index, (JSONObject(index=index, finish_reason=None), _Fields()))
             for key, value in choice.items():
                 if key in ("delta", "logprobs"):
-                    growing.merge({key: value})
+                    growing[key] = _grown(growing.get(key), key, value)
                 elif value is not None or key not in kept:
                     kept[key] = value
     if answer.object == "chat.completion.chunk":
         answer["object"] = "chat.completion"
     answer["choices"] = []
     for _, (kept, growing) in sorted(choices.items()):
-        settled = _settled(growing)
-        message = JSONObject(role="assistant", content=None)
-        message.update(settled.pop("delta", None) or {})
-        for call in message.tool_calls if isinstance(message.tool_calls, list) else ():
+        kept.update(_settled(growing))
+        kept["message"] = JSONObject({"role": "assistant", "content": None, **(kept.pop("delta", None) or {})})
+        for call in kept.message.tool_calls or ():
             if isinstance(call, dict):
                 call.pop("index", None)  # of the stream alone
-        kept.update(settled, message=message)
         answer.choices.append(kept)
     return answer
-
-
-def _as_chunk(completion: Completion) -> JSONObject:
-    """A whole answer as the one chunk of a stream."""
-    choices = []
-    for choice in completion.choices:
-        delta = JSONObject(choice.message or {})
-        if isinstance(delta.tool_calls, list):
-            delta["tool_calls"] = [JSONObject(call, index=position) if isinstance(call, dict) else call
-                                   for position, call in enumerate(delta.tool_calls)]
-        choices.append({**{key: value for key, value in choice.items() if key != "message"}, "delta": delta})
-    return JSONObject(completion, object="chat.completion.chunk", choices=choices)
 
 
 # ------------------------------------------------------------------------------------------ the transport
@@ -1191,8 +1157,8 @@ class Client:
         self.timeout, self.connect_timeout = timeout, connect_timeout
         for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
             if value is not None:
-                _checked(name, value, _Number(0.001, 1e9))
-        self.max_retries = _checked("max_retries", max_retries, _Number(0, kind=int))
+                _checked(name, value, _RULES["timeout"])
+        self.max_retries = _checked("max_retries", max_retries, _RULES["max_retries"])
         self.headers = _checked_headers("headers", headers)
         self._ssl_context = ssl_context
         self._progress: Optional[Callable[[int, int], None]] = None  # of sending a body; the command line shows it
@@ -1264,8 +1230,8 @@ class Client:
               **params: Any) -> Tuple[_Connection, Optional[float]]:
         """Send a request, again if need be, until its answer has begun with a status of 2xx; gives the timeout too."""
         body = build_request(messages, model or self.model, stream=stream, **params)
-        timeout = self.timeout if timeout is None else _checked("timeout", timeout, _Number(0.001, 1e9))
-        retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _Number(0, kind=int))
+        timeout = self.timeout if timeout is None else _checked("timeout", timeout, _RULES["timeout"])
+        retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _RULES["max_retries"])
         content = _RequestBody(body, self._progress)
         headers = {"User-Agent": "siraya_chat/" + __version__, "Content-Type": "application/json",
                    "Accept": "text/event-stream" if stream else "application/json", **self._authorization(), **self.headers,
@@ -1476,15 +1442,12 @@ class Stream:
 
     def _unusual(self, kind: str, data: str) -> JSONObject:
         try:
-            chunk = _parse(data, "delta")
+            chunk = _parse(self._without_key(data), "delta")
             if kind != "error":
                 return JSONObject(chunk)
             error = _response_error("it is an error: %s" % (_error_text(chunk) or data), chunk)
-        except ResponseError:
-            try:
-                _parse(self._without_key(data), "delta")  # fails again: the error may quote the data
-            except ResponseError as again:
-                error = again
+        except ResponseError as failure:
+            error = failure
         self._finish("failed", "the stream broke off: %s" % error, error.body)
         raise self._error()
 
@@ -1523,7 +1486,9 @@ class Stream:
         try:
             if failure:
                 raise _response_error(_describe(failure, self._timeout), self._without_key(text))
-            chunk = _ENCODE(_as_chunk(_parse(text, "message")))
+            whole = _parse(text, "message")
+            chunk = _ENCODE({**whole, "object": "chat.completion.chunk", "choices": [
+                {"delta" if key == "message" else key: value for key, value in choice.items()} for choice in whole.choices]})
             self._events.extend([("message", chunk, "", None), ("message", "[DONE]", "", None)])
         except ResponseError as error:
             self._finish("failed", "this is no stream: " + self._without_key(str(error)), self._without_key(text))
@@ -1605,7 +1570,8 @@ class _CommandLine:
     """Translates between a person and the library."""
 
     def __init__(self, options: Any) -> None:
-        self.options, self.params, self.client, self.arrived = options, _params(options), None, ""  # type: Any, _Dict, Any, str
+        self.options, self.params, self.client = options, _params(options), None  # type: Any, _Dict, Any
+        self.arrived = self.signed = ""  # of the answer on standard output; on standard error
 
     def run(self) -> int:
         options = self.options
@@ -1632,21 +1598,20 @@ class _CommandLine:
     def turn(self, messages: _List) -> Completion:
         """Send the messages, print the answer as it comes, and give it back whole."""
         self.arrived, options = "", self.options
-        with _Waiting() as waiting:
-            self.client._progress = waiting.progress
-            try:
-                if options.no_stream:
-                    completion: Completion = self.client.complete(messages, options.model, **self.params)
-                    self.show(json.dumps(completion, ensure_ascii=False) if options.json else completion.text, waiting)
-                else:
-                    with self.client.stream(messages, options.model, **self.params) as stream:
-                        for piece in (json.dumps(chunk, ensure_ascii=False) + "\n" for chunk in stream) if (
-                                options.json) else stream.text_stream:
-                            self.show(piece, waiting)
-                        completion = stream.get_final_completion()
-            finally:
-                if self.arrived and not self.arrived.endswith("\n"):
-                    self.show("\n", waiting)
+        self.client._progress = lambda sent, total: self.sign(
+            "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if sent < total > 1e6 else "waiting …")
+        try:
+            if options.no_stream:
+                completion: Completion = self.client.complete(messages, options.model, **self.params)
+                self.show(json.dumps(completion, ensure_ascii=False) if options.json else completion.text)
+            else:
+                with self.client.stream(messages, options.model, **self.params) as stream:
+                    for piece in (json.dumps(chunk, ensure_ascii=False) + "\n" for chunk in stream) if (
+                            options.json) else stream.text_stream:
+                        self.show(piece)
+                    completion = stream.get_final_completion()
+        finally:
+            self.show("\n" if self.arrived and not self.arrived.endswith("\n") else "")
         if options.usage:
             usage = completion.usage or JSONObject()
             cost = usage.cost if completion.cost is None else completion.cost
@@ -1654,8 +1619,15 @@ class _CommandLine:
                                                "" if cost is None else ", cost %s" % cost))
         return completion
 
-    def show(self, text: str, waiting: _Waiting) -> None:
-        waiting.stop()
+    def sign(self, text: str) -> None:
+        """A sign of life, on a terminal only; an empty one takes it away."""
+        if self.signed != text and sys.stderr is not None and sys.stderr.isatty():
+            self.signed = text
+            sys.stderr.write("\r\x1b[K" + text)
+            sys.stderr.flush()
+
+    def show(self, text: str) -> None:
+        self.sign("")
         self.arrived += text
         # No answer may drive the terminal; a pipe gets it as it is.
         sys.stdout.write(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text) if sys.stdout.isatty() else text)
@@ -1690,45 +1662,6 @@ class _CommandLine:
                 _report(error)
                 status = 0 if terminal else 1
             line = ""
-
-
-class _Waiting:
-    """A sign of life on standard error, if that is a terminal, until the first text comes."""
-
-    def __init__(self) -> None:
-        self.thread: Any = None
-        self.progress_text = ""
-
-    def __enter__(self) -> _Waiting:
-        if sys.stderr is not None and sys.stderr.isatty():
-            import threading
-            self.stopped = threading.Event()
-            self.thread = threading.Thread(target=self.run, daemon=True)
-            self.thread.start()
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.stop()
-
-    def progress(self, sent: int, total: int) -> None:
-        self.progress_text = "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if sent < total > 1e6 else ""
-
-    def run(self) -> None:
-        seconds = 0.0
-        while not self.stopped.wait(0.1):
-            seconds += 0.1
-            self.write(self.progress_text or "waiting: %d s" % seconds)
-
-    def stop(self) -> None:
-        if self.thread:
-            self.stopped.set()
-            self.thread.join()
-            self.thread = None
-            self.write("")
-
-    def write(self, text: str) -> None:
-        sys.stderr.write("\r\x1b[K" + text)
-        sys.stderr.flush()
 
 
 def _report(what: object) -> None:
