@@ -216,7 +216,7 @@ def _retry_delay(attempt: int, retry_after: Optional[float] = None) -> float:
     """
     if retry_after is not None and retry_after <= MAX_RETRY_AFTER:
         return retry_after
-    return random.uniform(MIN_BACKOFF, min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** (attempt + 1)))
+    return random.uniform(MIN_BACKOFF, min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10)))
 
 
 # -------------------------------------------------------------------------------- the data that comes back
@@ -268,7 +268,8 @@ class Completion(JSONObject):
     @property
     def tool_calls(self) -> _List:
         """The first choice's tool calls; an empty list if it has none."""
-        return (self.message.tool_calls if self.message else None) or []
+        calls = self.message.tool_calls if self.message else None
+        return calls if isinstance(calls, list) else []
 
     @property
     def finish_reason(self) -> Any:
@@ -348,7 +349,7 @@ def image(source: _Source, *, detail: Optional[str] = None, media_type: Optional
     URL, which is passed on and never fetched.  *media_type* overrules what the content or else the name says.
     Raises ``OSError`` for what cannot be read, ``ValueError`` or ``TypeError`` for what the part cannot hold.
     """
-    part = _Attachment("image", source, media_type).part()
+    part = _part("image", source, media_type)
     if detail is not None:
         part["image_url"]["detail"] = _checked("detail", detail, {"auto", "low", "high"})
     return part
@@ -356,7 +357,7 @@ def image(source: _Source, *, detail: Optional[str] = None, media_type: Optional
 
 def pdf(source: _Source, *, filename: Optional[str] = None, media_type: Optional[str] = None) -> _Dict:
     """A PDF part.  *filename*: what the model is told; default: the source's own."""
-    part = _Attachment("pdf", source, media_type).part()
+    part = _part("pdf", source, media_type)
     if filename is not None:
         part["file"]["filename"] = _checked("filename", filename, str)
     return part
@@ -366,33 +367,34 @@ def audio(source: _Source, *, format: Optional[str] = None, media_type: Optional
     """An audio part: WAV or MP3, as data and never as a URL.  *format*: ``"wav"`` or ``"mp3"``, overrules detection."""
     if format is not None:
         media_type = "audio/" + _checked("format", format, {"wav", "mp3"})
-    return _Attachment("audio", source, media_type).part()
+    return _part("audio", source, media_type)
 
 
 def video(source: _Source, *, media_type: Optional[str] = None) -> _Dict:
     """A video part: MP4, MPEG, QuickTime or WebM."""
-    return _Attachment("video", source, media_type).part()
+    return _part("video", source, media_type)
 
 
 def attach(source: _Source, *, media_type: Optional[str] = None) -> _Dict:
     """The part that fits the source: image, PDF, audio, video, UTF-8 text (as a text part that names it), document."""
-    return _Attachment("attach", source, media_type).part()
+    return _part("attach", source, media_type)
 
 
 _ACCEPTED = {  # media types by kind of part
     "image": ("image/png", "image/jpeg", "image/gif", "image/webp"), "pdf": ("application/pdf",),
-    "audio": ("audio/wav", "audio/mpeg", "audio/x-wav", "audio/wave", "audio/vnd.wave", "audio/mp3"),
+    "audio": ("audio/wav", "audio/mpeg", "audio/mp3", "audio/x-wav", "audio/wave", "audio/vnd.wave"),
     "video": ("video/mp4", "video/mpeg", "video/quicktime", "video/webm")}
 _OPENXML, _OPENDOCUMENT = "application/vnd.openxmlformats-officedocument.", "application/vnd.oasis.opendocument."
-_ENDINGS = {  # for what has no signature; not the system's table, which differs from machine to machine
-    "png": "image/png", "jpg": "image/jpeg", "jpeg": "image/jpeg", "gif": "image/gif", "webp": "image/webp",
-    "pdf": "application/pdf", "wav": "audio/wav", "mp3": "audio/mpeg", "mp4": "video/mp4", "m4v": "video/mp4",
-    "mov": "video/quicktime", "mpg": "video/mpeg", "mpeg": "video/mpeg", "webm": "video/webm",
-    "docx": _OPENXML + "wordprocessingml.document", "xlsx": _OPENXML + "spreadsheetml.sheet",
-    "pptx": _OPENXML + "presentationml.presentation", "odt": _OPENDOCUMENT + "text", "ods": _OPENDOCUMENT + "spreadsheet",
-    "odp": _OPENDOCUMENT + "presentation", "doc": "application/msword", "xls": "application/vnd.ms-excel",
-    "ppt": "application/vnd.ms-powerpoint", "epub": "application/epub+zip", "rtf": "application/rtf"}
-_TEXT_ENDINGS = {"txt": "text/plain", "md": "text/markdown", "csv": "text/csv", "html": "text/html"}  # of URLs
+_ENDINGS = {  # for what has no signature; the system's table differs from machine to machine
+    ".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".gif": "image/gif", ".webp": "image/webp",
+    ".pdf": "application/pdf", ".wav": "audio/wav", ".mp3": "audio/mpeg", ".mp4": "video/mp4", ".m4v": "video/mp4",
+    ".mov": "video/quicktime", ".mpg": "video/mpeg", ".mpeg": "video/mpeg", ".webm": "video/webm",
+    ".docx": _OPENXML + "wordprocessingml.document", ".xlsx": _OPENXML + "spreadsheetml.sheet",
+    ".pptx": _OPENXML + "presentationml.presentation", ".odt": _OPENDOCUMENT + "text",
+    ".ods": _OPENDOCUMENT + "spreadsheet", ".odp": _OPENDOCUMENT + "presentation", ".doc": "application/msword",
+    ".xls": "application/vnd.ms-excel", ".ppt": "application/vnd.ms-powerpoint", ".epub": "application/epub+zip",
+    ".rtf": "application/rtf"}
+_TEXT_ENDINGS = {".txt": "text/plain", ".md": "text/markdown", ".csv": "text/csv", ".html": "text/html"}  # of URLs
 _SIGNATURES = (  # of the first bytes; the first that fits holds
     (rb"\x89PNG\r\n\x1a\n", "image/png"), (rb"\xff\xd8\xff", "image/jpeg"), (rb"GIF8[79]a", "image/gif"),
     (rb"RIFF....WEBP", "image/webp"), (rb"RIFF....WAVE", "audio/wav"), (rb"%PDF-", "application/pdf"),
@@ -403,107 +405,98 @@ _SIGNATURES = (  # of the first bytes; the first that fits holds
     (rb"\x00\x00\x01[\xba\xb3]", "video/mpeg"))
 
 
-class _Attachment:
-    """A source that is opened and known; what the helper cannot take is refused here."""
-
-    def __init__(self, helper: str, source: _Source, media_type: Optional[str]) -> None:
-        self.helper, self.name, self.link = helper, "", ""
-        self.blocks: Iterator[bytes] = iter(())
-        if media_type is not None and not re.match(r"[\w.+-]+/[\w.+-]+\Z", _checked("media_type", media_type, str)):
-            raise ValueError("media_type must be of the form 'image/png', not %r" % media_type)
-        if isinstance(source, str) and re.match(r"(https?|data):", source, re.I):
-            detected = self._open_link(source, media_type)
-        else:
-            detected = self._open_content(source)
-        self.media_type = kind = media_type or detected or ""
-        family = kind.partition("/")[0]
-        self.kind = "pdf" if kind == "application/pdf" else family if family in _ACCEPTED or family == "text" else "file"
-        self._check(overruled=media_type is not None)
-
-    def _check(self, overruled: bool) -> None:
-        remote, which = self.link.startswith("http"), "%s: %s" % (self.helper, repr(self.name) if self.name else "the source")
-        if remote and "audio" in (self.helper, self.kind):
-            raise ValueError(which + " is a URL, but the API takes audio as data only: download it first")
-        if remote and not self.media_type and self.helper != "attach":
-            self.kind = self.helper  # nothing is fetched, so the helper's own word has to do
-        elif not self.media_type:
-            raise ValueError(which + " is of no known type; say what it is with media_type=, as in media_type='image/png'")
-        elif self.media_type not in _ACCEPTED.get(self.kind if self.helper == "attach" else self.helper, [self.media_type]):
-            if not overruled or self.kind not in (self.helper, "image", "video") or self.helper not in (self.kind, "attach"):
-                raise ValueError("%s is %s; %s takes %s (media_type= overrules what was detected)" % (
-                    which, self.media_type, self.helper, ", ".join(_ACCEPTED.get(self.helper, _ACCEPTED.get(self.kind, ())))))
-
-    def _open_link(self, link: str, media_type: Optional[str]) -> Optional[str]:
-        self.link = link[:5].lower() + link[5:]
-        if not self.link.startswith("data:"):
-            path = urllib.parse.urlsplit(link).path
-            self.name = urllib.parse.unquote(path.rpartition("/")[2])
-            ending = path.rpartition(".")[2].lower()
-            return _ENDINGS.get(ending) or _TEXT_ENDINGS.get(ending)
-        head, _, data = self.link.partition(",")
-        if not head.lower().endswith(";base64"):
-            raise ValueError("%s: a data: URL must read data:TYPE/SUBTYPE;base64,…, not %.60r" % (self.helper, link))
-        if media_type:
-            self.link = "data:%s;base64,%s" % (media_type, data)
-        return head[5:].partition(";")[0].lower()
-
-    def _open_content(self, source: Any) -> Optional[str]:
-        if isinstance(source, (str, os.PathLike)):
-            path = os.fspath(source)
-            if os.path.isdir(path):
-                raise ValueError("%s: %r is a directory, not a file" % (self.helper, path))
-            self.name, self.blocks = os.path.basename(path), _file_blocks(open(path, "rb"), close=True)
-        elif isinstance(source, (bytes, bytearray, memoryview)):
-            self.blocks = _memory_blocks(memoryview(source).cast("B"))
-        elif callable(getattr(source, "read", None)):
-            self.name = os.path.basename(source.name) if isinstance(getattr(source, "name", None), str) else ""
-            self.blocks = _file_blocks(source)
-        else:
-            raise TypeError("%s: the source must be a path, bytes, an open binary file or a URL, not %s" % (
-                self.helper, type(source).__name__))
-        first = next(self.blocks, b"")
+def _part(helper: str, source: Any, media_type: Optional[str]) -> _Dict:
+    """The part for a source, once it is known what that is and that the helper takes it."""
+    if media_type is not None:
+        _checked("media_type", media_type, re.compile(r"[\w.+-]+/[\w.+-]+"))
+    name, link, blocks = _opened(helper, source)
+    label, remote = "%s: %s" % (helper, repr(name) if name else "the source"), link.startswith("http")
+    kind = media_type or _media_type(name, link, b"")
+    if not link:
+        first = next(blocks, b"")
         if not first:
-            raise ValueError("%s: %s is empty" % (self.helper, repr(self.name) if self.name else "the source"))
-        self.blocks = _chain(first, self.blocks)
-        detected = next((kind for pattern, kind in _SIGNATURES if re.match(pattern, first, re.S)), None)
-        detected = detected or _ENDINGS.get(self.name.rpartition(".")[2].lower())
-        if detected is None and self.helper == "attach":
-            content = b"".join(self.blocks)
-            self.blocks = _memory_blocks(memoryview(content))
-            detected = "text/plain" if b"\0" not in content and _decoded(content) is not None else None
-        return detected
+            raise ValueError(label + " is empty")
+        blocks, kind = _chain(first, blocks), media_type or _media_type(name, link, first)
+        if not kind and helper == "attach":
+            content = b"".join(blocks)
+            blocks, kind = _memory_blocks(memoryview(content)), "text/plain" if _as_text(content) is not None else ""
+    family = "pdf" if kind == "application/pdf" else kind.partition("/")[0]
+    if remote and not kind and helper != "attach":
+        family = helper  # nothing is fetched, so the helper's word has to do
+    if remote and "audio" in (helper, family):
+        raise ValueError(label + " is a URL, but the API takes audio as data only: download it first")
+    if not family:
+        raise ValueError(label + " is of no known type; say what it is, as in media_type='image/png'")
+    accepted = _ACCEPTED.get(family if helper == "attach" else helper, (kind,))
+    if kind and kind not in accepted and not (media_type and family in ("image", "video") and helper in ("attach", family)):
+        raise ValueError("%s is %s; %s takes %s (media_type= overrules what was detected)" % (
+            label, kind, helper if helper != "attach" else "the API", ", ".join(accepted)))
+    if link and media_type and not remote:
+        link = "data:%s;base64,%s" % (media_type, link.partition(",")[2])
+    if family == "text" and not remote:
+        content = binascii.a2b_base64(link.partition(",")[2]) if link else b"".join(blocks)
+        text, blocks = _as_text(content), _memory_blocks(memoryview(content))
+        if text is not None:
+            return {"type": "text", "text": "<file name=%s>\n%s\n</file>" % (json.dumps(name or "text", ensure_ascii=False), text)}
+    if family == "audio":
+        data = link.partition(",")[2] or _base64("", blocks)
+        return {"type": "input_audio", "input_audio": {"data": data, "format": "wav" if "wav" in kind else "mp3"}}
+    url = link or _base64("data:%s;base64," % kind, blocks)
+    if family in ("image", "video"):
+        return {"type": family + "_url", family + "_url": {"url": url}}
+    ending = next((ending for ending, known in _ENDINGS.items() if known == (kind or "application/pdf")), "")
+    return {"type": "file", "file": {"filename": name or "document" + ending, "file_data": url}}
 
-    def part(self) -> _Dict:
-        if self.kind == "audio":
-            return {"type": "input_audio", "input_audio": {
-                "data": self.link.partition(",")[2] or self._base64(), "format": "wav" if "wav" in self.media_type else "mp3"}}
-        if self.kind == "text" and not self.link.startswith("http"):
-            content = binascii.a2b_base64(self.link.partition(",")[2]) if self.link else b"".join(self.blocks)
-            text, self.blocks = _decoded(content), _memory_blocks(memoryview(content))
-            if text is not None:
-                name = json.dumps(self.name or "text", ensure_ascii=False)
-                return {"type": "text", "text": "<file name=%s>\n%s\n</file>" % (name, text)}
-        url = self.link or self._base64("data:%s;base64," % self.media_type)
-        if self.kind in ("image", "video"):
-            return {"type": self.kind + "_url", self.kind + "_url": {"url": url}}
-        ending = next((ending for ending, kind in _ENDINGS.items() if kind == self.media_type), "")
-        return {"type": "file", "file": {"filename": self.name or "document." + (ending or "txt"), "file_data": url}}
 
-    def _base64(self, prefix: str = "") -> str:
-        """Holds 2.7 times the content's size at the peak: the pieces, and the text that they are joined into."""
-        return "".join(_chain(prefix, (binascii.b2a_base64(block, newline=False).decode() for block in self.blocks)))
+def _opened(helper: str, source: Any) -> Tuple[str, str, Iterator[bytes]]:
+    """A source's name, and either its URL or its content in blocks."""
+    if isinstance(source, str) and re.match(r"https?:", source, re.I):
+        return urllib.parse.unquote(urllib.parse.urlsplit(source).path.rpartition("/")[2]), source[:4].lower() + source[4:], iter(())
+    if isinstance(source, str) and source[:5].lower() == "data:":
+        if not re.match(r"[^,]*;base64\Z", source.partition(",")[0], re.I):
+            raise ValueError("%s: a data: URL must read data:TYPE/SUBTYPE;base64,…, not %.60r" % (helper, source))
+        return "", "data" + source[4:], iter(())
+    if isinstance(source, (str, os.PathLike)):
+        path = os.fspath(source)
+        if os.path.isdir(path):
+            raise ValueError("%s: %r is a directory, not a file" % (helper, path))
+        return os.fsdecode(os.path.basename(path)), "", _file_blocks(open(path, "rb"), close=True)
+    if callable(getattr(source, "read", None)):
+        name = getattr(source, "name", None)
+        if not isinstance(source.read(0), bytes):
+            raise TypeError("%s: the file must be opened in binary mode, as in open(path, 'rb')" % helper)
+        return os.path.basename(name) if isinstance(name, str) else "", "", _file_blocks(source)
+    try:
+        return "", "", _memory_blocks(memoryview(source).cast("B"))
+    except TypeError:
+        raise TypeError("%s: the source must be a path, bytes, an open binary file or a URL, not %s" % (
+            helper, type(source).__name__)) from None
+
+
+def _media_type(name: str, link: str, first: bytes) -> str:
+    """What a source is by its first bytes, or else by its name; ``""`` if neither tells."""
+    if link.startswith("data:"):
+        return re.split("[;,]", link[5:200].lower())[0]
+    ending = os.path.splitext(name)[1].lower()
+    by_name = _ENDINGS.get(ending) or (_TEXT_ENDINGS.get(ending) if link else None)
+    return next((kind for pattern, kind in _SIGNATURES if re.match(pattern, first, re.S)), by_name or "")
+
+
+def _as_text(content: bytes) -> Optional[str]:
+    try:
+        return content.decode("utf-8-sig") if b"\0" not in content else None
+    except UnicodeDecodeError:
+        return None
+
+
+def _base64(prefix: str, blocks: Iterable[bytes]) -> str:
+    """Holds 2.7 times the content's size at the peak: the pieces, and the text that they are joined into."""
+    return "".join(_chain(prefix, (binascii.b2a_base64(block, newline=False).decode() for block in blocks)))
 
 
 def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
     yield first
     yield from rest
-
-
-def _decoded(content: bytes) -> Optional[str]:
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        return None
 
 
 def _memory_blocks(view: memoryview) -> Iterator[bytes]:
@@ -514,17 +507,13 @@ def _memory_blocks(view: memoryview) -> Iterator[bytes]:
 def _file_blocks(file: Any, close: bool = False) -> Iterator[bytes]:
     """A file in blocks of a multiple of three bytes, whose base64 can be joined; raw files and pipes may read short."""
     try:
-        block = read = b""
-        while read or not block:
-            read = file.read(3 * BLOCK_BYTES - len(block))
-            if not isinstance(read, bytes):
-                raise TypeError("the file must be opened in binary mode, as in open(path, 'rb')")
-            block += read
-            if not read or len(block) == 3 * BLOCK_BYTES:
-                yield block
-                block = b""
-            if not read:
-                return
+        read = b"more"
+        while read:
+            block = b""
+            while read and len(block) < 3 * BLOCK_BYTES:
+                read = file.read(3 * BLOCK_BYTES - len(block))
+                block += read
+            yield block
     finally:
         if close:
             file.close()
@@ -619,7 +608,7 @@ def build_request(
     elif isinstance(messages, (bytes, dict)) or not hasattr(messages, "__iter__"):
         raise TypeError("messages must be a string or a list of message dicts, not %.200r" % (messages,))
     body: _Dict = dict(
-        model=model, messages=list(messages), stream=_checked("stream", stream, bool) or None, temperature=temperature,
+        model=model, messages=list(messages), stream=_checked("stream", stream or False, bool) or None, temperature=temperature,
         max_tokens=max_tokens, top_p=top_p, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
         stop=stop, tools=tools, tool_choice=tool_choice, provider=provider, response_format=response_format, **params)
     body = {name: value for name, value in body.items() if value is not None}
@@ -654,6 +643,7 @@ def _check_json(name: str, value: Any) -> None:
         for key, item in value.items():
             if not isinstance(key, (str, int, float, type(None))):
                 raise TypeError("a name in %s must be a string, not %r" % (name or "the request", key))
+            _check_json("a name in " + (name or "the request"), key)
             _check_json("%s.%s" % (name, key) if name else str(key), item)
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
@@ -858,8 +848,9 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
     answer["choices"] = []
     for _, (kept, growing) in sorted(choices.items()):
         kept.update(_settled(growing))
-        kept["message"] = JSONObject({"role": "assistant", "content": None, **(kept.pop("delta", None) or {})})
-        for call in kept.message.tool_calls or ():
+        kept["message"] = message = JSONObject({"content": None, **(kept.pop("delta", None) or {})})
+        message["role"] = message.role or "assistant"
+        for call in message.tool_calls if isinstance(message.tool_calls, list) else ():
             if isinstance(call, dict):
                 call.pop("index", None)  # of the stream alone
         answer.choices.append(kept)
