@@ -874,7 +874,7 @@ def _dechunked(file: Any) -> Iterator[bytes]:
         if not line.endswith(b"\n"):
             raise http.client.IncompleteRead(b"")
         size = line.partition(b";")[0].strip()
-        if not size.isalnum() or len(size) > 16:  # int() would also take signs and underscores
+        if not re.match(rb"[0-9A-Fa-f]{1,16}\Z", size):  # int() would also take signs, prefixes and underscores
             raise http.client.HTTPException("%.40r is no chunk size" % size)
         left = int(size, 16)
         if not left:
@@ -909,6 +909,8 @@ def _sized(file: Any, left: Optional[int]) -> Iterator[bytes]:
 def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
     """Content in the ``gzip`` or ``deflate`` coding (RFC 9110 § 8.4.1), as it arrives, never much at a time."""
     decoder: Any = None
+    if coding not in ("gzip", "x-gzip", "deflate"):
+        raise zlib.error("its Content-Encoding is %r, which nobody asked for" % coding)
     for block in blocks:
         content = b""
         while block or len(content) == BLOCK_BYTES:
@@ -936,15 +938,15 @@ class _Response(http.client.HTTPResponse):
     def content(self) -> Iterator[bytes]:
         blocks = _dechunked(self.fp) if self.chunked else _sized(self.fp, self.length)
         coding = self.headers.get("Content-Encoding", "").strip().lower()
-        if coding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            raise zlib.error("its Content-Encoding is %r, which nobody asked for" % coding)
-        return _inflated(blocks, coding) if coding not in ("", "identity") else blocks
+        return blocks if coding in ("", "identity") else _inflated(blocks, coding)
 
 
 class _Connection(http.client.HTTPConnection):
     """A connection with a time limit for its set-up, and with the exchange that it carries or carried last."""
 
     response_class = _Response
+    response: Any = None
+    socket: Any = None
     idle_since = 0.0
 
     def __init__(self, host: str, pool: _Pool, key: Any, context: Optional[ssl.SSLContext]) -> None:
@@ -996,8 +998,11 @@ class _Connection(http.client.HTTPConnection):
             self.request("POST", request.selector, request.data, headers)
         except (BrokenPipeError, ConnectionResetError):
             broken = True  # a server that refuses a request need not read all of it, but may have said why
-        self.response: Any = self.getresponse()
+        self.response = self.getresponse()
         self.response.will_close = self.response.will_close or broken
+        if self.response.length is None and not self.response.chunked and 200 <= self.response.status < 300 and (
+                not self.response.fp.peek(1)):  # http.client takes a head that is cut short for a whole one
+            raise http.client.RemoteDisconnected("the connection was closed at the answer's head")
         self.blocks = self.response.content()
 
     def read(self) -> bytes:
@@ -1014,12 +1019,13 @@ class _Connection(http.client.HTTPConnection):
 
     def abort(self) -> None:
         """End the exchange, even while another thread is blocked in `read`."""
-        if self.process == os.getpid():  # a forked child must not end what its parent has begun
+        if self.socket and self.process == os.getpid():  # a forked child must not end what its parent has begun
             try:
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as close() would not
             except OSError:
                 pass
-        self.response.close()
+        if self.response:
+            self.response.close()
         self.close()
 
     def is_fresh(self) -> bool:
@@ -1067,7 +1073,7 @@ class _Pool(urllib.request.BaseHandler):
         try:
             connection.exchange(request, headers)
         except BaseException:
-            connection.close()
+            connection.abort()
             raise
         return connection
 
@@ -1094,7 +1100,7 @@ class _Pool(urllib.request.BaseHandler):
             self.idle.pop().close()
 
 
-def _read_whole(connection: _Connection, limit: int = MAX_BODY_BYTES) -> Tuple[bytes, Optional[Exception]]:
+def _read_whole(connection: _Connection, limit: int) -> Tuple[bytes, Optional[Exception]]:
     """An answer's content, and what kept it from being whole, if anything did."""
     blocks: List[bytes] = []
     failure: Optional[Exception] = None
@@ -1198,18 +1204,17 @@ class Client:
         ``extra_headers``.  Raises ``ValueError`` or ``TypeError`` before anything is sent, then `APIConnectionError`,
         `APIStatusError`, or `ResponseError` if the answer is no completion."""
         connection, timeout = self._send(messages, model, False, **params)
-        content, failure = _read_whole(connection)
+        content, failure = _read_whole(connection, MAX_BODY_BYTES)
         text = content.decode("utf-8", "replace")
         if failure is None:
             try:
                 return _parse(text, "message")
             except ResponseError:
-                return _parse(self._without_key(text), "message")  # fails again: the error may quote the text
-        said = "the answer broke off after %d bytes: %s" % (len(content), _describe(failure, timeout))
-        error = (ResponseError if isinstance(failure, zlib.error) else APITimeoutError if isinstance(failure, _TIMEOUTS)
-                 else APIConnectionError)(said)
+                pass
+            return _parse(self._without_key(text), "message")  # fails again, without the key in what the error quotes
+        error = self._lost("the answer broke off after %d bytes" % len(content), failure, timeout)
         error.body = self._without_key(text)
-        raise error from failure
+        raise error
 
     def stream(self, messages: _Messages, model: Optional[str] = None, **params: Any) -> Stream:
         """The answer as it is generated.  Takes and raises what `complete` does; once the stream has begun, all
@@ -1239,9 +1244,7 @@ class Client:
                 error: Any = self._refusal(connection)
                 passes = error.status_code in (408, 409, 429) or error.status_code >= 500
             except _NETWORK_ERRORS as failure:
-                error = (APITimeoutError if isinstance(failure, _TIMEOUTS) else APIConnectionError)(
-                    "no answer from %s: %s" % (self.base_url, _describe(failure, timeout)))
-                error.__cause__, passes = failure, True
+                error, passes = self._lost("no answer from " + self.base_url, failure, timeout), True
             except APIConnectionError as failure:
                 error, passes = failure, not isinstance(failure.__cause__, ssl.SSLCertVerificationError)
             if attempt == retries or not passes:
@@ -1249,12 +1252,21 @@ class Client:
             time.sleep(_retry_delay(attempt, getattr(error, "retry_after", None)))
         raise error
 
+    def _lost(self, what: str, failure: Exception, timeout: Optional[float]) -> Any:
+        """The error for what the network did, with its cause unless that quotes the key."""
+        kind = ResponseError if isinstance(failure, zlib.error) else (
+            APITimeoutError if isinstance(failure, _TIMEOUTS) else APIConnectionError)
+        said = _describe(failure, timeout)
+        error = kind("%s: %s" % (what, self._without_key(said)))
+        error.__cause__ = failure if self._without_key(said) == said else None
+        return error
+
     def _authorization(self) -> Dict[str, str]:
         host = urllib.parse.urlsplit(self.base_url).hostname or ""
         if self.base_url.startswith("http:") and not self._warned and not re.match(
                 r"(localhost|.*\.localhost|127(\.\d+){3}|::1)\Z", host):
             self._warned = True
-            warnings.warn("the API key goes to %s over plain http, where everyone on the way can read it" % host, stacklevel=5)
+            warnings.warn("the API key goes to %s over plain http, where everyone on the way can read it" % host, stacklevel=4)
         return {"Authorization": "Bearer " + self._api_key} if self._api_key else {}
 
     def _refusal(self, connection: _Connection) -> APIStatusError:
@@ -1455,7 +1467,7 @@ class Stream:
                 else:
                     self._read_events()
             except _NETWORK_ERRORS as error:
-                self._end(_describe(error, self._timeout))
+                self._end(self._without_key(_describe(error, self._timeout)))
         return True
 
     def _read_events(self) -> None:
@@ -1472,7 +1484,7 @@ class Stream:
 
     def _read_document(self) -> None:
         """The whole answer of a server that does not stream, or a proxy's page."""
-        content, failure = _read_whole(self._owned.pop())
+        content, failure = _read_whole(self._owned.pop(), MAX_BODY_BYTES)
         text = content.decode("utf-8", "replace")
         try:
             if failure:
