@@ -4,27 +4,24 @@ One file, standard library only, CPython 3.7 and later.  Copy it beside your pro
 
     from siraya_chat import Client
     client = Client()                                   # the key is read from SIRAYA_API_KEY
-    print(client.complete("What is the meaning of life?", model="anthropic/claude-sonnet-4.5").text)
-
     with client.stream("Tell me a story.", model="anthropic/claude-sonnet-4.5") as stream:
         for piece in stream.text_stream:
             print(piece, end="", flush=True)
 
     $ python -m siraya_chat "What is the meaning of life?"
 
-It speaks to the Siraya Model Router (https://llm.siraya.pro/v1) and to servers with the same chat-completions
-format.  It reads from top to bottom: errors, the data that comes back, messages and attachments, building a
-request, Server-Sent Events, putting a stream together, the transport, the client, the command line.  What comes
-before the transport is pure: it touches no socket.
+It speaks to the Siraya Model Router and to servers with the same chat-completions format.  It reads from top to
+bottom: errors, the data that comes back, messages and attachments, building a request, Server-Sent Events, putting
+a stream together, the transport, the client, the command line.  All before the transport touches no socket.
 
 SPDX-License-Identifier: MIT
 """
-
 from __future__ import annotations
 
 import binascii
 import collections
 import http.client
+import itertools
 import json
 import math
 import operator
@@ -40,17 +37,14 @@ import urllib.request
 import warnings
 import zlib
 
-TYPE_CHECKING = False  # type checkers take it for true: `typing` costs nothing at run time
+TYPE_CHECKING = False  # type checkers take it for true: hints cost nothing at run time
 if TYPE_CHECKING:
-    from typing import (Any, AsyncIterator, BinaryIO, Callable, Deque, Dict, Iterable, Iterator, List, Literal, Mapping,
-                        Optional, Sequence, Tuple, Type, TypeVar, Union, overload)
+    from typing import Any, AsyncIterator, BinaryIO, Callable, Iterable, Iterator, Literal, Mapping, Sequence
+    from typing import TypeVar, Union, overload
 
-    _Dict, _List = Dict[str, Any], List[Any]
     _Messages = Union[str, Iterable[Mapping[str, Any]]]
     _Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO]
     _Self = TypeVar("_Self")
-else:
-    _Dict, _List = dict, list
 
 __version__ = "1.0.0"
 __all__ = [
@@ -62,12 +56,11 @@ __all__ = [
 
 DEFAULT_BASE_URL = "https://llm.siraya.pro/v1"
 DEFAULT_MODEL = "anthropic/claude-sonnet-4.5"  # of the command line; the library has none
-
 MAX_BODY_BYTES = 256 << 20      # of an answer: about a million streamed tokens, more than any model gives at once
 MAX_EVENT_BYTES = 64 << 20      # of a stream without a complete event: an image inside one takes a few MiB
 MAX_ERROR_BODY_BYTES = 1 << 20  # of an error answer: far more than anyone reads
-MAX_LINE_BYTES = 64 << 10       # of HTTP's own framing, as http.client allows for a header
-MAX_LINES = 100                 # of interim answers and trailers, as http.client allows for headers
+MAX_LINE_BYTES = 64 << 10       # of HTTP's own framing: what http.client allows for a header
+MAX_LINES = 100                 # of interim answers and trailers: what http.client allows for headers
 MAX_MESSAGE_LENGTH = 1000       # characters of an error's message: some servers answer with whole pages
 MAX_RETRY_AFTER = 60.0          # seconds: who asks for more gets our own backoff instead
 MIN_BACKOFF, MAX_BACKOFF = 0.5, 8.0  # seconds
@@ -77,14 +70,14 @@ DRAIN_SECONDS = 0.1             # for the few bytes after [DONE], before a conne
 BLOCK_BYTES = 64 << 10          # read or written at once
 
 
-# ---------------------------------------------------------------------------------------------------- errors
+# ------------------------------------------------------------------------------------------------------ errors
 
 
 class SirayaError(Exception):
     """The base of all errors of this module.  ``str(error)`` is one line of bounded length."""
 
     def __init__(self, message: str = "") -> None:
-        # A message quotes servers, and may be printed on a terminal: no line breaks, no control characters.
+        # It quotes servers and may be printed on a terminal: no line breaks, no control characters.
         message = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", message[:9999]).split())
         super().__init__(message if len(message) <= MAX_MESSAGE_LENGTH else message[:MAX_MESSAGE_LENGTH - 1] + "\u2026")
 
@@ -95,7 +88,7 @@ class APIConnectionError(SirayaError):
     ``body``: the text that had arrived of a whole answer, or ``None``.
     """
 
-    body: Optional[str] = None
+    body: str | None = None
 
 
 class APITimeoutError(APIConnectionError):
@@ -105,8 +98,8 @@ class APITimeoutError(APIConnectionError):
 class APIStatusError(SirayaError):
     """The service answered with a status other than 2xx.
 
-    ``body`` is the parsed JSON or else the text, ``code``, ``type`` and ``param`` come from its error object,
-    ``headers`` is a case-insensitive mapping, ``retry_after`` the seconds that the server asks to wait.
+    ``body`` is the parsed JSON or else the text; ``code``, ``type`` and ``param`` come from its error object;
+    ``headers`` is a case-insensitive mapping; ``retry_after``: the seconds that the server asks to wait.
     """
 
     status_code: int = 0
@@ -115,8 +108,8 @@ class APIStatusError(SirayaError):
     param: Any = None
     body: Any = None
     headers: Any = None
-    request_id: Optional[str] = None
-    retry_after: Optional[float] = None
+    request_id: str | None = None
+    retry_after: float | None = None
 
 
 class BadRequestError(APIStatusError):
@@ -144,7 +137,9 @@ class InternalServerError(APIStatusError):
 class ResponseError(SirayaError):
     """The answer is not what the API promises: not JSON, an error in its place, too large.  ``body``: what it is."""
 
-    body: Any = None
+    def __init__(self, message: str = "", body: Any = None) -> None:
+        super().__init__(message)
+        self.body = body
 
 
 class StreamError(ResponseError):
@@ -153,17 +148,16 @@ class StreamError(ResponseError):
     ``partial``: the `Completion` so far.  Nothing that arrived is lost.
     """
 
-    def __init__(self, message: str = "", partial: Optional[Completion] = None) -> None:
-        super().__init__(message)
+    def __init__(self, message: str = "", body: Any = None, partial: Completion | None = None) -> None:
+        super().__init__(message, body)
         self.partial = Completion(choices=[]) if partial is None else partial
 
 
-_STATUS_ERRORS: Dict[int, Type[APIStatusError]] = {
-    400: BadRequestError, 401: AuthenticationError, 402: PaymentRequiredError, 403: PermissionDeniedError,
-    404: NotFoundError, 429: RateLimitError}
+_STATUS_ERRORS = {400: BadRequestError, 401: AuthenticationError, 402: PaymentRequiredError, 404: NotFoundError,
+                  403: PermissionDeniedError, 429: RateLimitError}
 
 
-def _status_error(status: int, reason: str, headers: Mapping[str, str], text: str) -> APIStatusError:
+def _status_error(status: int, reason: str, headers: Any, text: str) -> APIStatusError:
     """The error that an answer with this status line, these headers and this body is."""
     try:
         body = json.loads(text)
@@ -185,14 +179,14 @@ def _status_error(status: int, reason: str, headers: Mapping[str, str], text: st
 
 
 def _error_text(body: Any) -> str:
-    """The sentence in an error body, ``{"error": {"message": …}}`` or one of the other shapes that are seen."""
+    """The sentence in an error body: ``{"error": {"message": …}}``, or one of the other shapes that are seen."""
     for _ in range(3):
         if isinstance(body, dict):
             body = next((body[key] for key in ("error", "message", "detail") if body.get(key)), "")
     return body if isinstance(body, str) else ""
 
 
-def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait by ``retry-after-ms``, or else by ``Retry-After`` (RFC 9110 § 10.2.3); ``None`` if not said."""
     for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
         value = headers.get(name, "")
@@ -209,7 +203,7 @@ def _retry_after(headers: Mapping[str, str]) -> Optional[float]:
     return None
 
 
-def _retry_delay(attempt: int, retry_after: Optional[float] = None) -> float:
+def _retry_delay(attempt: int, retry_after: float | None = None) -> float:
     """Seconds before retry number *attempt*, from 0: what the server asked for, or exponential backoff.
 
     The jitter covers the whole span, so that clients that failed together do not come back together.
@@ -219,10 +213,10 @@ def _retry_delay(attempt: int, retry_after: Optional[float] = None) -> float:
     return random.uniform(MIN_BACKOFF, min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10)))
 
 
-# -------------------------------------------------------------------------------- the data that comes back
+# ----------------------------------------------------------------------------------- the data that comes back
 
 
-class JSONObject(_Dict):
+class JSONObject(dict):  # type: ignore[type-arg]
     """A JSON object of an answer: a plain ``dict`` whose keys read as attributes too, at any depth.
 
     A field that the API defines and the answer lacks reads as ``None``; any other name that is no key raises
@@ -232,7 +226,7 @@ class JSONObject(_Dict):
     __slots__ = ()
 
     def __getattr__(self, name: str) -> Any:
-        if name in self and not name.startswith("__"):  # copy and pickle look for dunder names: no answer may pose as one
+        if name in self and not name.startswith("__"):  # copy and pickle ask for dunder names
             return self[name]
         raise AttributeError("%r is no field of this %s, which has: %s" % (name, type(self).__name__, ", ".join(self)))
 
@@ -241,12 +235,12 @@ class JSONObject(_Dict):
 for _name in (
         "id object created model choices usage system_fingerprint service_tier provider cost cost_details error index "
         "message delta finish_reason native_finish_reason logprobs role content refusal reasoning reasoning_content "
-        "reasoning_details annotations images audio tool_calls function_call type function name arguments prompt_tokens "
-        "completion_tokens total_tokens prompt_tokens_details completion_tokens_details cached_tokens reasoning_tokens "
-        "audio_tokens accepted_prediction_tokens rejected_prediction_tokens token bytes logprob top_logprobs "
-        "url_citation start_index end_index title url data transcript expires_at code param").split():
+        "reasoning_details annotations images audio tool_calls function_call type function name arguments "
+        "prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details cached_tokens "
+        "reasoning_tokens audio_tokens accepted_prediction_tokens rejected_prediction_tokens token bytes logprob "
+        "top_logprobs url_citation start_index end_index title url data transcript expires_at code param").split():
     setattr(JSONObject, _name, property(operator.methodcaller("get", _name)))
-_DECODER = json.JSONDecoder(object_hook=JSONObject)
+_DECODER: Any = json.JSONDecoder(object_hook=JSONObject)
 
 
 class Completion(JSONObject):
@@ -266,7 +260,7 @@ class Completion(JSONObject):
         return content if isinstance(content, str) else ""
 
     @property
-    def tool_calls(self) -> _List:
+    def tool_calls(self) -> list[Any]:
         """The first choice's tool calls; an empty list if it has none."""
         calls = self.message.tool_calls if self.message else None
         return calls if isinstance(calls, list) else []
@@ -281,19 +275,14 @@ class Completion(JSONObject):
         try:
             return _DECODER.decode(self.text)
         except (ValueError, RecursionError) as error:
-            raise _response_error("the text is not JSON (%s): %.200r" % (error, self.text), self.text) from None
-
-
-def _response_error(message: str, body: Any) -> ResponseError:
-    error = ResponseError(message)
-    error.body = body
-    return error
+            raise ResponseError("the text is not JSON (%s): %.200r" % (error, self.text), self.text) from None
 
 
 def _parse(text: str, holder: str) -> Completion:
     """A whole answer, or a chunk, whose choices have their content in *holder*; `ResponseError` for anything else."""
+    value: Any = text
     try:
-        value: Any = _DECODER.decode(text.lstrip("\ufeff"))
+        value = _DECODER.decode(text.lstrip("\ufeff"))
         choices = value.choices if isinstance(value, JSONObject) else None
         if not isinstance(value, JSONObject):
             problem = "it is no object: %.200r" % text
@@ -307,21 +296,21 @@ def _parse(text: str, holder: str) -> Completion:
         else:
             return Completion(value)
     except RecursionError:
-        value, problem = text, "it is nested too deeply"
+        problem = "it is nested too deeply"
     except ValueError as error:
-        value, problem = text, "it is not JSON (%s): %.200r" % (error, text) if text.strip() else "it is empty"
-    raise _response_error("this is no chat completion: " + problem, value)
+        problem = "it is not JSON (%s): %.200r" % (error, text) if text.strip() else "it is empty"
+    raise ResponseError("this is no chat completion: " + problem, value)
 
 
 # ------------------------------------------------------------------------------- messages and attachments
 
 
-def system(text: str) -> _Dict:
+def system(text: str) -> dict[str, Any]:
     """A system message: instructions for the whole conversation."""
     return {"role": "system", "content": _checked("text", text, str)}
 
 
-def user(*parts: Union[str, _Dict]) -> _Dict:
+def user(*parts: str | dict[str, Any]) -> dict[str, Any]:
     """A user message: one text, or texts and parts (`image`, `pdf`, `audio`, `video`, `attach`) in any order."""
     if not parts:
         raise ValueError("user() needs a text or a part")
@@ -331,18 +320,18 @@ def user(*parts: Union[str, _Dict]) -> _Dict:
                                         _checked("a part", part, dict) for part in parts]}
 
 
-def assistant(text: str) -> _Dict:
+def assistant(text: str) -> dict[str, Any]:
     """An assistant message: what the model said, or is to be taken to have said."""
     return {"role": "assistant", "content": _checked("text", text, str)}
 
 
-def tool_result(tool_call_id: str, content: Union[str, List[_Dict]]) -> _Dict:
-    """The message that answers a tool call: the call's ``id``, and the result as text (``json.dumps`` for a structure)."""
+def tool_result(tool_call_id: str, content: str | list[dict[str, Any]]) -> dict[str, Any]:
+    """The message that answers a tool call: the call's ``id``, and the result as text (of a structure: JSON)."""
     return {"role": "tool", "tool_call_id": _checked("tool_call_id", tool_call_id, str),
             "content": _checked("content", content, (str, [dict]))}
 
 
-def image(source: _Source, *, detail: Optional[str] = None, media_type: Optional[str] = None) -> _Dict:
+def image(source: _Source, *, detail: str | None = None, media_type: str | None = None) -> dict[str, Any]:
     """An image part: PNG, JPEG, GIF or WebP.  *detail*: ``"auto"``, ``"low"`` or ``"high"``.
 
     *source*, here and in the other helpers: a path, bytes, an open binary file, or an ``http(s):`` or ``data:``
@@ -355,7 +344,7 @@ def image(source: _Source, *, detail: Optional[str] = None, media_type: Optional
     return part
 
 
-def pdf(source: _Source, *, filename: Optional[str] = None, media_type: Optional[str] = None) -> _Dict:
+def pdf(source: _Source, *, filename: str | None = None, media_type: str | None = None) -> dict[str, Any]:
     """A PDF part.  *filename*: what the model is told; default: the source's own."""
     part = _part("pdf", source, media_type)
     if filename is not None:
@@ -363,19 +352,19 @@ def pdf(source: _Source, *, filename: Optional[str] = None, media_type: Optional
     return part
 
 
-def audio(source: _Source, *, format: Optional[str] = None, media_type: Optional[str] = None) -> _Dict:
+def audio(source: _Source, *, format: str | None = None, media_type: str | None = None) -> dict[str, Any]:
     """An audio part: WAV or MP3, as data and never as a URL.  *format*: ``"wav"`` or ``"mp3"``, overrules detection."""
     if format is not None:
         media_type = "audio/" + _checked("format", format, {"wav", "mp3"})
     return _part("audio", source, media_type)
 
 
-def video(source: _Source, *, media_type: Optional[str] = None) -> _Dict:
+def video(source: _Source, *, media_type: str | None = None) -> dict[str, Any]:
     """A video part: MP4, MPEG, QuickTime or WebM."""
     return _part("video", source, media_type)
 
 
-def attach(source: _Source, *, media_type: Optional[str] = None) -> _Dict:
+def attach(source: _Source, *, media_type: str | None = None) -> dict[str, Any]:
     """The part that fits the source: image, PDF, audio, video, UTF-8 text (as a text part that names it), document."""
     return _part("attach", source, media_type)
 
@@ -400,12 +389,13 @@ _SIGNATURES = (  # of the first bytes; the first that fits holds
     (rb"RIFF....WEBP", "image/webp"), (rb"RIFF....WAVE", "audio/wav"), (rb"%PDF-", "application/pdf"),
     (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef]", "audio/mpeg"),  # a tag, or a frame header of layer III
     (rb"....ftyp(avif|avis)", "image/avif"), (rb"....ftyp(hei|hev|mif1|msf1)", "image/heic"),
-    (rb"....ftypM4[AB]", "audio/mp4"), (rb"....(ftypqt|moov|mdat|wide)", "video/quicktime"), (rb"....ftyp", "video/mp4"),
+    (rb"....ftypM4[AB]", "audio/mp4"), (rb"....(ftypqt|moov|mdat|wide)", "video/quicktime"),
+    (rb"....ftyp", "video/mp4"),
     (rb"\x1a\x45\xdf\xa3.{0,60}webm", "video/webm"), (rb"\x1a\x45\xdf\xa3", "video/x-matroska"),
     (rb"\x00\x00\x01[\xba\xb3]", "video/mpeg"))
 
 
-def _part(helper: str, source: Any, media_type: Optional[str]) -> _Dict:
+def _part(helper: str, source: Any, media_type: str | None) -> dict[str, Any]:
     """The part for a source, once it is known what that is and that the helper takes it."""
     if media_type is not None:
         _checked("media_type", media_type, re.compile(r"[\w.+-]+/[\w.+-]+"))
@@ -416,7 +406,7 @@ def _part(helper: str, source: Any, media_type: Optional[str]) -> _Dict:
         first = next(blocks, b"")
         if not first:
             raise ValueError(label + " is empty")
-        blocks, kind = _chain(first, blocks), media_type or _media_type(name, link, first)
+        blocks, kind = itertools.chain((first,), blocks), media_type or _media_type(name, link, first)
         if not kind and helper == "attach":
             content = b"".join(blocks)
             blocks, kind = _memory_blocks(memoryview(content)), "text/plain" if _as_text(content) is not None else ""
@@ -428,7 +418,8 @@ def _part(helper: str, source: Any, media_type: Optional[str]) -> _Dict:
     if not family:
         raise ValueError(label + " is of no known type; say what it is, as in media_type='image/png'")
     accepted = _ACCEPTED.get(family if helper == "attach" else helper, (kind,))
-    if kind and kind not in accepted and not (media_type and family in ("image", "video") and helper in ("attach", family)):
+    overruled = media_type and family in ("image", "video") and helper in ("attach", family)
+    if kind and kind not in accepted and not overruled:
         raise ValueError("%s is %s; %s takes %s (media_type= overrules what was detected)" % (
             label, kind, helper if helper != "attach" else "the API", ", ".join(accepted)))
     if link and media_type and not remote:
@@ -437,7 +428,7 @@ def _part(helper: str, source: Any, media_type: Optional[str]) -> _Dict:
         content = binascii.a2b_base64(link.partition(",")[2]) if link else b"".join(blocks)
         text, blocks = _as_text(content), _memory_blocks(memoryview(content))
         if text is not None:
-            return {"type": "text", "text": "<file name=%s>\n%s\n</file>" % (json.dumps(name or "text", ensure_ascii=False), text)}
+            return {"type": "text", "text": "<file name=%s>\n%s\n</file>" % (_ENCODE(name or "text"), text)}
     if family == "audio":
         data = link.partition(",")[2] or _base64("", blocks)
         return {"type": "input_audio", "input_audio": {"data": data, "format": "wav" if "wav" in kind else "mp3"}}
@@ -448,10 +439,11 @@ def _part(helper: str, source: Any, media_type: Optional[str]) -> _Dict:
     return {"type": "file", "file": {"filename": name or "document" + ending, "file_data": url}}
 
 
-def _opened(helper: str, source: Any) -> Tuple[str, str, Iterator[bytes]]:
+def _opened(helper: str, source: Any) -> tuple[str, str, Iterator[bytes]]:
     """A source's name, and either its URL or its content in blocks."""
     if isinstance(source, str) and re.match(r"https?:", source, re.I):
-        return urllib.parse.unquote(urllib.parse.urlsplit(source).path.rpartition("/")[2]), source[:4].lower() + source[4:], iter(())
+        path = urllib.parse.urlsplit(source).path
+        return urllib.parse.unquote(path.rpartition("/")[2]), "http" + source[4:], iter(())
     if isinstance(source, str) and source[:5].lower() == "data:":
         if not re.match(r"[^,]*;base64\Z", source.partition(",")[0], re.I):
             raise ValueError("%s: a data: URL must read data:TYPE/SUBTYPE;base64,…, not %.60r" % (helper, source))
@@ -482,7 +474,7 @@ def _media_type(name: str, link: str, first: bytes) -> str:
     return next((kind for pattern, kind in _SIGNATURES if re.match(pattern, first, re.S)), by_name or "")
 
 
-def _as_text(content: bytes) -> Optional[str]:
+def _as_text(content: bytes) -> str | None:
     try:
         return content.decode("utf-8-sig") if b"\0" not in content else None
     except UnicodeDecodeError:
@@ -491,12 +483,7 @@ def _as_text(content: bytes) -> Optional[str]:
 
 def _base64(prefix: str, blocks: Iterable[bytes]) -> str:
     """Holds 2.7 times the content's size at the peak: the pieces, and the text that they are joined into."""
-    return "".join(_chain(prefix, (binascii.b2a_base64(block, newline=False).decode() for block in blocks)))
-
-
-def _chain(first: Any, rest: Iterable[Any]) -> Iterator[Any]:
-    yield first
-    yield from rest
+    return "".join(itertools.chain((prefix,), (binascii.b2a_base64(block, newline=False).decode() for block in blocks)))
 
 
 def _memory_blocks(view: memoryview) -> Iterator[bytes]:
@@ -522,26 +509,28 @@ def _file_blocks(file: Any, close: bool = False) -> Iterator[bytes]:
 # ------------------------------------------------------------------------------------- building a request
 
 
-# Rules, as data: a type; a number of a kind from low to high; a set of strings; a pattern; [rule] for each item of an
-# array; {field: rule} for an object, where "field?" may be missing and others pass; (rule for a string, rule for others).
+# Rules, as data: a type; a number of a kind from low to high; a set of strings; a pattern; [rule] for the items of an
+# array; {field: rule} for an object, where "field?" may be missing and others pass; (rule for a string, for others).
 _Number = collections.namedtuple("_Number", "kind low high")
-_FUNCTION = {"type": {"function"}, "function": {"name": re.compile(".+"), "description?": str, "parameters?": dict, "strict?": bool}}
-_FORMATS: _Dict = {
+_FUNCTION = {"type": {"function"}, "function": {
+    "name": re.compile(".+"), "description?": str, "parameters?": dict, "strict?": bool}}
+_FORMATS: dict[str, Any] = {
     "json_schema": {"json_schema": {
         "name": re.compile("[A-Za-z0-9_-]{1,64}"), "schema": dict, "strict?": bool, "description?": str}},
     "json": {"schema?": dict, "name?": str, "description?": str}, "json_object": {}, "text": {}}
-_RULES: _Dict = {
-    "model": re.compile(".+"), "stream": bool, "temperature": _Number(float, 0, 2), "max_tokens": _Number(int, 1, math.inf),
-    "top_p": _Number(float, 0, 1), "frequency_penalty": _Number(float, -2, 2), "presence_penalty": _Number(float, -2, 2),
-    "timeout": _Number(float, 0.001, 1e9), "max_retries": _Number(int, 0, math.inf), "stop": (str, [str]),
+_RULES: dict[str, Any] = {
+    "model": re.compile(".+"), "stream": bool, "stop": (str, [str]), "extra_body": dict,
+    "temperature": _Number(float, 0, 2), "top_p": _Number(float, 0, 1), "max_tokens": _Number(int, 1, math.inf),
+    "frequency_penalty": _Number(float, -2, 2), "presence_penalty": _Number(float, -2, 2),
+    "timeout": _Number(float, 0.001, 1e9), "max_retries": _Number(int, 0, math.inf),
     "tools": [_FUNCTION], "tool_choice": ({"auto", "none", "required"}, _FUNCTION),
     "provider": {"sort?": {"price", "throughput", "latency"}, "allow_fallbacks?": bool},
-    "response_format": {"type": set(_FORMATS)}, "extra_body": dict,
+    "response_format": {"type": set(_FORMATS)},
     "messages": [{"role": {"system", "developer", "user", "assistant", "tool"}, "content?": (str, [{"type": str}])}]}
 
 
 def _checked(name: str, value: Any, rule: Any) -> Any:
-    """The value, if it keeps to the rule; else a ``ValueError`` or ``TypeError`` with name, value and what is allowed."""
+    """The value, if it keeps to the rule; else a ``ValueError`` or ``TypeError`` that says what is allowed."""
     if isinstance(rule, _Number):
         right_type = isinstance(value, int if rule.kind is int else (int, float)) and not isinstance(value, bool)
         if right_type and rule.low <= value <= rule.high:  # false for NaN
@@ -572,27 +561,28 @@ def _checked(name: str, value: Any, rule: Any) -> Any:
         if right_type and (isinstance(rule, type) or (
                 value in rule if isinstance(rule, set) else rule.fullmatch(value))):
             return value
-        allowed = "one of " + ", ".join(map(repr, sorted(rule))) if isinstance(rule, set) else {
-            str: "a string", bool: "True or False", dict: "an object (dict)"}.get(rule) or "a string like " + rule.pattern
+        plain = {str: "a string", bool: "True or False", dict: "an object (dict)", list: "a list"}
+        allowed = "one of " + ", ".join(map(repr, sorted(rule))) if isinstance(rule, set) else (
+            plain[rule] if isinstance(rule, type) else "a string like " + rule.pattern)
     raise (ValueError if right_type else TypeError)("%s must be %s, not %.200r" % (name, allowed, value))
 
 
 def json_schema(schema: Mapping[str, Any], name: str = "response", *, strict: bool = True,
-                description: Optional[str] = None) -> _Dict:
+                description: str | None = None) -> dict[str, Any]:
     """A ``response_format`` that binds the answer to a JSON Schema.  *name*: 1 to 64 of ``A-Z a-z 0-9 _ -``."""
-    form: _Dict = {"name": name, "schema": schema, "strict": strict}
+    form: dict[str, Any] = {"name": name, "schema": schema, "strict": strict}
     if description is not None:
         form["description"] = description
     return {"type": "json_schema", **_checked("json_schema()", {"json_schema": form}, _FORMATS["json_schema"])}
 
 
 def build_request(
-        messages: _Messages, model: Optional[str], *, stream: bool = False, temperature: Optional[float] = None,
-        max_tokens: Optional[int] = None, top_p: Optional[float] = None, frequency_penalty: Optional[float] = None,
-        presence_penalty: Optional[float] = None, stop: Union[str, Sequence[str], None] = None,
-        tools: Optional[Sequence[Mapping[str, Any]]] = None, tool_choice: Union[str, Mapping[str, Any], None] = None,
-        provider: Optional[Mapping[str, Any]] = None, response_format: Optional[Mapping[str, Any]] = None,
-        extra_body: Optional[Mapping[str, Any]] = None, **params: Any) -> _Dict:
+        messages: _Messages, model: str | None, *, stream: bool = False, temperature: float | None = None,
+        max_tokens: int | None = None, top_p: float | None = None, frequency_penalty: float | None = None,
+        presence_penalty: float | None = None, stop: str | Sequence[str] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None, tool_choice: str | Mapping[str, Any] | None = None,
+        provider: Mapping[str, Any] | None = None, response_format: Mapping[str, Any] | None = None,
+        extra_body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
     """The JSON body of a request, a new plain dict.  The arguments are checked, and never changed.
 
     *messages*: a str (one user message) or message dicts.  *temperature*: 0 to 2.  *max_tokens*: from 1.
@@ -607,11 +597,13 @@ def build_request(
         messages = [user(messages)]
     elif isinstance(messages, (bytes, dict)) or not hasattr(messages, "__iter__"):
         raise TypeError("messages must be a string or a list of message dicts, not %.200r" % (messages,))
-    body: _Dict = dict(
-        model=model, messages=list(messages), stream=_checked("stream", stream or False, bool) or None, temperature=temperature,
-        max_tokens=max_tokens, top_p=top_p, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
+    body: dict[str, Any] = dict(
+        model=model, messages=list(messages), stream=stream, temperature=temperature, max_tokens=max_tokens,
+        top_p=top_p, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
         stop=stop, tools=tools, tool_choice=tool_choice, provider=provider, response_format=response_format, **params)
     body = {name: value for name, value in body.items() if value is not None}
+    if body.get("stream") is False:  # the default is not sent
+        del body["stream"]
     for name, value in body.items():
         if name in _RULES:
             _checked(name, value, _RULES[name])
@@ -623,7 +615,8 @@ def build_request(
     for position, message in enumerate(body["messages"]):
         if message.get("content") is None and message["role"] != "assistant":
             raise ValueError("messages[%d] needs a 'content'" % position)
-    body.update(_checked("extra_body", extra_body or {}, dict))
+    if extra_body is not None:
+        body.update(_checked("extra_body", extra_body, dict))
     try:
         _check_json("", body)
     except RecursionError:
@@ -638,7 +631,7 @@ def _check_json(name: str, value: Any) -> None:
             try:
                 value.encode()
             except UnicodeEncodeError as error:
-                raise ValueError("%s holds half a surrogate pair, %r, which is no text" % (name, value[error.start])) from None
+                raise ValueError("%s holds half a surrogate pair, %r: no text" % (name, value[error.start])) from None
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, (str, int, float, type(None))):
@@ -665,10 +658,10 @@ class _RequestBody:
     Iterates anew for each try.  ``length`` is the Content-Length; ``progress`` is called with the bytes sent.
     """
 
-    def __init__(self, body: _Dict, progress: Optional[Callable[[int, int], None]] = None) -> None:
-        self.long: List[str] = []
+    def __init__(self, body: dict[str, Any], progress: Callable[[int, int], None] | None = None) -> None:
+        self.long: list[str] = []
         self.rest = [text.encode() for text in _ENCODE(self._set_aside(body)).split(_ENCODE(_MARK)[1:-1])]
-        self.progress, self.plain = progress, frozenset()  # type: Any, Any
+        self.progress, self.plain = progress, frozenset()  # type: Any, frozenset[int]
         lengths = [sum(map(len, self._slices(position))) for position in range(len(self.long))]
         self.length = sum(lengths) + sum(map(len, self.rest))
         # Escapes and UTF-8 only lengthen: what keeps its length, as all base64 does, need not be escaped again.
@@ -691,7 +684,7 @@ class _RequestBody:
     def __iter__(self) -> Iterator[bytes]:
         sent = 0
         for position, text in enumerate(self.rest):
-            for piece in _chain(text, self._slices(position) if position < len(self.long) else ()):
+            for piece in itertools.chain((text,), self._slices(position) if position < len(self.long) else ()):
                 yield piece
                 sent += len(piece)
                 if self.progress:
@@ -718,14 +711,14 @@ class SSEParser:
         self._line = bytearray()
         self._at_start = True    # a byte order mark may still come
         self._after_cr = False   # a line feed that comes next belongs to the last line's end
-        self._type, self._data, self._id = "", [], ""  # type: str, List[str], str
-        self._retry: Optional[int] = None
+        self._type, self._data, self._id = "", [], ""  # type: str, list[str], str
+        self._retry: int | None = None
 
-    def feed(self, data: bytes) -> List[Event]:
+    def feed(self, data: bytes) -> list[Event]:
         """The events that *data* completes."""
         return [Event(*fields) for fields in self._feed(data)]
 
-    def _feed(self, data: bytes) -> List[Tuple[str, str, str, Optional[int]]]:
+    def _feed(self, data: bytes) -> list[tuple[str, str, str, int | None]]:
         if self._at_start:
             data = bytes(self._line) + data
             self._line.clear()
@@ -749,7 +742,7 @@ class SSEParser:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         return self._events(text[:-1].split("\n"))
 
-    def _events(self, lines: List[str]) -> List[Tuple[str, str, str, Optional[int]]]:
+    def _events(self, lines: list[str]) -> list[tuple[str, str, str, int | None]]:
         events = []
         for line in lines:
             if line.startswith("data: "):  # nearly every line: what _field would do, without a call
@@ -783,15 +776,15 @@ _WHOLE = frozenset(("id", "type", "name", "role", "tool_call_id", "format", "sig
 _MAX_DEPTH = 20  # of growing: what lies deeper is kept as it came, so that no answer exhausts the stack
 
 
-class _Pieces(_List):
+class _Pieces(list):  # type: ignore[type-arg]
     """A string that is still growing; it is joined once."""
 
 
-class _Fields(_Dict):
+class _Fields(dict):  # type: ignore[type-arg]
     """An object that is still growing."""
 
 
-class _Items(_Dict):
+class _Items(dict):  # type: ignore[type-arg]
     """An array that is still growing: its items by their ``index``, or else by their position."""
 
 
@@ -832,7 +825,7 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
 
     Deltas and log probabilities grow from chunk to chunk; everything else is kept as it was last sent.
     """
-    answer, choices = Completion(), {}  # type: Completion, Dict[int, Tuple[JSONObject, _Fields]]
+    answer, choices = Completion(), {}  # type: Completion, dict[int, tuple[JSONObject, _Fields]]
     for chunk in chunks:
         answer.update((key, value) for key, value in chunk.items() if value is not None or key not in answer)
         for choice in chunk.choices or ():
@@ -861,7 +854,8 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
 
 
 _TIMEOUTS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 on
-_NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, AttributeError)  # the last two: closed files
+# The last two: of a file that another thread has closed.
+_NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, AttributeError)
 
 
 def _dechunked(file: Any) -> Iterator[bytes]:
@@ -894,7 +888,7 @@ def _dechunked(file: Any) -> Iterator[bytes]:
     raise http.client.HTTPException("more than %d trailers" % MAX_LINES)
 
 
-def _sized(file: Any, left: Optional[int]) -> Iterator[bytes]:
+def _sized(file: Any, left: int | None) -> Iterator[bytes]:
     """Content of a known length, or, for ``None``, up to the connection's end."""
     while left != 0:
         block = file.read1(BLOCK_BYTES if left is None else min(left, BLOCK_BYTES))
@@ -914,7 +908,7 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
     for block in blocks:
         content = b""
         while block or len(content) == BLOCK_BYTES:
-            if decoder is None:  # 47: gzip or zlib, as the header says; -15: deflate without one, as some servers send it
+            if decoder is None:  # 47: gzip or zlib, by its header; -15: none, as some servers send deflate
                 decoder = zlib.decompressobj(-15 if coding == "deflate" and block[0] & 15 != 8 else 47)
             content = decoder.decompress(block, BLOCK_BYTES)
             if content:
@@ -926,7 +920,7 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
 
 
 class _Response(http.client.HTTPResponse):
-    def _read_status(self) -> Tuple[str, int, str]:
+    def _read_status(self) -> tuple[str, int, str]:
         """Skip interim answers (RFC 9110 § 15.2): http.client knows only 100, and skips it without end."""
         for _ in range(MAX_LINES):
             version, status, reason = super()._read_status()  # type: ignore[misc]
@@ -949,14 +943,14 @@ class _Connection(http.client.HTTPConnection):
     socket: Any = None
     idle_since = 0.0
 
-    def __init__(self, host: str, pool: _Pool, key: Any, context: Optional[ssl.SSLContext]) -> None:
+    def __init__(self, host: str, pool: _Pool, key: Any, context: ssl.SSLContext | None) -> None:
         self.default_port = 443 if context else 80
         super().__init__(host)
         self.pool, self.key, self.context, self.process = pool, key, context, os.getpid()
 
     def connect(self) -> None:
         limit = self.pool.connect_timeout
-        tunnel: Optional[str] = self._tunnel_host  # type: ignore[attr-defined]
+        tunnel: str | None = self._tunnel_host  # type: ignore[attr-defined]
         goal, end = tunnel or "%s:%d" % (self.host, self.port), time.monotonic() + (limit or math.inf)
         try:
             addresses = socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM)
@@ -987,13 +981,13 @@ class _Connection(http.client.HTTPConnection):
     def _limit(self, end: float, shares: int = 1) -> None:
         self.sock.settimeout(None if end == math.inf else max(0.001, (end - time.monotonic()) / shares))
 
-    def exchange(self, request: urllib.request.Request, headers: Dict[str, str]) -> None:
+    def exchange(self, request: urllib.request.Request, headers: dict[str, str]) -> None:
         """Send a request and read its answer's head."""
         broken = False
         if self.sock is None:
             self.connect()
         self.socket = self.sock  # http.client drops its own when the server announces that it will close
-        self.socket.settimeout(request.timeout)  # type: ignore[attr-defined]
+        self.socket.settimeout(request.timeout)
         try:
             self.request("POST", request.selector, request.data, headers)
         except (BrokenPipeError, ConnectionResetError):
@@ -1053,9 +1047,9 @@ class _Pool(urllib.request.BaseHandler):
     There is no lock, since a deque's append and pop are atomic: a fork at any moment leaves nothing locked.
     """
 
-    def __init__(self, connect_timeout: Optional[float], context: Optional[ssl.SSLContext]) -> None:
+    def __init__(self, connect_timeout: float | None, context: ssl.SSLContext | None) -> None:
         self.connect_timeout, self.context = connect_timeout, context
-        self.idle: Deque[_Connection] = collections.deque()
+        self.idle: collections.deque[_Connection] = collections.deque()
 
     def http_open(self, request: urllib.request.Request) -> _Connection:
         headers = {name.title(): value for name, value in request.header_items()}
@@ -1079,7 +1073,7 @@ class _Pool(urllib.request.BaseHandler):
 
     https_open = http_open
 
-    def _take(self, key: Any) -> Optional[_Connection]:
+    def _take(self, key: Any) -> _Connection | None:
         while self.idle:
             try:
                 connection = self.idle.pop()
@@ -1100,10 +1094,10 @@ class _Pool(urllib.request.BaseHandler):
             self.idle.pop().close()
 
 
-def _read_whole(connection: _Connection, limit: int) -> Tuple[bytes, Optional[Exception]]:
+def _read_whole(connection: _Connection, limit: int) -> tuple[bytes, Exception | None]:
     """An answer's content, and what kept it from being whole, if anything did."""
-    blocks: List[bytes] = []
-    failure: Optional[Exception] = None
+    blocks: list[bytes] = []
+    failure: Exception | None = None
     try:
         size = 0
         while size <= limit:
@@ -1121,7 +1115,7 @@ def _read_whole(connection: _Connection, limit: int) -> Tuple[bytes, Optional[Ex
     return b"".join(blocks), failure
 
 
-def _describe(error: BaseException, timeout: Optional[float]) -> str:
+def _describe(error: BaseException, timeout: float | None) -> str:
     if isinstance(error, _TIMEOUTS):
         return "no byte for %s s (timeout)" % timeout
     return "%s (%s)" % (error, type(error).__name__) if str(error) else type(error).__name__
@@ -1143,12 +1137,12 @@ class Client:
     Threads may share a client, forked processes may use it on, and it can be pickled.
     """
 
-    def __init__(self, api_key: Optional[str] = None, base_url: Optional[str] = None, *, model: Optional[str] = None,
-                 timeout: Optional[float] = 600.0, connect_timeout: Optional[float] = 10.0, max_retries: int = 2,
-                 headers: Optional[Mapping[str, str]] = None, ssl_context: Optional[ssl.SSLContext] = None) -> None:
+    def __init__(self, api_key: str | None = None, base_url: str | None = None, *, model: str | None = None,
+                 timeout: float | None = 600.0, connect_timeout: float | None = 10.0, max_retries: int = 2,
+                 headers: Mapping[str, str] | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
         self._api_key = os.environ.get("SIRAYA_API_KEY", "").strip() if api_key is None else api_key
         if not isinstance(self._api_key, str) or not re.match(r"[!-~]*\Z", self._api_key):
-            raise ValueError("api_key must be a string of visible ASCII characters, without white space (it is not shown here)")
+            raise ValueError("api_key must be a string of visible ASCII characters (it is not shown here)")
         self.base_url = _checked_url(base_url or os.environ.get("SIRAYA_BASE_URL") or DEFAULT_BASE_URL)
         self.model = model or os.environ.get("SIRAYA_MODEL")
         self.timeout, self.connect_timeout = timeout, connect_timeout
@@ -1158,7 +1152,7 @@ class Client:
         self.max_retries = _checked("max_retries", max_retries, _RULES["max_retries"])
         self.headers = _checked_headers("headers", headers)
         self._ssl_context = ssl_context
-        self._progress: Optional[Callable[[int, int], None]] = None  # of sending a body; the command line shows it
+        self._progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
         self._warned = False
         self._connect()
 
@@ -1168,12 +1162,12 @@ class Client:
         self._opener.add_handler(urllib.request.ProxyHandler())
         self._opener.add_handler(self._pool)
 
-    def __getstate__(self) -> _Dict:
+    def __getstate__(self) -> dict[str, Any]:
         if self._ssl_context is not None:
-            raise TypeError("a Client with an ssl_context cannot be pickled; name the certificates in SSL_CERT_FILE instead")
+            raise TypeError("a Client with an ssl_context cannot be pickled; name the certificates in SSL_CERT_FILE")
         return {**vars(self), "_pool": None, "_opener": None, "_progress": None}
 
-    def __setstate__(self, state: _Dict) -> None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._connect()
 
@@ -1199,7 +1193,7 @@ class Client:
         """``client.chat.completions.create(…)``, as in the OpenAI SDK."""
         return _Chat(self)
 
-    def complete(self, messages: _Messages, model: Optional[str] = None, **params: Any) -> Completion:
+    def complete(self, messages: _Messages, model: str | None = None, **params: Any) -> Completion:
         """The whole answer.  Takes what `build_request` takes, and for this call ``timeout``, ``max_retries`` and
         ``extra_headers``.  Raises ``ValueError`` or ``TypeError`` before anything is sent, then `APIConnectionError`,
         `APIStatusError`, or `ResponseError` if the answer is no completion."""
@@ -1216,28 +1210,30 @@ class Client:
         error.body = self._without_key(text)
         raise error
 
-    def stream(self, messages: _Messages, model: Optional[str] = None, **params: Any) -> Stream:
+    def stream(self, messages: _Messages, model: str | None = None, **params: Any) -> Stream:
         """The answer as it is generated.  Takes and raises what `complete` does; once the stream has begun, all
         that keeps it from its end is a `StreamError`."""
         return Stream(*self._send(messages, model, True, **params), self._without_key)
 
-    def _send(self, messages: _Messages, model: Optional[str], stream: bool, *, timeout: Optional[float] = None,
-              max_retries: Optional[int] = None, extra_headers: Optional[Mapping[str, str]] = None,
-              **params: Any) -> Tuple[_Connection, Optional[float]]:
+    def _send(self, messages: _Messages, model: str | None, stream: bool, *, timeout: float | None = None,
+              max_retries: int | None = None, extra_headers: Mapping[str, str] | None = None,
+              **params: Any) -> tuple[_Connection, float | None]:
         """Send a request, again if need be, until its answer has begun with a status of 2xx; gives the timeout too."""
         body = build_request(messages, model or self.model, stream=stream, **params)
         timeout = self.timeout if timeout is None else _checked("timeout", timeout, _RULES["timeout"])
-        retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _RULES["max_retries"])
+        max_retries = _checked("max_retries", self.max_retries if max_retries is None else max_retries,
+                               _RULES["max_retries"])
         content = _RequestBody(body, self._progress)
         headers = {"User-Agent": "siraya_chat/" + __version__, "Content-Type": "application/json",
-                   "Accept": "text/event-stream" if stream else "application/json", **self._authorization(), **self.headers,
-                   **_checked_headers("extra_headers", extra_headers), "Content-Length": str(content.length)}
+                   "Accept": "text/event-stream" if stream else "application/json", **self._authorization(),
+                   **self.headers, **_checked_headers("extra_headers", extra_headers),
+                   "Content-Length": str(content.length)}
         if not headers.get("Authorization"):
             raise SirayaError("no API key: set the environment variable SIRAYA_API_KEY, or pass Client(api_key=…)")
-        for attempt in range(retries + 1):
+        for attempt in range(max_retries + 1):
             try:
-                request = urllib.request.Request(
-                    self.base_url + "/chat/completions", content if content.long else b"".join(content), headers, method="POST")
+                data: Any = content if content.long else b"".join(content)
+                request = urllib.request.Request(self.base_url + "/chat/completions", data, headers, method="POST")
                 connection: Any = self._opener.open(request, timeout=timeout)
                 if 200 <= connection.response.status < 300:
                     return connection, timeout
@@ -1247,12 +1243,12 @@ class Client:
                 error, passes = self._lost("no answer from " + self.base_url, failure, timeout), True
             except APIConnectionError as failure:
                 error, passes = failure, not isinstance(failure.__cause__, ssl.SSLCertVerificationError)
-            if attempt == retries or not passes:
+            if attempt == max_retries or not passes:
                 break
             time.sleep(_retry_delay(attempt, getattr(error, "retry_after", None)))
         raise error
 
-    def _lost(self, what: str, failure: Exception, timeout: Optional[float]) -> Any:
+    def _lost(self, what: str, failure: Exception, timeout: float | None) -> Any:
         """The error for what the network did, with its cause unless that quotes the key."""
         kind = ResponseError if isinstance(failure, zlib.error) else (
             APITimeoutError if isinstance(failure, _TIMEOUTS) else APIConnectionError)
@@ -1261,12 +1257,12 @@ class Client:
         error.__cause__ = failure if self._without_key(said) == said else None
         return error
 
-    def _authorization(self) -> Dict[str, str]:
+    def _authorization(self) -> dict[str, str]:
         host = urllib.parse.urlsplit(self.base_url).hostname or ""
         if self.base_url.startswith("http:") and not self._warned and not re.match(
                 r"(localhost|.*\.localhost|127(\.\d+){3}|::1)\Z", host):
             self._warned = True
-            warnings.warn("the API key goes to %s over plain http, where everyone on the way can read it" % host, stacklevel=4)
+            warnings.warn("the API key goes to %s over plain http: all on the way can read it" % host, stacklevel=4)
         return {"Authorization": "Bearer " + self._api_key} if self._api_key else {}
 
     def _refusal(self, connection: _Connection) -> APIStatusError:
@@ -1290,12 +1286,12 @@ def _checked_url(url: str) -> str:
     except ValueError:
         good = False
     if not good or not re.match(r"https?://[^\s\x00-\x1f/?#@\\]+(/[!-~]*)?\Z", url, re.I) or re.search("[?#]", url):
-        raise ValueError("base_url must be http:// or https://, host and path, without user, query and fragment, not %r" % (
-            re.sub("//[^/]*@", "//…@", url),))
+        url = re.sub("//[^/]*@", "//…@", url)
+        raise ValueError("base_url must be http(s)://, host and path, without user, query and fragment, not %r" % url)
     return url.rstrip("/")
 
 
-def _checked_headers(parameter: str, headers: Optional[Mapping[str, str]]) -> Dict[str, str]:
+def _checked_headers(parameter: str, headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers as RFC 9110 § 5 allows them, named in one way.  No value is shown: it may be a secret."""
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) or name.lower() in (
@@ -1315,16 +1311,17 @@ class _Chat:
 
     if TYPE_CHECKING:
         @overload
-        def create(self, *, messages: _Messages, model: Optional[str] = None, stream: Literal[True], **params: Any) -> Stream: ...
+        def create(self, *, messages: _Messages, model: str | None = None, stream: Literal[True],
+                   **params: Any) -> Stream: ...
         @overload
-        def create(self, *, messages: _Messages, model: Optional[str] = None, stream: Optional[Literal[False]] = False,
+        def create(self, *, messages: _Messages, model: str | None = None, stream: Literal[False] | None = False,
                    **params: Any) -> Completion: ...
         @overload
-        def create(self, *, messages: _Messages, model: Optional[str] = None, stream: bool,
-                   **params: Any) -> Union[Completion, Stream]: ...
+        def create(self, *, messages: _Messages, model: str | None = None, stream: bool,
+                   **params: Any) -> Completion | Stream: ...
 
-    def create(self, *, messages: _Messages, model: Optional[str] = None, stream: Optional[bool] = False,
-               **params: Any) -> Union[Completion, Stream]:
+    def create(self, *, messages: _Messages, model: str | None = None, stream: bool | None = False,
+               **params: Any) -> Completion | Stream:
         """`Client.stream` if *stream* is true, else `Client.complete`."""
         _checked("stream", stream or False, bool)
         return (self._client.stream if stream else self._client.complete)(messages, model, **params)
@@ -1338,15 +1335,15 @@ class Stream:
     A stream is for one consumer at a time.
     """
 
-    def __init__(self, connection: _Connection, timeout: Optional[float], without_key: Callable[[str], str]) -> None:
+    def __init__(self, connection: _Connection, timeout: float | None, without_key: Callable[[str], str]) -> None:
         self._owned = [connection]  # whoever pops it, which is atomic, gives it back or aborts it
         self._read, self._timeout, self._without_key = connection.read, timeout, without_key
         self._parser = SSEParser()
-        self._events: Deque[Any] = collections.deque()  # arrived and not yet taken
-        self._taken: List[str] = []  # the chunks that were taken, as text: parsed again when the whole is asked for
+        self._events: collections.deque[Any] = collections.deque()  # arrived and not yet taken
+        self._taken: list[str] = []  # the chunks that were taken, as text: parsed again when the whole is asked for
         self._size = self._unfinished = 0  # bytes in all, and since the last event
         self._state = "open"  # "complete", "failed" or "closed"
-        self._failure: Tuple[str, Any] = ("the stream was closed before its end", None)
+        self._failure: tuple[str, Any] = ("the stream was closed before its end", None)
         kind = connection.response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
         self._is_document = kind in ("application/json", "text/html")  # instead of a stream
 
@@ -1362,7 +1359,7 @@ class Stream:
         from concurrent.futures import ThreadPoolExecutor
         thread = ThreadPoolExecutor(1)  # its own: a stream blocks a thread for long, and asyncio shares just a few
         try:
-            while self._events or await asyncio.get_running_loop().run_in_executor(thread, self._wait):
+            while await asyncio.get_running_loop().run_in_executor(thread, self._wait):
                 for chunk in self._arrived():
                     yield chunk
         except asyncio.CancelledError:
@@ -1409,9 +1406,7 @@ class Stream:
         return _assemble(map(_DECODER.decode, self._taken))
 
     def _error(self) -> StreamError:
-        error = StreamError(self._failure[0], self._assembled())
-        error.body = self._failure[1]
-        return error
+        return StreamError(*self._failure, self._assembled())
 
     def _finish(self, state: str, message: str = "", body: Any = None) -> None:
         self._state = state
@@ -1430,7 +1425,7 @@ class Stream:
             kind, data, _, _ = events.popleft()
             try:
                 chunk, end = scan(data, 0)
-                usual = end == len(data) and kind == "message" and "error" not in chunk and chunk["choices"].__class__ is list
+                usual = end == len(data) and kind == "message" and "error" not in chunk
                 for choice in chunk["choices"]:
                     usual = usual and choice["delta"].__class__ is JSONObject
             except (StopIteration, ValueError, LookupError, TypeError, RecursionError):
@@ -1448,7 +1443,7 @@ class Stream:
             chunk = _parse(self._without_key(data), "delta")
             if kind != "error":
                 return JSONObject(chunk)
-            error = _response_error("it is an error: %s" % (_error_text(chunk) or data), chunk)
+            error = ResponseError("it is an error: %s" % (_error_text(chunk) or data), chunk)
         except ResponseError as failure:
             error = failure
         self._finish("failed", "the stream broke off: %s" % error, error.body)
@@ -1488,16 +1483,17 @@ class Stream:
         text = content.decode("utf-8", "replace")
         try:
             if failure:
-                raise _response_error(_describe(failure, self._timeout), self._without_key(text))
+                raise ResponseError(_describe(failure, self._timeout), text)
             whole = _parse(text, "message")
-            chunk = _ENCODE({**whole, "object": "chat.completion.chunk", "choices": [
-                {"delta" if key == "message" else key: value for key, value in choice.items()} for choice in whole.choices]})
+            choices = [{"delta" if key == "message" else key: value for key, value in choice.items()}
+                       for choice in whole.choices]
+            chunk = _ENCODE({**whole, "object": "chat.completion.chunk", "choices": choices})
             self._events.extend([("message", chunk, "", None), ("message", "[DONE]", "", None)])
         except ResponseError as error:
             self._finish("failed", "this is no stream: " + self._without_key(str(error)), self._without_key(text))
 
     def _end(self, reason: str) -> None:
-        """Nothing more will come.  It was all if an unterminated [DONE] stands last, or if every choice has finished."""
+        """Nothing more will come.  It was all if an unterminated [DONE] stands last, or every choice has finished."""
         choices, last = self._assembled().choices, self._parser._feed(b"\n\n")
         if self._state == "open" and (last[-1:] and last[-1][1].startswith("[DONE]") or (
                 choices and all(choice.finish_reason for choice in choices))):
@@ -1521,7 +1517,7 @@ SIRAYA_BASE_URL (default %s), SIRAYA_MODEL, https_proxy, no_proxy, SSL_CERT_FILE
 exit status: 0 done; 1 the service or the network failed; 2 usage; 130 interrupted""" % DEFAULT_BASE_URL
 
 
-def _options(argv: Optional[Sequence[str]]) -> Any:
+def _options(argv: Sequence[str] | None) -> Any:
     import argparse
     parser = argparse.ArgumentParser(
         prog="siraya-chat", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -1530,27 +1526,28 @@ def _options(argv: Optional[Sequence[str]]) -> Any:
     add("prompt", nargs="*", help="words of the prompt; piped standard input is added to them")
     add("-m", "--model", default=os.environ.get("SIRAYA_MODEL") or DEFAULT_MODEL, help="default: %(default)s")
     add("-s", "--system", metavar="TEXT", help="system message")
-    add("-a", "--attach", metavar="FILE_OR_URL", action="append", default=[], help="image, PDF, audio, video, text; repeatable")
+    add("-a", "--attach", metavar="FILE_OR_URL", action="append", default=[],
+        help="image, PDF, audio, video, text, document; repeatable")
     add("-o", "--option", metavar="KEY=VALUE", action="append", default=[],
         help="any request parameter; VALUE is JSON, or else a string; repeatable")
     add("--schema", metavar="FILE_OR_JSON", help="structured output by this JSON Schema")
     add("--no-stream", action="store_true", help="wait for the whole answer")
     add("-j", "--json", action="store_true", help="print the response as JSON; streamed: one chunk a line")
     add("-u", "--usage", action="store_true", help="tokens, and cost where given, on standard error")
-    add("-c", "--chat", action="store_true", help="a conversation: one line, one turn; Ctrl-C stops an answer, Ctrl-D ends")
+    add("-c", "--chat", action="store_true", help="a conversation: a line a turn; Ctrl-C stops an answer, Ctrl-D ends")
     add("-n", "--dry-run", action="store_true", help="print the request body and send nothing")
     add("--base-url", metavar="URL", help="default: $SIRAYA_BASE_URL, or %s" % DEFAULT_BASE_URL)
-    add("--timeout", metavar="SECONDS", type=float, default=600.0, help="without a byte, before giving up; default: 600")
+    add("--timeout", metavar="SECONDS", type=float, default=600.0, help="without a byte before giving up; default: 600")
     add("--version", action="version", version="siraya_chat " + __version__)
     return parser.parse_args(argv)
 
 
-def _params(options: Any) -> _Dict:
-    params: _Dict = {}
+def _params(options: Any) -> dict[str, Any]:
+    params: dict[str, Any] = {}
     for option in options.option:
         key, equals, value = option.partition("=")
         if not key or not equals or key in ("model", "messages", "stream"):
-            raise ValueError("-o takes KEY=VALUE, where KEY is a parameter without an option of its own, not %r" % option)
+            raise ValueError("-o takes KEY=VALUE, KEY a parameter without an option of its own, not %r" % option)
         try:
             params[key] = json.loads(value)
         except ValueError:
@@ -1573,7 +1570,7 @@ class _CommandLine:
     """Translates between a person and the library."""
 
     def __init__(self, options: Any) -> None:
-        self.options, self.params, self.client = options, _params(options), None  # type: Any, _Dict, Any
+        self.options, self.params, self.client = options, _params(options), None  # type: Any, dict[str, Any], Any
         self.arrived = self.signed = ""  # of the answer on standard output; on standard error
 
     def run(self) -> int:
@@ -1598,7 +1595,7 @@ class _CommandLine:
             self.turn(history)
         return 0
 
-    def turn(self, messages: _List) -> Completion:
+    def turn(self, messages: list[Any]) -> Completion:
         """Send the messages, print the answer as it comes, and give it back whole."""
         self.arrived, options = "", self.options
         self.client._progress = lambda sent, total: self.sign(
@@ -1636,7 +1633,7 @@ class _CommandLine:
         sys.stdout.write(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
-    def chat(self, history: _List, parts: _List) -> int:
+    def chat(self, history: list[Any], parts: list[Any]) -> int:
         status, terminal = 0, sys.stdin.isatty()
         if terminal:
             try:
@@ -1671,9 +1668,9 @@ def _report(what: object) -> None:
     print("siraya-chat: %s" % what, file=sys.stderr)
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """The command line with these arguments (default: those of the process); returns the exit status."""
-    warnings.showwarning = lambda message, *_: _report(message)  # type: ignore[assignment]
+    warnings.showwarning = lambda message, *_: _report(message)
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
@@ -1683,7 +1680,7 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
         return int(stop.code or 0)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:  # the reader has had enough, as in … | head: nothing may be written any more, not even at exit
+    except BrokenPipeError:  # the reader has had enough, as in … | head: write nothing more, not even at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (SirayaError, ValueError, TypeError, OSError) as error:
