@@ -1505,6 +1505,7 @@ class Stream:
 # --------------------------------------------------------------------------------------- the command line
 
 
+_PER_CALL = ("timeout", "max_retries", "extra_headers")  # parameters of a call that are no part of the body
 _EPILOG = """examples:
   siraya-chat "What is the meaning of life?"
   git diff | siraya-chat -s "You are a strict reviewer." "Review this."
@@ -1522,6 +1523,7 @@ def _options(argv: Sequence[str] | None) -> Any:
     parser = argparse.ArgumentParser(
         prog="siraya-chat", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Ask a model.  The answer goes to standard output, everything else to standard error.")
+    parser.error = lambda message: parser.exit(2, "siraya-chat: %s; see --help\n" % message)  # type: ignore[method-assign]
     add = parser.add_argument
     add("prompt", nargs="*", help="words of the prompt; piped standard input is added to them")
     add("-m", "--model", default=os.environ.get("SIRAYA_MODEL") or DEFAULT_MODEL, help="default: %(default)s")
@@ -1583,13 +1585,14 @@ class _CommandLine:
             self.client = Client(base_url=options.base_url, timeout=options.timeout)
         if options.chat:
             return self.chat(history, parts)
-        piped = "" if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().strip("\n")
+        piped = "" if sys.stdin.isatty() else sys.stdin.read().strip("\n")
         prompt = [text for text in (" ".join(options.prompt), piped) if text]
         if not prompt and not parts:
             raise ValueError("no prompt: give some words, pipe a text, or have a conversation with -c")
         history.append(user(*["\n\n".join(prompt)] if prompt else [], *parts))
         if options.dry_run:
-            body = build_request(history, options.model, stream=not options.no_stream, **self.params)
+            params = {key: value for key, value in self.params.items() if key not in _PER_CALL}
+            body = build_request(history, options.model, stream=not options.no_stream, **params)
             print(json.dumps(body, indent=2, ensure_ascii=False))
         else:
             self.turn(history)
@@ -1614,14 +1617,14 @@ class _CommandLine:
             self.show("\n" if self.arrived and not self.arrived.endswith("\n") else "")
         if options.usage:
             usage = completion.usage or JSONObject()
-            cost = usage.cost if completion.cost is None else completion.cost
-            _report("%s + %s = %s tokens%s" % (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens,
-                                               "" if cost is None else ", cost %s" % cost))
+            told = {"prompt tokens": usage.prompt_tokens, "completion tokens": usage.completion_tokens,
+                    "total": usage.total_tokens, "cost": usage.cost if completion.cost is None else completion.cost}
+            _report(", ".join("%s: %s" % item for item in told.items() if item[1] is not None) or "no usage was told")
         return completion
 
     def sign(self, text: str) -> None:
         """A sign of life, on a terminal only; an empty one takes it away."""
-        if self.signed != text and sys.stderr is not None and sys.stderr.isatty():
+        if self.signed != text and sys.stderr.isatty():
             self.signed = text
             sys.stderr.write("\r\x1b[K" + text)
             sys.stderr.flush()
@@ -1643,7 +1646,9 @@ class _CommandLine:
         line = " ".join(self.options.prompt)
         while True:
             try:
-                line = line or (input("> ") if terminal else sys.stdin.readline())
+                if terminal and not line and not sys.stdout.isatty():
+                    print("> ", end="", file=sys.stderr, flush=True)  # input() would print it amid the answers
+                line = line or (input("> " if sys.stdout.isatty() else "") if terminal else sys.stdin.readline())
                 if not line and not terminal:
                     return status
                 self.arrived, turn = "", user(line.rstrip("\n"), *parts)
@@ -1659,6 +1664,8 @@ class _CommandLine:
                 print(file=sys.stderr)
                 return status
             except SirayaError as error:
+                if type(error) is SirayaError:  # no key: no turn can work
+                    raise
                 _report(error)
                 status = 0 if terminal else 1
             line = ""
@@ -1671,21 +1678,32 @@ def _report(what: object) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line with these arguments (default: those of the process); returns the exit status."""
     warnings.showwarning = lambda message, *_: _report(message)
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")
+    status = 0
     try:
-        return _CommandLine(_options(argv)).run()
-    except SystemExit as stop:  # argparse, which has said why
-        return int(stop.code or 0)
+        for name in ("stderr", "stdin", "stdout"):
+            if hasattr(getattr(sys, name), "reconfigure"):
+                getattr(sys, name).reconfigure(errors="replace")
+            elif getattr(sys, name) is None:  # closed by whoever started us
+                setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
+                if name == "stdout":
+                    raise OSError("standard output is closed")
+        try:
+            status = _CommandLine(_options(argv)).run()
+        except SystemExit as stop:  # argparse, which has said why
+            status = int(stop.code or 0)
+        sys.stdout.flush()
     except KeyboardInterrupt:
-        return 130
-    except BrokenPipeError:  # the reader has had enough, as in … | head: write nothing more, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        status = 130
+    except BrokenPipeError:  # the reader has had enough, as in … | head
+        pass
     except (SirayaError, ValueError, TypeError, OSError) as error:
         _report(error)
-        return 1 if isinstance(error, SirayaError) and type(error) is not SirayaError else 2
+        status = 1 if isinstance(error, SirayaError) and type(error) is not SirayaError else 2
+    try:
+        sys.stdout.flush()
+    except OSError:  # write nothing more, not even at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return status
 
 
 if __name__ == "__main__":
