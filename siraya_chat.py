@@ -1614,6 +1614,7 @@ class _CommandLine:
                         self.show(piece)
                     completion = stream.get_final_completion()
         finally:
+            self.client._progress = None  # which held this object, and so the client itself
             self.show("\n" if self.arrived and not self.arrived.endswith("\n") else "")
         if options.usage:
             usage = completion.usage or JSONObject()
