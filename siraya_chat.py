@@ -740,14 +740,17 @@ class SSEParser:
         self._line = bytearray(data[end:])
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return self._events(text[:-1].split("\n"))
+        return self._events(text)
 
-    def _events(self, lines: list[str]) -> list[tuple[str, str, str, int | None]]:
+    def _events(self, text: str) -> list[tuple[str, str, str, int | None]]:
+        # Most text is events of one data line each, as a count of its line ends shows: one split finds them all.
+        if text.startswith("data: ") and text.endswith("\n\n") and not self._data and not self._type:
+            found = text[6:-2].split("\n\ndata: ")
+            if text.count("\n") == 2 * len(found) and self._retry is None:
+                return [("message", data, self._id, None) for data in found]
         events = []
-        for line in lines:
-            if line.startswith("data: "):  # nearly every line: what _field would do, without a call
-                self._data.append(line[6:])
-            elif line:
+        for line in text[:-1].split("\n"):
+            if line:
                 self._field(line)
             else:
                 if self._data:
@@ -859,33 +862,45 @@ _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, A
 
 
 def _dechunked(file: Any) -> Iterator[bytes]:
-    """Content in the chunked coding (RFC 9112 § 7.1), as it arrives.
+    """Content in the chunked coding (RFC 9112 § 7.1), as it arrives: all that one read brings is decoded at once.
 
-    http.client's own takes a negative size and endless trailers, and five times as long for a chunk per token.
+    http.client reads every chunk by itself, which is slow with a chunk per token, and takes negative sizes and
+    endless trailers.
     """
-    while True:
-        line = file.readline(MAX_LINE_BYTES)
-        if not line.endswith(b"\n"):
-            raise http.client.IncompleteRead(b"")
-        size = line.partition(b";")[0].strip()
-        if not re.match(rb"[0-9A-Fa-f]{1,16}\Z", size):  # int() would also take signs, prefixes and underscores
-            raise http.client.HTTPException("%.40r is no chunk size" % size)
-        left = int(size, 16)
-        if not left:
-            break
-        while left:
-            block = file.read1(min(left, BLOCK_BYTES))
-            if not block:
-                raise http.client.IncompleteRead(b"", left)
-            left -= len(block)
-            yield block
-        if file.readline(3).strip(b"\r\n"):
-            raise http.client.HTTPException("a chunk is longer than its size")
-    for _ in range(MAX_LINES):
-        line = file.readline(MAX_LINE_BYTES)
-        if not line.strip(b"\r\n"):
-            return
-    raise http.client.HTTPException("more than %d trailers" % MAX_LINES)
+    data, expected, left, trailers, problem = b"", "size", 0, 0, ""
+    while expected != "nothing":
+        block = file.read1(BLOCK_BYTES)
+        if not block:
+            raise http.client.IncompleteRead(b"", left)
+        data, at, pieces = data + block, 0, []
+        while expected != "nothing" and not problem:
+            if expected == "content":
+                pieces.append(data[at:at + left])
+                at += len(pieces[-1])
+                left -= len(pieces[-1])
+                if left:
+                    break
+                expected = "line end"
+            end = data.find(b"\n", at) + 1
+            if not end:
+                problem = "a line of the framing is endless" if len(data) - at > MAX_LINE_BYTES else ""
+                break
+            line, at = data[at:end].rstrip(b"\r\n"), end
+            if expected == "size":
+                size = re.match(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)", line)
+                left = int(size.group(1), 16) if size else 0
+                expected = "content" if left else "trailer"
+                problem = "" if size else "%.40r is no chunk size" % line
+            elif expected == "line end":
+                problem, expected = "a chunk is longer than its size" if line else "", "size"
+            else:
+                trailers, expected = trailers + 1, "trailer" if line else "nothing"
+                problem = "more than %d trailers" % MAX_LINES if trailers > MAX_LINES else ""
+        data = data[at:]
+        if pieces:
+            yield b"".join(pieces)
+        if problem:
+            raise http.client.HTTPException(problem)
 
 
 def _sized(file: Any, left: int | None) -> Iterator[bytes]:
@@ -1339,7 +1354,7 @@ class Stream:
         self._owned = [connection]  # whoever pops it, which is atomic, gives it back or aborts it
         self._read, self._timeout, self._without_key = connection.read, timeout, without_key
         self._parser = SSEParser()
-        self._events: collections.deque[Any] = collections.deque()  # arrived and not yet taken
+        self._events: Iterator[Any] = iter(())  # arrived and not yet taken
         self._taken: list[str] = []  # the chunks that were taken, as text: parsed again when the whole is asked for
         self._size = self._unfinished = 0  # bytes in all, and since the last event
         self._state = "open"  # "complete", "failed" or "closed"
@@ -1348,8 +1363,10 @@ class Stream:
         self._is_document = kind in ("application/json", "text/html")  # instead of a stream
 
     def __iter__(self) -> Iterator[JSONObject]:
-        while self._wait():
+        while True:
             yield from self._arrived()
+            if not self._wait():
+                return
 
     def __next__(self) -> JSONObject:
         return next(iter(self))
@@ -1359,9 +1376,11 @@ class Stream:
         from concurrent.futures import ThreadPoolExecutor
         thread = ThreadPoolExecutor(1)  # its own: a stream blocks a thread for long, and asyncio shares just a few
         try:
-            while await asyncio.get_running_loop().run_in_executor(thread, self._wait):
+            while True:
                 for chunk in self._arrived():
                     yield chunk
+                if not await asyncio.get_running_loop().run_in_executor(thread, self._wait):
+                    return
         except asyncio.CancelledError:
             self.close()
             raise
@@ -1418,11 +1437,27 @@ class Stream:
             return
         connection.release() if state == "complete" else connection.abort()
 
+    def _wait(self) -> bool:
+        """Wait for events.  False at the end of a complete or a closed stream; raises at that of a failed one."""
+        while self._state == "open":
+            try:
+                events = self._read_document() if self._is_document else self._read_events()
+                if events:
+                    self._events = iter(events)
+                    return True
+            except _NETWORK_ERRORS as error:
+                self._end(self._without_key(_describe(error, self._timeout)))
+        if self._state == "failed":
+            raise self._error()
+        return False
+
     def _arrived(self) -> Iterator[JSONObject]:
-        """The chunks that are here.  A usual one is recognised at sight, and `_unusual` sees to all others."""
-        events, taken, scan = self._events, self._taken, _DECODER.scan_once
-        while events:
-            kind, data, _, _ = events.popleft()
+        """The chunks that are here.  A usual one is recognised at sight, and `_unusual` sees to all others.
+
+        Each is decoded when it is taken: it dies young, and the garbage collector never sees it.
+        """
+        taken, scan = self._taken, _DECODER.scan_once
+        for kind, data, _, _ in self._events:
             try:
                 chunk, end = scan(data, 0)
                 usual = end == len(data) and kind == "message" and "error" not in chunk
@@ -1431,14 +1466,18 @@ class Stream:
             except (StopIteration, ValueError, LookupError, TypeError, RecursionError):
                 usual = False
             if not usual:
-                if data.startswith("[DONE]"):
-                    events.clear()  # what comes after it is no part of the answer
-                    return self._finish("complete")
                 chunk = self._unusual(kind, data)
+                if chunk is None:
+                    self._events = iter(())  # what comes after it is no part of the answer
+                    return
             taken.append(data)
             yield chunk
 
-    def _unusual(self, kind: str, data: str) -> JSONObject:
+    def _unusual(self, kind: str, data: str) -> JSONObject | None:
+        """A chunk of another form; ``None`` for what ends the stream."""
+        if data.startswith("[DONE]"):
+            self._finish("complete")
+            return None
         try:
             chunk = _parse(self._without_key(data), "delta")
             if kind != "error":
@@ -1447,28 +1486,11 @@ class Stream:
         except ResponseError as failure:
             error = failure
         self._finish("failed", "the stream broke off: %s" % error, error.body)
-        raise self._error()
+        return None
 
-    def _wait(self) -> bool:
-        """Wait for events.  False at the end of a complete or a closed stream; raises at that of a failed one."""
-        while not self._events:
-            if self._state == "failed":
-                raise self._error()
-            if self._state != "open":
-                return False
-            try:
-                if self._is_document:
-                    self._read_document()
-                else:
-                    self._read_events()
-            except _NETWORK_ERRORS as error:
-                self._end(self._without_key(_describe(error, self._timeout)))
-        return True
-
-    def _read_events(self) -> None:
+    def _read_events(self) -> list[Any]:
         block = self._read()
         events = self._parser._feed(block)
-        self._events.extend(events)
         self._size += len(block)
         self._unfinished = 0 if events else self._unfinished + len(block)
         if self._size > MAX_BODY_BYTES or self._unfinished > MAX_EVENT_BYTES:
@@ -1476,8 +1498,9 @@ class Stream:
                 MAX_BODY_BYTES, MAX_EVENT_BYTES))
         elif not block:
             self._end("the server closed it")
+        return events
 
-    def _read_document(self) -> None:
+    def _read_document(self) -> list[Any]:
         """The whole answer of a server that does not stream, or a proxy's page."""
         content, failure = _read_whole(self._owned.pop(), MAX_BODY_BYTES)
         text = content.decode("utf-8", "replace")
@@ -1485,12 +1508,13 @@ class Stream:
             if failure:
                 raise ResponseError(_describe(failure, self._timeout), text)
             whole = _parse(text, "message")
-            choices = [{"delta" if key == "message" else key: value for key, value in choice.items()}
-                       for choice in whole.choices]
-            chunk = _ENCODE({**whole, "object": "chat.completion.chunk", "choices": choices})
-            self._events.extend([("message", chunk, "", None), ("message", "[DONE]", "", None)])
         except ResponseError as error:
             self._finish("failed", "this is no stream: " + self._without_key(str(error)), self._without_key(text))
+            return []
+        choices = [{"delta" if key == "message" else key: value for key, value in choice.items()}
+                   for choice in whole.choices]
+        chunk = _ENCODE({**whole, "object": "chat.completion.chunk", "choices": choices})
+        return [("message", chunk, "", None), ("message", "[DONE]", "", None)]
 
     def _end(self, reason: str) -> None:
         """Nothing more will come.  It was all if an unterminated [DONE] stands last, or every choice has finished."""
