@@ -56,7 +56,7 @@ __all__ = [
 
 DEFAULT_BASE_URL = "https://llm.siraya.pro/v1"
 DEFAULT_MODEL = "anthropic/claude-sonnet-4.5"  # of the command line; the library has none
-MAX_BODY_BYTES = 256 << 20      # of an answer: about a million streamed tokens, more than any model gives at once
+MAX_BODY_BYTES = 128 << 20      # of an answer: some 400,000 streamed tokens, more than any model gives at once
 MAX_EVENT_BYTES = 64 << 20      # of a stream without a complete event: an image inside one takes a few MiB
 MAX_ERROR_BODY_BYTES = 1 << 20  # of an error answer: far more than anyone reads
 MAX_LINE_BYTES = 64 << 10       # of HTTP's own framing: what http.client allows for a header
@@ -160,7 +160,7 @@ _STATUS_ERRORS = {400: BadRequestError, 401: AuthenticationError, 402: PaymentRe
 def _status_error(status: int, reason: str, headers: Any, text: str) -> APIStatusError:
     """The error that an answer with this status line, these headers and this body is."""
     try:
-        body = json.loads(text)
+        body = json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError):
         body = text
     page = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text[:9999], flags=re.S | re.I)
@@ -890,7 +890,7 @@ def _dechunked(file: Any) -> Iterator[bytes]:
                 size = re.match(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)", line)
                 left = int(size.group(1), 16) if size else 0
                 expected = "content" if left else "trailer"
-                problem = "" if size else "%.40r is no chunk size" % line
+                problem = "" if size else "a chunk size is not hexadecimal"
             elif expected == "line end":
                 problem, expected = "a chunk is longer than its size" if line else "", "size"
             else:
@@ -1028,7 +1028,10 @@ class _Connection(http.client.HTTPConnection):
 
     def abort(self) -> None:
         """End the exchange, even while another thread is blocked in `read`."""
-        if self.socket and self.process == os.getpid():  # a forked child must not end what its parent has begun
+        if self.process != os.getpid():  # a forked child must not end what its parent has begun, nor wait for
+            self.socket.close()          # a lock that a thread of the parent held over its file
+            return
+        if self.socket:
             try:
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as close() would not
             except OSError:
@@ -1043,7 +1046,8 @@ class _Connection(http.client.HTTPConnection):
             return False
         try:
             self.sock.settimeout(DRAIN_SECONDS)
-            for _ in range(MAX_LINES):
+            end = time.monotonic() + DRAIN_SECONDS
+            while time.monotonic() < end:
                 if not self.read():
                     self.response.close()
                     self.sock.settimeout(0)
@@ -1102,11 +1106,18 @@ class _Pool(urllib.request.BaseHandler):
     def put(self, connection: _Connection) -> None:
         self.idle.append(connection)
         if len(self.idle) > MAX_IDLE_CONNECTIONS:
-            self.idle.popleft().close()
+            self._close(self.idle.popleft)
 
     def clear(self) -> None:
         while self.idle:
-            self.idle.pop().close()
+            self._close(self.idle.pop)
+
+    @staticmethod
+    def _close(pop: Callable[[], _Connection]) -> None:
+        try:
+            pop().close()
+        except IndexError:  # another thread was faster
+            pass
 
 
 def _read_whole(connection: _Connection, limit: int) -> tuple[bytes, Exception | None]:
@@ -1122,8 +1133,9 @@ def _read_whole(connection: _Connection, limit: int) -> tuple[bytes, Exception |
                 connection.release()
                 return b"".join(blocks), None
         failure = zlib.error("it is larger than %d bytes" % limit)
+        del blocks[16:]  # its beginning will do
     except _NETWORK_ERRORS as error:
-        failure = error
+        failure = error.with_traceback(None)  # whose frames would hold the content until a garbage collection
     finally:
         if blocks[-1:] != [b""]:
             connection.abort()
@@ -1133,7 +1145,8 @@ def _read_whole(connection: _Connection, limit: int) -> tuple[bytes, Exception |
 def _describe(error: BaseException, timeout: float | None) -> str:
     if isinstance(error, _TIMEOUTS):
         return "no byte for %s s (timeout)" % timeout
-    return "%s (%s)" % (error, type(error).__name__) if str(error) else type(error).__name__
+    said = re.sub(r"[^\s/'\"]+@", "…@", str(error))  # a malformed proxy URL may show a password
+    return "%s (%s)" % (said, type(error).__name__) if said else type(error).__name__
 
 
 # --------------------------------------------------------------------------------------------- the client
@@ -1166,6 +1179,8 @@ class Client:
                 _checked(name, value, _RULES["timeout"])
         self.max_retries = _checked("max_retries", max_retries, _RULES["max_retries"])
         self.headers = _checked_headers("headers", headers)
+        if not isinstance(ssl_context, (ssl.SSLContext, type(None))):
+            raise TypeError("ssl_context must be an ssl.SSLContext, not %.200r" % (ssl_context,))
         self._ssl_context = ssl_context
         self._progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
         self._warned = False
@@ -1261,7 +1276,10 @@ class Client:
             if attempt == max_retries or not passes:
                 break
             time.sleep(_retry_delay(attempt, getattr(error, "retry_after", None)))
-        raise error
+        try:
+            raise error
+        finally:
+            del error
 
     def _lost(self, what: str, failure: Exception, timeout: float | None) -> Any:
         """The error for what the network did, with its cause unless that quotes the key."""
@@ -1274,7 +1292,7 @@ class Client:
 
     def _authorization(self) -> dict[str, str]:
         host = urllib.parse.urlsplit(self.base_url).hostname or ""
-        if self.base_url.startswith("http:") and not self._warned and not re.match(
+        if self.base_url[:5].lower() == "http:" and not self._warned and not re.match(
                 r"(localhost|.*\.localhost|127(\.\d+){3}|::1)\Z", host):
             self._warned = True
             warnings.warn("the API key goes to %s over plain http: all on the way can read it" % host, stacklevel=4)
@@ -1290,8 +1308,11 @@ class Client:
                              self._without_key(content.decode("utf-8", "replace")))
 
     def _without_key(self, text: str) -> str:
-        """Some servers echo the key in their refusal.  A key of a few letters is no secret, but part of words."""
-        return text.replace(self._api_key, "***") if len(self._api_key) > 5 else text
+        """Some servers echo the key, maybe in JSON's escapes.  One of a few letters is no secret, but part of words."""
+        if len(self._api_key) < 6:
+            return text
+        return re.sub("".join(r"(\\?%s|\\u00%02x)" % (re.escape(letter), ord(letter)) for letter in self._api_key),
+                      "***", text, flags=re.I)
 
 
 def _checked_url(url: str) -> str:
@@ -1308,6 +1329,7 @@ def _checked_url(url: str) -> str:
 
 def _checked_headers(parameter: str, headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers as RFC 9110 § 5 allows them, named in one way.  No value is shown: it may be a secret."""
+    _checked(parameter, headers or {}, dict)
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) or name.lower() in (
                 "content-length", "transfer-encoding"):
@@ -1356,17 +1378,25 @@ class Stream:
         self._parser = SSEParser()
         self._events: Iterator[Any] = iter(())  # arrived and not yet taken
         self._taken: list[str] = []  # the chunks that were taken, as text: parsed again when the whole is asked for
+        self._document: list[bytes] = []
         self._size = self._unfinished = 0  # bytes in all, and since the last event
         self._state = "open"  # "complete", "failed" or "closed"
         self._failure: tuple[str, Any] = ("the stream was closed before its end", None)
         kind = connection.response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        self._is_document = kind in ("application/json", "text/html")  # instead of a stream
+        self._is_document = kind.endswith("json") or kind == "text/html"  # instead of a stream
 
     def __iter__(self) -> Iterator[JSONObject]:
-        while True:
-            yield from self._arrived()
-            if not self._wait():
-                return
+        try:
+            while True:
+                yield from self._arrived()
+                if not self._wait():
+                    return
+        except (GeneratorExit, StreamError):
+            raise
+        except BaseException:  # as KeyboardInterrupt, which may have cost a chunk: this is no whole answer any more
+            self._finish("failed", "reading it was interrupted")
+            collections.deque(self._events, 0)
+            raise
 
     def __next__(self) -> JSONObject:
         return next(iter(self))
@@ -1379,11 +1409,13 @@ class Stream:
             while True:
                 for chunk in self._arrived():
                     yield chunk
-                if not await asyncio.get_running_loop().run_in_executor(thread, self._wait):
+                try:
+                    more = await asyncio.get_running_loop().run_in_executor(thread, self._wait)
+                except (asyncio.CancelledError, GeneratorExit):  # the latter: the loop has gone; wake the thread
+                    self.close()
+                    raise
+                if not more:
                     return
-        except asyncio.CancelledError:
-            self.close()
-            raise
         finally:
             thread.shutdown(wait=False)
 
@@ -1422,7 +1454,12 @@ class Stream:
         return self._assembled()
 
     def _assembled(self) -> Completion:
-        return _assemble(map(_DECODER.decode, self._taken))
+        while True:
+            try:
+                return _assemble(map(_DECODER.decode, self._taken))
+            except RecursionError:  # one was just not too deep for where it was taken, but is so from here
+                self._taken.pop()
+                self._state, self._failure = "failed", ("the last chunk is nested too deeply", None)
 
     def _error(self) -> StreamError:
         return StreamError(*self._failure, self._assembled())
@@ -1468,20 +1505,25 @@ class Stream:
             if not usual:
                 chunk = self._unusual(kind, data)
                 if chunk is None:
-                    self._events = iter(())  # what comes after it is no part of the answer
+                    collections.deque(self._events, 0)  # what comes after it is no part of the answer
                     return
             taken.append(data)
             yield chunk
 
     def _unusual(self, kind: str, data: str) -> JSONObject | None:
         """A chunk of another form; ``None`` for what ends the stream."""
-        if data.startswith("[DONE]"):
+        if data.lstrip().startswith("[DONE]"):
             self._finish("complete")
             return None
         try:
-            chunk = _parse(self._without_key(data), "delta")
+            chunk = _parse(data, "delta")
             if kind != "error":
                 return JSONObject(chunk)
+        except ResponseError:
+            pass
+        data = self._without_key(data)
+        try:
+            chunk = _parse(data, "delta")
             error = ResponseError("it is an error: %s" % (_error_text(chunk) or data), chunk)
         except ResponseError as failure:
             error = failure
@@ -1502,14 +1544,21 @@ class Stream:
 
     def _read_document(self) -> list[Any]:
         """The whole answer of a server that does not stream, or a proxy's page."""
-        content, failure = _read_whole(self._owned.pop(), MAX_BODY_BYTES)
-        text = content.decode("utf-8", "replace")
+        block = self._read()
+        self._document.append(block)
+        self._size += len(block)
+        if self._size > MAX_BODY_BYTES:
+            self._finish("failed", "it is larger than %d bytes" % MAX_BODY_BYTES)
+        if block or self._state != "open":
+            return []
+        text = b"".join(self._document).decode("utf-8", "replace")
         try:
-            if failure:
-                raise ResponseError(_describe(failure, self._timeout), text)
             whole = _parse(text, "message")
-        except ResponseError as error:
-            self._finish("failed", "this is no stream: " + self._without_key(str(error)), self._without_key(text))
+        except ResponseError:
+            try:
+                _parse(self._without_key(text), "message")  # fails again, without the key in what the error quotes
+            except ResponseError as error:
+                self._finish("failed", "this is no stream: %s" % error, self._without_key(text))
             return []
         choices = [{"delta" if key == "message" else key: value for key, value in choice.items()}
                    for choice in whole.choices]
@@ -1519,11 +1568,12 @@ class Stream:
     def _end(self, reason: str) -> None:
         """Nothing more will come.  It was all if an unterminated [DONE] stands last, or every choice has finished."""
         choices, last = self._assembled().choices, self._parser._feed(b"\n\n")
-        if self._state == "open" and (last[-1:] and last[-1][1].startswith("[DONE]") or (
+        if self._state == "open" and (last[-1:] and last[-1][1].lstrip().startswith("[DONE]") or (
                 choices and all(choice.finish_reason for choice in choices))):
             self._finish("complete")
         elif self._state == "open":  # else another thread has closed it
-            self._finish("failed", "the stream ended before the answer did: " + reason)
+            text = self._without_key(b"".join(self._document).decode("utf-8", "replace"))
+            self._finish("failed", "the stream ended before the answer did: " + reason, text or None)
 
 
 # --------------------------------------------------------------------------------------- the command line

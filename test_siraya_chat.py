@@ -48,6 +48,7 @@ import traceback
 import tracemalloc
 import unittest
 import warnings
+import weakref
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -3138,6 +3139,120 @@ class HostileAnswers(SocketTest):
         gc.collect()
         self.assertTrue(server.wait(lambda: len(server.closed) == server.connections))
         self.assertLessEqual(threading.active_count(), threads + 1)
+
+
+class Interruptions(SocketTest):
+    """What goes wrong in the midst of reading must not pass for a whole answer, hang, or hold on to anything."""
+
+    def test_a_stream_whose_reading_was_interrupted_is_no_whole_answer(self):
+        stream = self.client(self.serve(sse(ONCE, UPON, END, "[DONE]"))).stream("hi")
+        read, stream._read = stream._read, mock.Mock(side_effect=KeyboardInterrupt)
+        with self.assertRaises(KeyboardInterrupt):
+            list(stream)
+        stream._read = read
+        for again in (lambda: list(stream), stream.get_final_completion):
+            with self.assertRaisesRegex(StreamError, "interrupted"):
+                again()
+
+    def test_an_iterator_that_outlives_a_failure_cannot_make_the_answer_whole(self):
+        block = b"".join(event(data) for data in (ONCE, "{", UPON, END, "[DONE]"))
+        stream = self.client(self.serve(SSE_HEAD + framed(block) + framed(b""))).stream("hi")
+        held = iter(stream)
+        self.assertEqual(next(held), ONCE)
+        for again in (lambda: list(stream), lambda: list(held), stream.get_final_completion):
+            with self.assertRaises(StreamError) as caught:
+                again()
+            self.assertEqual(caught.exception.partial.text, "Once")
+
+    def test_closing_ends_the_wait_for_a_document_too(self):
+        server = self.serve([JSON_HEAD + framed(b'{"choices": '), SILENCE])
+        stream = self.client(server).stream("hi")
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(list, stream)
+            self.assertTrue(server.wait(lambda: server.requests, 10))
+            stream.close()
+            self.assertEqual(reading.result(10), [])
+        self.assertTrue(server.wait_closed())
+
+    def test_a_document_that_is_cut_short_is_handed_over(self):
+        for answer in ([JSON_HEAD + framed(b'{"choices": '), CLOSE], [JSON_HEAD + framed(b'{"choices": '), RESET]):
+            with self.assertRaises(StreamError) as caught:
+                self.client(self.serve(answer)).stream("hi").get_final_completion()
+            self.assertEqual(caught.exception.body, '{"choices": ')
+
+    @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
+    def test_a_forked_child_can_close_a_stream_that_its_parent_is_reading(self):
+        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
+        stream = self.client(server).stream("hi")
+        arrived = threading.Event()
+        reader = threading.Thread(target=lambda: [arrived.set() for _ in stream])
+        reader.start()
+        self.assertTrue(arrived.wait(10))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # newer versions warn of any fork beside threads
+            child = os.fork()
+        if not child:
+            stream.close()
+            os._exit(7)
+        for _ in range(1000):
+            found, status = os.waitpid(child, os.WNOHANG)
+            if found:
+                break
+            time.sleep(0.01)
+        else:
+            os.kill(child, 9)
+            os.waitpid(child, 0)
+        self.assertEqual((found, status >> 8), (child, 7))
+        self.assertFalse(server.closed)  # the parent's request goes on
+        stream.close()
+        reader.join(10)
+
+    def test_what_trickles_after_done_does_not_hold_up_the_next_call(self):
+        trickle = [SSE_HEAD + framed(event(ONCE) + event("[DONE]"))] + [framed(b": more\n"), 0.02] * 400
+        server = self.serve(trickle, ANSWER)
+        client = self.client(server)
+        client.stream("hi").get_final_completion()
+        before = time.monotonic()
+        self.assertEqual(client.complete("hi").text, "Once upon")
+        self.assertLess(time.monotonic() - before, 4)
+
+    def test_done_may_stand_behind_white_space(self):
+        reply = self.client(self.serve(sse(ONCE, b"data:   [DONE]\n\n"))).stream("hi").get_final_completion()
+        self.assertEqual(reply.text, "Once")
+
+    def test_failures_hold_on_to_nothing(self):
+        class Messages(list):
+            pass
+        answers = (http_answer(401, "no"), http_answer(200, "no"), [JSON_HEAD + framed(b"{"), CLOSE])
+        gc.disable()
+        try:
+            for answer in answers:
+                messages = Messages([{"role": "user", "content": "hi"}])
+                held = weakref.ref(messages)
+                with self.assertRaises(SirayaError):
+                    self.client(self.serve(answer), max_retries=0).complete(messages)
+                del messages
+                self.assertIsNone(held(), answer)
+        finally:
+            gc.enable()
+
+    def test_a_key_is_masked_in_whatever_escapes_a_server_echoes_it(self):
+        key = "sk/test-0123456789"
+        for said in (key, key.replace("/", "\\/"), key.replace("-", "\\u002d"), key.upper()):
+            for answer in (http_answer(401, '{"error": {"message": "bad key %s"}}' % said),
+                           http_answer(200, '{"error": {"message": "%sbad key %s"}}' % ("x" * 150, said)),
+                           sse(event('{"error": "bad key %s"}' % said))):
+                for name, call in self.both(Client(key, self.serve(answer).base_url, model="m", max_retries=0)):
+                    with self.subTest(said, call=name), self.assertRaises(SirayaError) as caught:
+                        call()
+                    shown = "%s %r %r" % (caught.exception, vars(caught.exception), traceback.format_exception(
+                        type(caught.exception), caught.exception, caught.exception.__traceback__))
+                    self.assertNotIn("0123456789", shown)
+
+    def test_arguments_of_a_wrong_type_are_refused_at_once(self):
+        for named in ({"headers": 5}, {"headers": ["a"]}, {"ssl_context": 5}, {"base_url": 5}, {"timeout": "5"}):
+            with self.subTest(**named), self.assertRaises(TypeError):
+                Client(KEY, **named)
 
 
 # ----------------------------------------------------------------------------------------------------- the command line
