@@ -10,18 +10,17 @@ One file, standard library only, CPython 3.7 and later.  Copy it beside your pro
 
     $ python -m siraya_chat "What is the meaning of life?"
 
-It speaks to the Siraya Model Router and to servers with the same chat-completions format.  It reads from top to
-bottom: errors, the data that comes back, messages and attachments, building a request, Server-Sent Events, putting
-a stream together, the transport, the client, the command line.  All before the transport touches no socket.
-
+It speaks to the Siraya Model Router and to servers with the same format.  It reads from top to bottom: errors, the data
+that comes back, messages and attachments, building a request, Server-Sent Events, putting a stream together, the
+transport, the client, the command line.  All before the transport touches no socket.
 SPDX-License-Identifier: MIT
 """
 from __future__ import annotations
 
 import binascii
 import collections
+import email.utils
 import http.client
-import itertools
 import json
 import math
 import operator
@@ -41,7 +40,6 @@ TYPE_CHECKING = False  # type checkers take it for true: hints cost nothing at r
 if TYPE_CHECKING:
     from typing import Any, AsyncIterator, BinaryIO, Callable, Iterable, Iterator, Literal, Mapping, Sequence
     from typing import TypeVar, Union, overload
-
     _Messages = Union[str, Iterable[Mapping[str, Any]]]
     _Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO]
     _Self = TypeVar("_Self")
@@ -72,23 +70,18 @@ BLOCK_BYTES = 64 << 10          # read or written at once
 
 # ------------------------------------------------------------------------------------------------------ errors
 
-
 class SirayaError(Exception):
-    """The base of all errors of this module.  ``str(error)`` is one line of bounded length."""
+    """The base of all errors here.  ``str(error)`` is one line of bounded length, ``body`` what came, or ``None``."""
 
-    def __init__(self, message: str = "") -> None:
+    def __init__(self, message: str = "", body: Any = None) -> None:
         # It quotes servers and may be printed on a terminal: no line breaks, no control characters.
         message = " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", message[:9999]).split())
         super().__init__(message if len(message) <= MAX_MESSAGE_LENGTH else message[:MAX_MESSAGE_LENGTH - 1] + "\u2026")
+        self.body = body
 
 
 class APIConnectionError(SirayaError):
-    """The service was not reached, or the connection failed: DNS, TCP, proxy, TLS or HTTP.
-
-    ``body``: the text that had arrived of a whole answer, or ``None``.
-    """
-
-    body: str | None = None
+    """The service was not reached, or the connection failed: DNS, TCP, proxy, TLS or HTTP."""
 
 
 class APITimeoutError(APIConnectionError):
@@ -96,17 +89,13 @@ class APITimeoutError(APIConnectionError):
 
 
 class APIStatusError(SirayaError):
-    """The service answered with a status other than 2xx.
+    """The service answered with a status other than 2xx.  ``body``: its JSON, or else its text; ``code``, ``type``,
+    ``param``: of the error object in it; ``headers``: a case-insensitive mapping; ``retry_after``: seconds to wait."""
 
-    ``body`` is the parsed JSON or else the text; ``code``, ``type`` and ``param`` come from its error object;
-    ``headers`` is a case-insensitive mapping; ``retry_after``: the seconds that the server asks to wait.
-    """
-
-    status_code: int = 0
+    status_code = 0
     code: Any = None
     type: Any = None
     param: Any = None
-    body: Any = None
     headers: Any = None
     request_id: str | None = None
     retry_after: float | None = None
@@ -137,43 +126,33 @@ class InternalServerError(APIStatusError):
 class ResponseError(SirayaError):
     """The answer is not what the API promises: not JSON, an error in its place, too large.  ``body``: what it is."""
 
-    def __init__(self, message: str = "", body: Any = None) -> None:
-        super().__init__(message)
-        self.body = body
-
 
 class StreamError(ResponseError):
     """The stream ended before the answer did: an error event, truncation, a malformed chunk, a lost connection.
-
-    ``partial``: the `Completion` so far.  Nothing that arrived is lost.
-    """
+    ``partial``: the `Completion` so far; nothing that arrived is lost."""
 
     def __init__(self, message: str = "", body: Any = None, partial: Completion | None = None) -> None:
         super().__init__(message, body)
         self.partial = Completion(choices=[]) if partial is None else partial
 
 
-_STATUS_ERRORS = {400: BadRequestError, 401: AuthenticationError, 402: PaymentRequiredError, 404: NotFoundError,
-                  403: PermissionDeniedError, 429: RateLimitError}
-
-
 def _status_error(status: int, reason: str, headers: Any, text: str) -> APIStatusError:
     """The error that an answer with this status line, these headers and this body is."""
     try:
-        body = json.loads(text.lstrip("\ufeff"))
-    except (ValueError, RecursionError):
-        body = text
-    page = re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text[:9999], flags=re.S | re.I)
-    said = _error_text(body) or page.strip()
+        body = json.loads(text)
+        said = _error_text(body) or text
+    except (ValueError, RecursionError):  # a proxy's page
+        body, said = text, re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text[:9999], flags=re.S | re.I).strip()
     if 300 <= status < 400:
-        said = "the server points to %r, and redirects are not followed: set base_url to where the API is" % (
-            headers.get("Location"),)
-    kind = _STATUS_ERRORS.get(status, InternalServerError if status >= 500 else APIStatusError)
-    error = kind("HTTP %d %s%s" % (status, reason, ": " + said if said else ""))
+        said = "it points to %r; redirects are not followed: set base_url to where the API is" % headers.get("Location")
+    kinds = {400: BadRequestError, 401: AuthenticationError, 402: PaymentRequiredError, 403: PermissionDeniedError,
+             404: NotFoundError, 429: RateLimitError}
+    kind = kinds.get(status, InternalServerError if status >= 500 else APIStatusError)
+    error = kind("HTTP %d %s%s" % (status, reason, ": " + said if said else ""), body)
     fields = body.get("error", body) if isinstance(body, dict) else None
-    fields = fields if isinstance(fields, dict) else {}
-    error.status_code, error.headers, error.body = status, headers, body
-    error.code, error.type, error.param = fields.get("code"), fields.get("type"), fields.get("param")
+    if isinstance(fields, dict):
+        error.code, error.type, error.param = map(fields.get, ("code", "type", "param"))
+    error.status_code, error.headers = status, headers
     error.request_id, error.retry_after = headers.get("x-request-id"), _retry_after(headers)
     return error
 
@@ -191,35 +170,28 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
         value = headers.get(name, "")
         try:
-            seconds = float(value) * unit
-        except ValueError:
-            try:
-                import email.utils
-                seconds = max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-            except (TypeError, ValueError, OverflowError, IndexError):
-                continue
-        if 0 <= seconds < math.inf:  # false for NaN
-            return seconds
+            if re.match(r"\s*[\d.]{1,20}\s*\Z", value):
+                return float(value) * unit
+            return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
+        except (TypeError, ValueError, OverflowError, IndexError):
+            pass
     return None
 
 
 def _retry_delay(attempt: int, retry_after: float | None = None) -> float:
-    """Seconds before retry number *attempt*, from 0: what the server asked for, or exponential backoff.
-
-    The jitter covers the whole span, so that clients that failed together do not come back together.
-    """
+    """Seconds before retry number *attempt*, from 0: what the server asked for, or exponential backoff."""
     if retry_after is not None and retry_after <= MAX_RETRY_AFTER:
         return retry_after
+    # Over the whole span, so that clients that failed together do not come back together.
     return random.uniform(MIN_BACKOFF, min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10)))
 
 
 # ----------------------------------------------------------------------------------- the data that comes back
 
-
 class JSONObject(dict):  # type: ignore[type-arg]
     """A JSON object of an answer: a plain ``dict`` whose keys read as attributes too, at any depth.
 
-    A field that the API defines and the answer lacks reads as ``None``; any other name that is no key raises
+    A field that the API defines reads as ``None`` where it lacks; any other name that is no key raises
     ``AttributeError``.  A key that is named like a method of ``dict`` is read as ``object["items"]``.
     """
 
@@ -283,27 +255,20 @@ def _parse(text: str, holder: str) -> Completion:
     value: Any = text
     try:
         value = _DECODER.decode(text.lstrip("\ufeff"))
-        choices = value.choices if isinstance(value, JSONObject) else None
-        if not isinstance(value, JSONObject):
-            problem = "it is no object: %.200r" % text
-        elif value.error:
-            problem = "it is an error: %s" % (_error_text(value) or text)
-        elif not isinstance(choices, list if holder == "message" else (list, type(None))):
-            problem = "its 'choices' are no array: %.200r" % text
-        elif not all(isinstance(choice, JSONObject) and isinstance(choice.get(holder), (JSONObject, type(None)))
-                     for choice in choices or ()):
-            problem = "one of its 'choices', or its %r, is no object: %.200r" % (holder, text)
-        else:
-            return Completion(value)
+        if isinstance(value, JSONObject) and value.error:
+            raise ValueError("it is an error: " + (_error_text(value) or text))
+        choices = "choices" if holder == "message" else "choices?"
+        return Completion(_checked("it", value, {choices: [{holder + "?": dict}]}))
     except RecursionError:
         problem = "it is nested too deeply"
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         problem = "it is not JSON (%s): %.200r" % (error, text) if text.strip() else "it is empty"
+    except (TypeError, ValueError) as error:
+        problem = str(error)
     raise ResponseError("this is no chat completion: " + problem, value)
 
 
 # ------------------------------------------------------------------------------- messages and attachments
-
 
 def system(text: str) -> dict[str, Any]:
     """A system message: instructions for the whole conversation."""
@@ -314,10 +279,9 @@ def user(*parts: str | dict[str, Any]) -> dict[str, Any]:
     """A user message: one text, or texts and parts (`image`, `pdf`, `audio`, `video`, `attach`) in any order."""
     if not parts:
         raise ValueError("user() needs a text or a part")
-    if len(parts) == 1 and isinstance(parts[0], str):
-        return {"role": "user", "content": parts[0]}
-    return {"role": "user", "content": [{"type": "text", "text": part} if isinstance(part, str) else
-                                        _checked("a part", part, dict) for part in parts]}
+    content = [{"type": "text", "text": part} if isinstance(part, str) else _checked("a part", part, dict)
+               for part in parts]
+    return {"role": "user", "content": parts[0] if len(parts) == 1 and isinstance(parts[0], str) else content}
 
 
 def assistant(text: str) -> dict[str, Any]:
@@ -334,9 +298,9 @@ def tool_result(tool_call_id: str, content: str | list[dict[str, Any]]) -> dict[
 def image(source: _Source, *, detail: str | None = None, media_type: str | None = None) -> dict[str, Any]:
     """An image part: PNG, JPEG, GIF or WebP.  *detail*: ``"auto"``, ``"low"`` or ``"high"``.
 
-    *source*, here and in the other helpers: a path, bytes, an open binary file, or an ``http(s):`` or ``data:``
-    URL, which is passed on and never fetched.  *media_type* overrules what the content or else the name says.
-    Raises ``OSError`` for what cannot be read, ``ValueError`` or ``TypeError`` for what the part cannot hold.
+    *source*, here and in the other helpers: a path, bytes, an open binary file, or an ``http(s):`` or ``data:`` URL,
+    which is never fetched.  *media_type* overrules what the content or else the name says.  Raises ``OSError`` for what
+    cannot be read, ``ValueError`` or ``TypeError`` for what the part cannot hold.
     """
     part = _part("image", source, media_type)
     if detail is not None:
@@ -382,132 +346,86 @@ _ENDINGS = {  # for what has no signature; the system's table differs from machi
     ".pptx": _OPENXML + "presentationml.presentation", ".odt": _OPENDOCUMENT + "text",
     ".ods": _OPENDOCUMENT + "spreadsheet", ".odp": _OPENDOCUMENT + "presentation", ".doc": "application/msword",
     ".xls": "application/vnd.ms-excel", ".ppt": "application/vnd.ms-powerpoint", ".epub": "application/epub+zip",
-    ".rtf": "application/rtf"}
-_TEXT_ENDINGS = {".txt": "text/plain", ".md": "text/markdown", ".csv": "text/csv", ".html": "text/html"}  # of URLs
+    ".rtf": "application/rtf", ".txt": "text/plain", ".md": "text/markdown", ".csv": "text/csv", ".html": "text/html"}
 _SIGNATURES = (  # of the first bytes; the first that fits holds
     (rb"\x89PNG\r\n\x1a\n", "image/png"), (rb"\xff\xd8\xff", "image/jpeg"), (rb"GIF8[79]a", "image/gif"),
     (rb"RIFF....WEBP", "image/webp"), (rb"RIFF....WAVE", "audio/wav"), (rb"%PDF-", "application/pdf"),
     (rb"ID3|\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef]", "audio/mpeg"),  # a tag, or a frame header of layer III
     (rb"....ftyp(avif|avis)", "image/avif"), (rb"....ftyp(hei|hev|mif1|msf1)", "image/heic"),
     (rb"....ftypM4[AB]", "audio/mp4"), (rb"....(ftypqt|moov|mdat|wide)", "video/quicktime"),
-    (rb"....ftyp", "video/mp4"),
-    (rb"\x1a\x45\xdf\xa3.{0,60}webm", "video/webm"), (rb"\x1a\x45\xdf\xa3", "video/x-matroska"),
-    (rb"\x00\x00\x01[\xba\xb3]", "video/mpeg"))
+    (rb"....ftyp", "video/mp4"), (rb"\x1a\x45\xdf\xa3.{0,60}webm", "video/webm"),
+    (rb"\x1a\x45\xdf\xa3", "video/x-matroska"), (rb"\x00\x00\x01[\xba\xb3]", "video/mpeg"))
 
 
 def _part(helper: str, source: Any, media_type: str | None) -> dict[str, Any]:
     """The part for a source, once it is known what that is and that the helper takes it."""
     if media_type is not None:
         _checked("media_type", media_type, re.compile(r"[\w.+-]+/[\w.+-]+"))
-    name, link, blocks = _opened(helper, source)
-    label, remote = "%s: %s" % (helper, repr(name) if name else "the source"), link.startswith("http")
-    kind = media_type or _media_type(name, link, b"")
-    if not link:
-        first = next(blocks, b"")
-        if not first:
-            raise ValueError(label + " is empty")
-        blocks, kind = itertools.chain((first,), blocks), media_type or _media_type(name, link, first)
-        if not kind and helper == "attach":
-            content = b"".join(blocks)
-            blocks, kind = _memory_blocks(memoryview(content)), "text/plain" if _as_text(content) is not None else ""
-    family = "pdf" if kind == "application/pdf" else kind.partition("/")[0]
-    if remote and not kind and helper != "attach":
-        family = helper  # nothing is fetched, so the helper's word has to do
-    if remote and "audio" in (helper, family):
-        raise ValueError(label + " is a URL, but the API takes audio as data only: download it first")
-    if not family:
-        raise ValueError(label + " is of no known type; say what it is, as in media_type='image/png'")
-    accepted = _ACCEPTED.get(family if helper == "attach" else helper, (kind,))
-    overruled = media_type and family in ("image", "video") and helper in ("attach", family)
-    if kind and kind not in accepted and not overruled:
-        raise ValueError("%s is %s; %s takes %s (media_type= overrules what was detected)" % (
-            label, kind, helper if helper != "attach" else "the API", ", ".join(accepted)))
-    if link and media_type and not remote:
-        link = "data:%s;base64,%s" % (media_type, link.partition(",")[2])
-    if family == "text" and not remote:
-        content = binascii.a2b_base64(link.partition(",")[2]) if link else b"".join(blocks)
-        text, blocks = _as_text(content), _memory_blocks(memoryview(content))
-        if text is not None:
+    name, link, claim, data = _opened(helper, source)
+    label = "%s: %s" % (helper, repr(name) if name else "the source")
+    if not link and not data:
+        raise ValueError(label + " is empty")
+    first, ending = b"" if claim else binascii.a2b_base64(data[:128]), os.path.splitext(name)[1].lower()
+    found = (kind for pattern, kind in _SIGNATURES if re.match(pattern, first, re.S))
+    kind = media_type or claim or next(found, _ENDINGS.get(ending, ""))
+    if helper == "attach" and data and (not kind or kind.startswith("text/")):
+        text = binascii.a2b_base64(data).decode("utf-8-sig", "surrogateescape")
+        if not re.search("[\0\udc80-\udcff]", text):  # it is UTF-8 without NUL
             return {"type": "text", "text": "<file name=%s>\n%s\n</file>" % (_ENCODE(name or "text"), text)}
+        kind = media_type or claim  # what only its name calls a text is none
+    elif link and not kind and helper != "attach":
+        kind = _ACCEPTED[helper][0]  # nothing is fetched, so the helper's word has to do
+    family = "pdf" if kind == "application/pdf" else kind.partition("/")[0]
+    takes = _ACCEPTED.get(family if helper == "attach" else helper, (kind,))
+    if link and "audio" in (helper, family):
+        raise ValueError(label + " is a URL, but the API takes audio as data only: download it first")
+    if not kind:
+        raise ValueError(label + " is of no known type; say what it is, as in media_type='image/png'")
+    if kind not in takes and not (media_type and family in ("image", "video") and helper in ("attach", family)):
+        raise ValueError("%s is %s; %s takes %s (media_type= overrules what was detected)" % (
+            label, kind, "the API" if helper == "attach" else helper, ", ".join(takes)))
     if family == "audio":
-        data = link.partition(",")[2] or _base64("", blocks)
         return {"type": "input_audio", "input_audio": {"data": data, "format": "wav" if "wav" in kind else "mp3"}}
-    url = link or _base64("data:%s;base64," % kind, blocks)
+    url = link or "data:%s;base64,%s" % (kind, data)
     if family in ("image", "video"):
         return {"type": family + "_url", family + "_url": {"url": url}}
-    ending = next((ending for ending, known in _ENDINGS.items() if known == (kind or "application/pdf")), "")
+    ending = next((ending for ending, known in _ENDINGS.items() if known == kind), "")
     return {"type": "file", "file": {"filename": name or "document" + ending, "file_data": url}}
 
 
-def _opened(helper: str, source: Any) -> tuple[str, str, Iterator[bytes]]:
-    """A source's name, and either its URL or its content in blocks."""
+def _opened(helper: str, source: Any) -> tuple[str, str, str, str]:
+    """A source's name, its URL if it lies elsewhere, the type that it claims, and its content in base64."""
     if isinstance(source, str) and re.match(r"https?:", source, re.I):
         path = urllib.parse.urlsplit(source).path
-        return urllib.parse.unquote(path.rpartition("/")[2]), "http" + source[4:], iter(())
+        return urllib.parse.unquote(path.rpartition("/")[2]), "http" + source[4:], "", ""
     if isinstance(source, str) and source[:5].lower() == "data:":
-        if not re.match(r"[^,]*;base64\Z", source.partition(",")[0], re.I):
+        head, _, data = source.partition(",")
+        if not head.lower().endswith(";base64"):
             raise ValueError("%s: a data: URL must read data:TYPE/SUBTYPE;base64,…, not %.60r" % (helper, source))
-        return "", "data" + source[4:], iter(())
+        return "", "", head[5:].partition(";")[0].lower(), data
     if isinstance(source, (str, os.PathLike)):
-        path = os.fspath(source)
-        if os.path.isdir(path):
-            raise ValueError("%s: %r is a directory, not a file" % (helper, path))
-        return os.fsdecode(os.path.basename(path)), "", _file_blocks(open(path, "rb"), close=True)
-    if callable(getattr(source, "read", None)):
-        name = getattr(source, "name", None)
-        if not isinstance(source.read(0), bytes):
-            raise TypeError("%s: the file must be opened in binary mode, as in open(path, 'rb')" % helper)
-        return os.path.basename(name) if isinstance(name, str) else "", "", _file_blocks(source)
-    try:
-        return "", "", _memory_blocks(memoryview(source).cast("B"))
+        if os.path.isdir(source):
+            raise ValueError("%s: %r is a directory, not a file" % (helper, os.fspath(source)))
+        with open(source, "rb") as file:
+            return _opened(helper, file)
+    name, read = getattr(source, "name", ""), getattr(source, "read", None)
+    if read and not isinstance(read(0), bytes):
+        raise TypeError("%s: the file must be opened in binary mode, as in open(path, 'rb')" % helper)
+    try:  # reading on to the end: raw files and pipes may read short
+        data = "".join(_base64(memoryview(b"".join(iter(read, b"")) if read else source).cast("B")))
     except TypeError:
         raise TypeError("%s: the source must be a path, bytes, an open binary file or a URL, not %s" % (
             helper, type(source).__name__)) from None
+    return os.path.basename(os.fsdecode(name)) if isinstance(name, (str, bytes)) else "", "", "", data
 
 
-def _media_type(name: str, link: str, first: bytes) -> str:
-    """What a source is by its first bytes, or else by its name; ``""`` if neither tells."""
-    if link.startswith("data:"):
-        return re.split("[;,]", link[5:200].lower())[0]
-    ending = os.path.splitext(name)[1].lower()
-    by_name = _ENDINGS.get(ending) or (_TEXT_ENDINGS.get(ending) if link else None)
-    return next((kind for pattern, kind in _SIGNATURES if re.match(pattern, first, re.S)), by_name or "")
-
-
-def _as_text(content: bytes) -> str | None:
-    try:
-        return content.decode("utf-8-sig") if b"\0" not in content else None
-    except UnicodeDecodeError:
-        return None
-
-
-def _base64(prefix: str, blocks: Iterable[bytes]) -> str:
-    """Holds 2.7 times the content's size at the peak: the pieces, and the text that they are joined into."""
-    return "".join(itertools.chain((prefix,), (binascii.b2a_base64(block, newline=False).decode() for block in blocks)))
-
-
-def _memory_blocks(view: memoryview) -> Iterator[bytes]:
-    for start in range(0, len(view), 3 * BLOCK_BYTES):
-        yield bytes(view[start:start + 3 * BLOCK_BYTES])
-
-
-def _file_blocks(file: Any, close: bool = False) -> Iterator[bytes]:
-    """A file in blocks of a multiple of three bytes, whose base64 can be joined; raw files and pipes may read short."""
-    try:
-        read = b"more"
-        while read:
-            block = b""
-            while read and len(block) < 3 * BLOCK_BYTES:
-                read = file.read(3 * BLOCK_BYTES - len(block))
-                block += read
-            yield block
-    finally:
-        if close:
-            file.close()
+def _base64(content: memoryview) -> Iterator[str]:
+    """Lets go of the content before the pieces are joined, so that the peak is 2.7 times its size."""
+    for start in range(0, len(content), 3 * BLOCK_BYTES):
+        yield binascii.b2a_base64(content[start:start + 3 * BLOCK_BYTES], newline=False).decode()
 
 
 # ------------------------------------------------------------------------------------- building a request
-
 
 # Rules, as data: a type; a number of a kind from low to high; a set of strings; a pattern; [rule] for the items of an
 # array; {field: rule} for an object, where "field?" may be missing and others pass; (rule for a string, for others).
@@ -522,7 +440,7 @@ _RULES: dict[str, Any] = {
     "model": re.compile(".+"), "stream": bool, "stop": (str, [str]), "extra_body": dict,
     "temperature": _Number(float, 0, 2), "top_p": _Number(float, 0, 1), "max_tokens": _Number(int, 1, math.inf),
     "frequency_penalty": _Number(float, -2, 2), "presence_penalty": _Number(float, -2, 2),
-    "timeout": _Number(float, 0.001, 1e9), "max_retries": _Number(int, 0, math.inf),
+    "timeout": _Number(float, 0.001, 1e6), "max_retries": _Number(int, 0, math.inf),
     "tools": [_FUNCTION], "tool_choice": ({"auto", "none", "required"}, _FUNCTION),
     "provider": {"sort?": {"price", "throughput", "latency"}, "allow_fallbacks?": bool},
     "response_format": {"type": set(_FORMATS)},
@@ -531,40 +449,37 @@ _RULES: dict[str, Any] = {
 
 def _checked(name: str, value: Any, rule: Any) -> Any:
     """The value, if it keeps to the rule; else a ``ValueError`` or ``TypeError`` that says what is allowed."""
-    if isinstance(rule, _Number):
+    either, fits = "", True
+    if type(rule) is tuple:
+        rule, either = (rule[0], "") if isinstance(value, str) else (rule[1], "a string or ")
+    if isinstance(rule, type):
+        right_type = isinstance(value, rule)
+        allowed = {str: "a string", bool: "True or False", dict: "an object (dict)"}[rule]
+    elif isinstance(rule, _Number):
         right_type = isinstance(value, int if rule.kind is int else (int, float)) and not isinstance(value, bool)
-        if right_type and rule.low <= value <= rule.high:  # false for NaN
-            return value
+        fits = right_type and rule.low <= value <= rule.high  # false for NaN
         allowed = "%s from %g%s" % ("an integer" if rule.kind is int else "a number", rule.low,
                                     "" if rule.high == math.inf else " to %g" % rule.high)
-    elif isinstance(rule, tuple):
-        right_type, allowed = False, "a string or %s" % ("an object" if isinstance(rule[1], dict) else "a list")
-        if isinstance(value, (str, list, tuple, dict)):
-            return _checked(name, value, rule[0 if isinstance(value, str) else 1])
-    elif isinstance(rule, dict):
-        right_type, allowed = isinstance(value, dict), "an object (dict)"
-        for field, inner in rule.items() if right_type else ():
-            if value.get(field.rstrip("?")) is not None:
-                _checked("%s.%s" % (name, field.rstrip("?")), value[field.rstrip("?")], inner)
-            elif not field.endswith("?"):
-                raise ValueError("%s needs a %r" % (name, field))
-        if right_type:
-            return value
     elif isinstance(rule, list):
         right_type, allowed = isinstance(value, (list, tuple)), "a list"
         for position, item in enumerate(value if right_type else ()):
             _checked("%s[%d]" % (name, position), item, rule[0])
-        if right_type:
-            return value
+    elif isinstance(rule, dict):
+        right_type, allowed = isinstance(value, dict), "an object (dict)"
+        fields: Any = value
+        for field, inner in rule.items() if right_type else ():
+            item = fields.get(field.rstrip("?"))
+            if item is not None:
+                _checked("%s.%s" % (name, field.rstrip("?")), item, inner)
+            elif not field.endswith("?"):
+                raise ValueError("%s needs a %r" % (name, field))
     else:
-        right_type = isinstance(value, rule if isinstance(rule, type) else str)
-        if right_type and (isinstance(rule, type) or (
-                value in rule if isinstance(rule, set) else rule.fullmatch(value))):
-            return value
-        plain = {str: "a string", bool: "True or False", dict: "an object (dict)", list: "a list"}
-        allowed = "one of " + ", ".join(map(repr, sorted(rule))) if isinstance(rule, set) else (
-            plain[rule] if isinstance(rule, type) else "a string like " + rule.pattern)
-    raise (ValueError if right_type else TypeError)("%s must be %s, not %.200r" % (name, allowed, value))
+        names, right_type = isinstance(rule, set), isinstance(value, str)
+        fits = right_type and (value in rule if names else rule.fullmatch(value))
+        allowed = "one of " + ", ".join(map(repr, sorted(rule))) if names else "a string like " + rule.pattern
+    if right_type and fits:
+        return value
+    raise (ValueError if right_type else TypeError)("%s must be %s%s, not %.200r" % (name, either, allowed, value))
 
 
 def json_schema(schema: Mapping[str, Any], name: str = "response", *, strict: bool = True,
@@ -585,29 +500,26 @@ def build_request(
         extra_body: Mapping[str, Any] | None = None, **params: Any) -> dict[str, Any]:
     """The JSON body of a request, a new plain dict.  The arguments are checked, and never changed.
 
-    *messages*: a str (one user message) or message dicts.  *temperature*: 0 to 2.  *max_tokens*: from 1.
-    *top_p*: 0 to 1.  *frequency_penalty*, *presence_penalty*: -2 to 2.  *stop*: a text or several.  *tools*:
-    function definitions; *tool_choice*: ``"auto"``, ``"none"``, ``"required"`` or one function.  *provider*:
-    routing, as in ``{"sort": "price"}``.  *response_format*: see `json_schema`.  Any other parameter is sent as
-    it is.  ``None`` means "not sent", except in *extra_body*, which is merged in last.
-
-    Raises ``ValueError`` or ``TypeError`` with the parameter, its value and what is allowed.
+    *messages*: a str (one user message) or message dicts.  *temperature*: 0 to 2.  *max_tokens*: from 1.  *top_p*:
+    0 to 1.  *frequency_penalty*, *presence_penalty*: -2 to 2.  *stop*: a text or several.  *tools*: function
+    definitions; *tool_choice*: ``"auto"``, ``"none"``, ``"required"`` or one function.  *provider*: routing, as in
+    ``{"sort": "price"}``.  *response_format*: see `json_schema`.  Any other parameter is sent as it is.  ``None`` means
+    "not sent", except in *extra_body*, which is merged in last.  Raises ``ValueError`` or ``TypeError`` with the
+    parameter, its value and what is allowed.
     """
     if isinstance(messages, str):
         messages = [user(messages)]
     elif isinstance(messages, (bytes, dict)) or not hasattr(messages, "__iter__"):
         raise TypeError("messages must be a string or a list of message dicts, not %.200r" % (messages,))
     body: dict[str, Any] = dict(
-        model=model, messages=list(messages), stream=stream, temperature=temperature, max_tokens=max_tokens,
-        top_p=top_p, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
+        model=model, messages=list(messages), stream=None if stream is False else stream, temperature=temperature,
+        max_tokens=max_tokens, top_p=top_p, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
         stop=stop, tools=tools, tool_choice=tool_choice, provider=provider, response_format=response_format, **params)
     body = {name: value for name, value in body.items() if value is not None}
-    if body.get("stream") is False:  # the default is not sent
-        del body["stream"]
+    _checked("the request", body, {"model": str})
     for name, value in body.items():
         if name in _RULES:
             _checked(name, value, _RULES[name])
-    _checked("the request", body, {"model": str, "messages": list})
     if response_format is not None:
         _checked("response_format", response_format, _FORMATS[response_format["type"]])
     if not body["messages"]:
@@ -618,7 +530,7 @@ def build_request(
     if extra_body is not None:
         body.update(_checked("extra_body", extra_body, dict))
     try:
-        _check_json("", body)
+        _check_json("request", body)
     except RecursionError:
         raise ValueError("the request is nested too deeply, or contains itself") from None
     return body
@@ -627,45 +539,37 @@ def build_request(
 def _check_json(name: str, value: Any) -> None:
     """Raise for what JSON in UTF-8 cannot carry (RFC 8259 § 4, 6, 8.1), saying where it stands."""
     if isinstance(value, str):
-        if not value.isascii():
-            try:
-                value.encode()
-            except UnicodeEncodeError as error:
-                raise ValueError("%s holds half a surrogate pair, %r: no text" % (name, value[error.start])) from None
+        half = None if value.isascii() else re.search("[\ud800-\udfff]", value)
+        if half:
+            raise ValueError("%s holds half a surrogate pair, %r: no text" % (name, half.group()))
     elif isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, (str, int, float, type(None))):
-                raise TypeError("a name in %s must be a string, not %r" % (name or "the request", key))
-            _check_json("a name in " + (name or "the request"), key)
-            _check_json("%s.%s" % (name, key) if name else str(key), item)
+                raise TypeError("a name in %s must be a string, not %r" % (name, key))
+            _check_json("a name in " + name, key)
+            _check_json("%s.%s" % (name, key), item)
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
             _check_json("%s[%d]" % (name, position), item)
-    elif isinstance(value, float):
-        if not math.isfinite(value):
-            raise ValueError("%s must be a finite number, not %r" % (name, value))
-    elif value is not None and not isinstance(value, int):
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("%s must be a finite number, not %r" % (name, value))
+    elif value is not None and not isinstance(value, (int, float)):
         raise TypeError("%s must be JSON (dict, list, str, number, bool or None), not %.200r" % (name, value))
 
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_UNESCAPED = bytes(set(range(0x20, 0x100)) - set(b'"\\'))  # what a JSON string carries as it is (RFC 8259 § 7)
 _MARK = "\0" + binascii.hexlify(os.urandom(16)).decode()  # stands for a long string; no text holds it by chance
 
 
 class _RequestBody:
-    """A request's bytes, made while they are sent: a long string is escaped slice by slice, never copied whole.
-
-    Iterates anew for each try.  ``length`` is the Content-Length; ``progress`` is called with the bytes sent.
-    """
+    """A request's bytes, made while they are sent, anew for each try: a long string is escaped slice by slice, never
+    copied whole.  ``length`` is the Content-Length; ``progress`` is called with the bytes sent and that length."""
 
     def __init__(self, body: dict[str, Any], progress: Callable[[int, int], None] | None = None) -> None:
         self.long: list[str] = []
-        self.rest = [text.encode() for text in _ENCODE(self._set_aside(body)).split(_ENCODE(_MARK)[1:-1])]
-        self.progress, self.plain = progress, frozenset()  # type: Any, frozenset[int]
-        lengths = [sum(map(len, self._slices(position))) for position in range(len(self.long))]
-        self.length = sum(lengths) + sum(map(len, self.rest))
-        # Escapes and UTF-8 only lengthen: what keeps its length, as all base64 does, need not be escaped again.
-        self.plain = frozenset(position for position, text in enumerate(self.long) if len(text) == lengths[position])
+        self.rest = _ENCODE(self._set_aside(body)).split(_ENCODE(_MARK)[1:-1])
+        self.length, self.progress = sum(map(len, self._pieces())), progress
 
     def _set_aside(self, value: Any) -> Any:
         if isinstance(value, str) and len(value) > BLOCK_BYTES:
@@ -675,43 +579,41 @@ class _RequestBody:
             return {key: self._set_aside(item) for key, item in value.items()}
         return [self._set_aside(item) for item in value] if isinstance(value, (list, tuple)) else value
 
-    def _slices(self, position: int) -> Iterator[bytes]:
-        text = self.long[position]
-        for start in range(0, len(text), BLOCK_BYTES):
-            piece = text[start:start + BLOCK_BYTES]
-            yield (piece if position in self.plain else _ENCODE(piece)[1:-1]).encode()
+    def _pieces(self) -> Iterator[bytes]:
+        for rest, text in zip(self.rest, self.long + [""]):
+            yield rest.encode()
+            for start in range(0, len(text), BLOCK_BYTES):
+                piece = text[start:start + BLOCK_BYTES].encode()
+                # Looking for what must be escaped is much faster than escaping, and base64 never needs it.
+                yield _ENCODE(piece.decode())[1:-1].encode() if piece.translate(None, _UNESCAPED) else piece
 
     def __iter__(self) -> Iterator[bytes]:
         sent = 0
-        for position, text in enumerate(self.rest):
-            for piece in itertools.chain((text,), self._slices(position) if position < len(self.long) else ()):
-                yield piece
-                sent += len(piece)
-                if self.progress:
-                    self.progress(sent, self.length)
+        for piece in self._pieces():
+            yield piece
+            sent += len(piece)
+            if self.progress:
+                self.progress(sent, self.length)
 
 
 # ------------------------------------------------------------------------------------- Server-Sent Events
 
-
-class Event(collections.namedtuple("Event", "event data id retry")):
-    """An event: its ``event`` type, its ``data``, the last event ``id``, and ``retry`` in milliseconds or ``None``."""
-
-    __slots__ = ()
+Event = collections.namedtuple("Event", "event data id retry")
+Event.__doc__ = "An event's type, its data, the last event id, and the retry time in milliseconds or ``None``."
 
 
 class SSEParser:
-    """An incremental parser of event streams, as WHATWG HTML § 9.2.6 defines them.
+    """An incremental parser of event streams, as WHATWG HTML § 9.2.6 defines them, for bytes cut at any place.
 
-    `feed` takes bytes cut at any place.  The cost is linear in the bytes: all that is kept between two calls is an
-    unfinished line, in a buffer that grows in place, and its bytes are not looked at again before it ends.
+    The cost is linear in the bytes: all that is kept between two calls is an unfinished line, in a buffer that grows
+    in place, and its bytes are not looked at again before it ends.
     """
 
     def __init__(self) -> None:
-        self._line = bytearray()
-        self._at_start = True    # a byte order mark may still come
-        self._after_cr = False   # a line feed that comes next belongs to the last line's end
-        self._type, self._data, self._id = "", [], ""  # type: str, list[str], str
+        self._line, self._coding = bytearray(), "utf-8-sig"  # at the very start a byte order mark may come
+        self._after_cr = False  # a line feed that comes next belongs to the last line's end
+        self._type = self._id = ""
+        self._data: list[str] = []
         self._retry: int | None = None
 
     def feed(self, data: bytes) -> list[Event]:
@@ -719,39 +621,36 @@ class SSEParser:
         return [Event(*fields) for fields in self._feed(data)]
 
     def _feed(self, data: bytes) -> list[tuple[str, str, str, int | None]]:
-        if self._at_start:
-            data = bytes(self._line) + data
-            self._line.clear()
-            if data in (b"", b"\xef", b"\xef\xbb"):
-                self._line += data
-                return []
-            self._at_start = False
-            data = data[3:] if data.startswith(b"\xef\xbb\xbf") else data
-        if self._after_cr and data:
-            self._after_cr = False
-            data = data[1:] if data.startswith(b"\n") else data
+        events: list[tuple[str, str, str, int | None]] = []
+        if data:
+            skip, self._after_cr = self._after_cr and data.startswith(b"\n"), data.endswith(b"\r")
+            data = data[1:] if skip else data
         end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
         if not end:
             self._line += data
-            return []
-        self._after_cr = data.endswith(b"\r")
+            return events
         # Lines end at ASCII bytes, which are part of no longer sequence: all can be decoded at once.
-        text = (self._line + data[:end] if self._line else data[:end]).decode("utf-8", "replace")
-        self._line = bytearray(data[end:])
+        text = (self._line + data[:end]).decode(self._coding, "replace")
+        self._line, self._coding = bytearray(data[end:]), "utf-8"
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return self._events(text)
-
-    def _events(self, text: str) -> list[tuple[str, str, str, int | None]]:
         # Most text is events of one data line each, as a count of its line ends shows: one split finds them all.
-        if text.startswith("data: ") and text.endswith("\n\n") and not self._data and not self._type:
+        if text.startswith("data: ") and text.endswith("\n\n") and not (self._data or self._type or self._retry):
             found = text[6:-2].split("\n\ndata: ")
-            if text.count("\n") == 2 * len(found) and self._retry is None:
-                return [("message", data, self._id, None) for data in found]
-        events = []
+            if text.count("\n") == 2 * len(found):
+                return [("message", value, self._id, None) for value in found]
         for line in text[:-1].split("\n"):
             if line:
-                self._field(line)
+                name, _, value = line.partition(":")
+                value = value[1:] if value.startswith(" ") else value
+                if name == "data":
+                    self._data.append(value)
+                elif name == "event":
+                    self._type = value
+                elif name == "id" and "\0" not in value:
+                    self._id = value
+                elif name == "retry" and re.match(r"[0-9]{1,1000}\Z", value):  # int() is slow, or refuses more
+                    self._retry = int(value)
             else:
                 if self._data:
                     events.append((self._type or "message", "\n".join(self._data), self._id, self._retry))
@@ -759,68 +658,33 @@ class SSEParser:
                 self._type, self._retry = "", None
         return events
 
-    def _field(self, line: str) -> None:
-        name, _, value = line.partition(":")
-        value = value[1:] if value.startswith(" ") else value
-        if name == "data":
-            self._data.append(value)
-        elif name == "event":
-            self._type = value
-        elif name == "id" and "\0" not in value:
-            self._id = value
-        elif name == "retry" and re.match(r"[0-9]{1,1000}\Z", value):  # int() is slow on longer ones, or refuses them
-            self._retry = int(value)
-
 
 # ------------------------------------------------------------------------------ putting a stream together
-
 
 _WHOLE = frozenset(("id", "type", "name", "role", "tool_call_id", "format", "signature"))  # strings not sent in pieces
 _MAX_DEPTH = 20  # of growing: what lies deeper is kept as it came, so that no answer exhausts the stack
 
 
-class _Pieces(list):  # type: ignore[type-arg]
-    """A string that is still growing; it is joined once."""
-
-
-class _Fields(dict):  # type: ignore[type-arg]
-    """An object that is still growing."""
-
-
-class _Items(dict):  # type: ignore[type-arg]
-    """An array that is still growing: its items by their ``index``, or else by their position."""
-
-
-def _grown(old: Any, key: str, value: Any, depth: int = 0) -> Any:
-    """A field's *old* value with the one of the next delta: strings are joined, objects and arrays merged."""
-    if value is None or (key in _WHOLE and old):
-        return old
-    if isinstance(value, str) and key not in _WHOLE:
-        old = old if isinstance(old, _Pieces) else _Pieces()
-        old.append(value)
-    elif isinstance(value, dict) and depth < _MAX_DEPTH:
-        old = old if isinstance(old, _Fields) else _Fields()
-        for name, item in value.items():
-            old[name] = _grown(old.get(name), name, item, depth + 1)
-    elif isinstance(value, list) and depth < _MAX_DEPTH:
-        old = old if isinstance(old, _Items) else _Items()
-        for item in value:
+def _merged(key: str, values: Iterable[Any], depth: int = 0) -> Any:
+    """What a field's values in successive deltas make: strings are joined, objects and arrays merged."""
+    values = [value for value in values if value is not None]
+    last: Any = values[-1] if values else None
+    if key in _WHOLE or depth == _MAX_DEPTH:
+        return next(filter(None, values), last) if key in _WHOLE else last
+    alike = (value for value in values if isinstance(value, type(last)))
+    parts: collections.defaultdict[Any, list[Any]] = collections.defaultdict(list)
+    if isinstance(last, dict):
+        for name, item in (field for value in alike for field in value.items()):
+            parts[name].append(item)
+        return JSONObject((name, _merged(name, items, depth + 1)) for name, items in parts.items())
+    if isinstance(last, list):
+        for item in (item for value in alike for item in value):
             index = item.get("index") if isinstance(item, dict) else None
-            index = index if isinstance(index, int) else len(old)
-            old[index] = _grown(old.get(index), "", item, depth + 1)
-    else:
-        old = value
-    return old
-
-
-def _settled(value: Any) -> Any:
-    """What has grown, as plain JSON."""
-    if isinstance(value, _Pieces):
-        text = "".join(value)  # a server that counts in UTF-16 may have cut a surrogate pair
-        return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
-    if isinstance(value, _Fields):
-        return JSONObject((key, _settled(item)) for key, item in value.items())
-    return [_settled(value[index]) for index in sorted(value)] if isinstance(value, _Items) else value
+            parts[index if isinstance(index, int) else len(parts)].append(item)
+        return [_merged("", parts[index], depth + 1) for index in sorted(parts)]
+    if isinstance(last, str):  # a server that counts in UTF-16 may have cut a surrogate pair
+        return "".join(alike).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    return last
 
 
 def _assemble(chunks: Iterable[JSONObject]) -> Completion:
@@ -828,28 +692,28 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
 
     Deltas and log probabilities grow from chunk to chunk; everything else is kept as it was last sent.
     """
-    answer, choices = Completion(), {}  # type: Completion, dict[int, tuple[JSONObject, _Fields]]
+    answer = Completion()
+    choices: dict[int, collections.defaultdict[str, list[Any]]] = {}
     for chunk in chunks:
         answer.update((key, value) for key, value in chunk.items() if value is not None or key not in answer)
         for choice in chunk.choices or ():
             index = choice.index if isinstance(choice.index, int) else 0
-            kept, growing = choices.setdefault(index, (JSONObject(index=index, finish_reason=None), _Fields()))
+            fields = choices.setdefault(index, collections.defaultdict(list))
             for key, value in choice.items():
-                if key in ("delta", "logprobs"):
-                    growing[key] = _grown(growing.get(key), key, value)
-                elif value is not None or key not in kept:
-                    kept[key] = value
+                fields[key].append(value)
     if answer.object == "chat.completion.chunk":
         answer["object"] = "chat.completion"
     answer["choices"] = []
-    for _, (kept, growing) in sorted(choices.items()):
-        kept.update(_settled(growing))
-        kept["message"] = message = JSONObject({"content": None, **(kept.pop("delta", None) or {})})
+    for index, fields in sorted(choices.items()):
+        message = JSONObject({"content": None, **(_merged("delta", fields.pop("delta", ())) or {})})
         message["role"] = message.role or "assistant"
         for call in message.tool_calls if isinstance(message.tool_calls, list) else ():
             if isinstance(call, dict):
                 call.pop("index", None)  # of the stream alone
-        answer.choices.append(kept)
+        choice = JSONObject(index=index, finish_reason=None)
+        for key, values in fields.items():
+            choice[key] = _merged(key, values, 0 if key == "logprobs" else _MAX_DEPTH)
+        answer.choices.append(JSONObject(choice, message=message))
     return answer
 
 
@@ -861,8 +725,23 @@ _TIMEOUTS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, AttributeError)
 
 
+def _content(response: Any) -> Iterator[bytes]:
+    """An answer's content as it arrives: in chunks, of a known length, or up to the end."""
+    file, left = response.fp, response.length
+    if response.chunked:
+        yield from _dechunked(file)
+    while left != 0 and not response.chunked:
+        block = file.read1(min(left or BLOCK_BYTES, BLOCK_BYTES))
+        if not block and left:
+            raise http.client.IncompleteRead(b"", left)
+        if not block:
+            return
+        left = left and left - len(block)
+        yield block
+
+
 def _dechunked(file: Any) -> Iterator[bytes]:
-    """Content in the chunked coding (RFC 9112 § 7.1), as it arrives: all that one read brings is decoded at once.
+    """Content in the chunked coding (RFC 9112 § 7.1): all that one read brings is decoded at once.
 
     http.client reads every chunk by itself, which is slow with a chunk per token, and takes negative sizes and
     endless trailers.
@@ -890,7 +769,7 @@ def _dechunked(file: Any) -> Iterator[bytes]:
                 size = re.match(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)", line)
                 left = int(size.group(1), 16) if size else 0
                 expected = "content" if left else "trailer"
-                problem = "" if size else "a chunk size is not hexadecimal"
+                problem = "" if size else "the size of a chunk is not hexadecimal"
             elif expected == "line end":
                 problem, expected = "a chunk is longer than its size" if line else "", "size"
             else:
@@ -903,18 +782,6 @@ def _dechunked(file: Any) -> Iterator[bytes]:
             raise http.client.HTTPException(problem)
 
 
-def _sized(file: Any, left: int | None) -> Iterator[bytes]:
-    """Content of a known length, or, for ``None``, up to the connection's end."""
-    while left != 0:
-        block = file.read1(BLOCK_BYTES if left is None else min(left, BLOCK_BYTES))
-        if not block:
-            if left:
-                raise http.client.IncompleteRead(b"", left)
-            return
-        left = None if left is None else left - len(block)
-        yield block
-
-
 def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
     """Content in the ``gzip`` or ``deflate`` coding (RFC 9110 § 8.4.1), as it arrives, never much at a time."""
     decoder: Any = None
@@ -923,13 +790,13 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
     for block in blocks:
         content = b""
         while block or len(content) == BLOCK_BYTES:
-            if decoder is None:  # 47: gzip or zlib, by its header; -15: none, as some servers send deflate
+            if decoder is None or decoder.eof and block:  # gzip may have several members
+                # 47: gzip or zlib, by its header; -15: none, as some servers send deflate
                 decoder = zlib.decompressobj(-15 if coding == "deflate" and block[0] & 15 != 8 else 47)
             content = decoder.decompress(block, BLOCK_BYTES)
             if content:
                 yield content
-            block = decoder.unused_data if decoder.eof else decoder.unconsumed_tail
-            decoder = None if decoder.eof and block else decoder  # gzip may have several members
+            block = decoder.unused_data or decoder.unconsumed_tail
     if decoder is not None and not decoder.eof:
         raise http.client.IncompleteRead(b"")
 
@@ -938,16 +805,11 @@ class _Response(http.client.HTTPResponse):
     def _read_status(self) -> tuple[str, int, str]:
         """Skip interim answers (RFC 9110 § 15.2): http.client knows only 100, and skips it without end."""
         for _ in range(MAX_LINES):
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if status >= 200:
-                return version, status, reason
+            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
+            if found[1] >= 200:
+                return found
             http.client.parse_headers(self.fp)
         raise http.client.HTTPException("more than %d interim answers" % MAX_LINES)
-
-    def content(self) -> Iterator[bytes]:
-        blocks = _dechunked(self.fp) if self.chunked else _sized(self.fp, self.length)
-        coding = self.headers.get("Content-Encoding", "").strip().lower()
-        return blocks if coding in ("", "identity") else _inflated(blocks, coding)
 
 
 class _Connection(http.client.HTTPConnection):
@@ -956,49 +818,43 @@ class _Connection(http.client.HTTPConnection):
     response_class = _Response
     response: Any = None
     socket: Any = None
-    idle_since = 0.0
 
-    def __init__(self, host: str, pool: _Pool, key: Any, context: ssl.SSLContext | None) -> None:
-        self.default_port = 443 if context else 80
-        super().__init__(host)
-        self.pool, self.key, self.context, self.process = pool, key, context, os.getpid()
+    def __init__(self, pool: _Pool, key: Any) -> None:
+        self.default_port = 443 if key[0] == "https" else 80
+        super().__init__(key[1])
+        self.pool, self.key = pool, key
 
     def connect(self) -> None:
-        limit = self.pool.connect_timeout
-        tunnel: str | None = self._tunnel_host  # type: ignore[attr-defined]
-        goal, end = tunnel or "%s:%d" % (self.host, self.port), time.monotonic() + (limit or math.inf)
+        limit, tunnel = self.pool.connect_timeout, self._tunnel_host  # type: ignore[attr-defined]
+        end = time.monotonic() + (limit or 1e6)  # more seconds are too many for a socket
         try:
             addresses = socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM)
             for others, (family, kind, protocol, _, address) in zip(range(len(addresses))[::-1], addresses):
-                self.sock = socket.socket(family, kind, protocol)
-                self._limit(end, others + 1)  # each address has its share of the time
                 try:
+                    self.sock = socket.socket(family, kind, protocol)
+                    self.sock.settimeout(max(0.001, (end - time.monotonic()) / (others + 1)))  # its share of the time
                     self.sock.connect(address)
                     break
                 except OSError:
-                    self.sock.close()
+                    self.close()
                     if not others:
                         raise
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if tunnel:
-                self._limit(end)
+                self.sock.settimeout(max(0.001, end - time.monotonic()))
                 self._tunnel()  # type: ignore[attr-defined]
-            if self.context:
-                self._limit(end)
-                self.sock = self.context.wrap_socket(self.sock, server_hostname=tunnel or self.host)
+            if self.key[0] == "https":
+                if self.pool.context is None:
+                    self.pool.context = ssl.create_default_context()  # takes 10 ms and more: only when it is needed
+                    self.pool.context.set_alpn_protocols(["http/1.1"])
+                self.sock.settimeout(max(0.001, end - time.monotonic()))
+                self.sock = self.pool.context.wrap_socket(self.sock, server_hostname=tunnel or self.host)
         except _TIMEOUTS as error:
-            raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (goal, limit)) from error
-        except ssl.SSLCertVerificationError as error:
-            raise APIConnectionError(
-                "the certificate of %s could not be verified (%s); to trust a company's own authority, name its "
-                "certificate in SSL_CERT_FILE or pass an ssl_context" % (goal, error.verify_message)) from error
-
-    def _limit(self, end: float, shares: int = 1) -> None:
-        self.sock.settimeout(None if end == math.inf else max(0.001, (end - time.monotonic()) / shares))
+            raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (
+                tunnel or self.key[1], limit)) from error
 
     def exchange(self, request: urllib.request.Request, headers: dict[str, str]) -> None:
         """Send a request and read its answer's head."""
-        broken = False
         if self.sock is None:
             self.connect()
         self.socket = self.sock  # http.client drops its own when the server announces that it will close
@@ -1006,31 +862,54 @@ class _Connection(http.client.HTTPConnection):
         try:
             self.request("POST", request.selector, request.data, headers)
         except (BrokenPipeError, ConnectionResetError):
-            broken = True  # a server that refuses a request need not read all of it, but may have said why
-        self.response = self.getresponse()
-        self.response.will_close = self.response.will_close or broken
-        if self.response.length is None and not self.response.chunked and 200 <= self.response.status < 300 and (
-                not self.response.fp.peek(1)):  # http.client takes a head that is cut short for a whole one
-            raise http.client.RemoteDisconnected("the connection was closed at the answer's head")
-        self.blocks = self.response.content()
+            pass  # a server that refuses a request need not read all of it, but may have said why
+        response: Any = self.getresponse()
+        self.response, self.size, self.blocks = response, 0, _content(response)
+        coding = response.headers.get("Content-Encoding", "").strip().lower()
+        if coding not in ("", "identity"):
+            self.blocks = _inflated(self.blocks, coding)
+        if response.status < 300 and response.length is None and not response.chunked and not response.fp.peek(1):
+            raise http.client.RemoteDisconnected("the answer's head is cut short")  # or whole, for http.client
 
     def read(self) -> bytes:
         """The next block of the answer's content, as it arrives; ``b""`` at its end.  Raises ``_NETWORK_ERRORS``."""
-        return next(self.blocks, b"")
+        block = next(self.blocks, b"")
+        self.size += len(block)
+        limit = MAX_BODY_BYTES if self.response.status < 300 else MAX_ERROR_BODY_BYTES
+        if self.size > limit:
+            raise zlib.error("it is larger than %d bytes" % limit)
+        return block
+
+    def read_all(self) -> tuple[str, Exception | None]:
+        """The content, and what kept it from being whole, if anything did."""
+        content, finish = bytearray(), self.abort
+        failure: Exception | None = None
+        try:
+            for block in iter(self.read, b""):
+                content += block
+            finish = self.release
+        except _NETWORK_ERRORS as error:
+            failure = error
+        finally:
+            finish()
+        return content.decode("utf-8", "replace"), failure
 
     def release(self) -> None:
         """The answer is complete: keep the connection.  What follows [DONE] is read when it is used again."""
         if self.response.will_close:
-            self.abort()
-        else:
-            self.idle_since = time.monotonic()
-            self.pool.put(self)
+            return self.abort()
+        self.idle_since = time.monotonic()
+        self.pool.idle.append(self)
+        try:
+            while len(self.pool.idle) > MAX_IDLE_CONNECTIONS:
+                self.pool.idle.popleft().close()
+        except IndexError:  # another thread was faster
+            pass
 
     def abort(self) -> None:
         """End the exchange, even while another thread is blocked in `read`."""
-        if self.process != os.getpid():  # a forked child must not end what its parent has begun, nor wait for
-            self.socket.close()          # a lock that a thread of the parent held over its file
-            return
+        if self.key[-1] != os.getpid():
+            return  # a forked child must not end what its parent has begun, nor wait for a lock that a thread held
         if self.socket:
             try:
                 socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as close() would not
@@ -1042,45 +921,43 @@ class _Connection(http.client.HTTPConnection):
 
     def is_fresh(self) -> bool:
         """Whether an idle connection can carry another request: all is read, and the server has not closed it."""
-        if time.monotonic() - self.idle_since > MAX_IDLE_SECONDS:
-            return False
         try:
             self.sock.settimeout(DRAIN_SECONDS)
-            end = time.monotonic() + DRAIN_SECONDS
-            while time.monotonic() < end:
+            begin = time.monotonic()
+            while begin - self.idle_since < MAX_IDLE_SECONDS and time.monotonic() - begin < DRAIN_SECONDS:
                 if not self.read():
                     self.response.close()
                     self.sock.settimeout(0)
                     self.sock.recv(1)  # whatever it gives, the end or bytes that nobody asked for, makes it useless
                     break
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True
-        except _NETWORK_ERRORS:
-            pass
+        except _NETWORK_ERRORS as error:
+            return isinstance(error, (BlockingIOError, ssl.SSLWantReadError))
         return False
 
 
 class _Pool(urllib.request.BaseHandler):
-    """urllib's handler of ``http:`` and ``https:``, but one that keeps connections, where urllib closes each.
-
-    There is no lock, since a deque's append and pop are atomic: a fork at any moment leaves nothing locked.
-    """
+    """urllib's handler of ``http:`` and ``https:``, but one that keeps connections, where urllib closes each."""
 
     def __init__(self, connect_timeout: float | None, context: ssl.SSLContext | None) -> None:
         self.connect_timeout, self.context = connect_timeout, context
+        # There is no lock, since a deque's methods are atomic: a fork at any moment leaves nothing locked.
         self.idle: collections.deque[_Connection] = collections.deque()
+        opener = urllib.request.OpenerDirector()  # without redirects, cookies, passwords, files and other schemes
+        opener.add_handler(urllib.request.ProxyHandler())
+        opener.add_handler(self)  # and is our parent from now on
 
     def http_open(self, request: urllib.request.Request) -> _Connection:
         headers = {name.title(): value for name, value in request.header_items()}
         tunnel = request._tunnel_host  # type: ignore[attr-defined]
-        key = (request.type, request.host, tunnel)
         proxy_headers = {name: headers.pop(name) for name in ("Proxy-Authorization",) if tunnel and name in headers}
-        connection = self._take(key)
-        if connection is None:
-            if request.type == "https" and self.context is None:
-                self.context = ssl.create_default_context()  # takes 10 ms and more: only when it is needed
-                self.context.set_alpn_protocols(["http/1.1"])
-            connection = _Connection(request.host, self, key, self.context if request.type == "https" else None)
+        key = (request.type, request.host, tunnel, os.getpid())  # a forked child has connections of its own
+        try:
+            connection = self.idle.pop()
+            while connection.key != key or not connection.is_fresh():
+                connection.close()
+                connection = self.idle.pop()
+        except IndexError:  # there is none, or no more
+            connection = _Connection(self, key)
             if tunnel:
                 connection.set_tunnel(tunnel, headers=proxy_headers)
         try:
@@ -1092,60 +969,14 @@ class _Pool(urllib.request.BaseHandler):
 
     https_open = http_open
 
-    def _take(self, key: Any) -> _Connection | None:
-        while self.idle:
-            try:
-                connection = self.idle.pop()
-            except IndexError:  # another thread was faster
-                break
-            if connection.key == key and connection.process == os.getpid() and connection.is_fresh():
-                return connection
-            connection.close()
-        return None
-
-    def put(self, connection: _Connection) -> None:
-        self.idle.append(connection)
-        if len(self.idle) > MAX_IDLE_CONNECTIONS:
-            self._close(self.idle.popleft)
-
-    def clear(self) -> None:
-        while self.idle:
-            self._close(self.idle.pop)
-
-    @staticmethod
-    def _close(pop: Callable[[], _Connection]) -> None:
-        try:
-            pop().close()
-        except IndexError:  # another thread was faster
-            pass
-
-
-def _read_whole(connection: _Connection, limit: int) -> tuple[bytes, Exception | None]:
-    """An answer's content, and what kept it from being whole, if anything did."""
-    blocks: list[bytes] = []
-    failure: Exception | None = None
-    try:
-        size = 0
-        while size <= limit:
-            blocks.append(connection.read())
-            size += len(blocks[-1])
-            if not blocks[-1]:
-                connection.release()
-                return b"".join(blocks), None
-        failure = zlib.error("it is larger than %d bytes" % limit)
-        del blocks[16:]  # its beginning will do
-    except _NETWORK_ERRORS as error:
-        failure = error.with_traceback(None)  # whose frames would hold the content until a garbage collection
-    finally:
-        if blocks[-1:] != [b""]:
-            connection.abort()
-    return b"".join(blocks), failure
-
 
 def _describe(error: BaseException, timeout: float | None) -> str:
     if isinstance(error, _TIMEOUTS):
         return "no byte for %s s (timeout)" % timeout
-    said = re.sub(r"[^\s/'\"]+@", "…@", str(error))  # a malformed proxy URL may show a password
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return ("its certificate could not be verified (%s); to trust a company's own authority, name its certificate "
+                "in SSL_CERT_FILE or pass an ssl_context" % error.verify_message)
+    said = re.sub(r"[^\s/'\"]+@", "…@", str(error))  # a malformed proxy URL may show its password
     return "%s (%s)" % (said, type(error).__name__) if said else type(error).__name__
 
 
@@ -1153,16 +984,13 @@ def _describe(error: BaseException, timeout: float | None) -> str:
 
 
 class Client:
-    """A chat-completions service, for any number of calls and threads.
+    """A chat-completions service, for any number of threads and forked processes; it can be pickled.
 
-    *api_key*, *base_url*, *model* default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or else
-    ``https://llm.siraya.pro/v1``) and ``SIRAYA_MODEL``.  *timeout*: seconds without a byte before giving up;
-    *connect_timeout*: seconds to connect, proxy and TLS included; ``None``: for ever.  *max_retries*: how often a
-    call is repeated after what may pass: no connection, no answer, status 408, 409, 429, 5xx.  *headers* go with
-    every request.  *ssl_context*: in place of the system's trust store, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
-    Proxies are taken from the environment.  Raises ``ValueError`` or ``TypeError`` for what cannot work.
-
-    Threads may share a client, forked processes may use it on, and it can be pickled.
+    *api_key*, *base_url*, *model* default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or `DEFAULT_BASE_URL`) and
+    ``SIRAYA_MODEL``.  *timeout*: seconds without a byte before giving up; *connect_timeout*: seconds to connect, proxy
+    and TLS included; ``None``: for ever.  *max_retries*: how often a call is repeated after what may pass: no
+    connection, no answer, status 408, 409, 429, 5xx.  *headers* go with every request.  *ssl_context*: in place of the
+    system's trust store, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.  Proxies are taken from the environment.
     """
 
     def __init__(self, api_key: str | None = None, base_url: str | None = None, *, model: str | None = None,
@@ -1173,33 +1001,25 @@ class Client:
             raise ValueError("api_key must be a string of visible ASCII characters (it is not shown here)")
         self.base_url = _checked_url(base_url or os.environ.get("SIRAYA_BASE_URL") or DEFAULT_BASE_URL)
         self.model = model or os.environ.get("SIRAYA_MODEL")
-        self.timeout, self.connect_timeout = timeout, connect_timeout
-        for name, value in (("timeout", timeout), ("connect_timeout", connect_timeout)):
-            if value is not None:
-                _checked(name, value, _RULES["timeout"])
-        self.max_retries = _checked("max_retries", max_retries, _RULES["max_retries"])
+        self.timeout, self.connect_timeout, self.max_retries = timeout, connect_timeout, max_retries
+        for name in ("timeout", "connect_timeout", "max_retries"):
+            if getattr(self, name) is not None or name == "max_retries":
+                _checked(name, getattr(self, name), _RULES[name.replace("connect_", "")])
         self.headers = _checked_headers("headers", headers)
         if not isinstance(ssl_context, (ssl.SSLContext, type(None))):
             raise TypeError("ssl_context must be an ssl.SSLContext, not %.200r" % (ssl_context,))
-        self._ssl_context = ssl_context
+        self._ssl_context, self._warned = ssl_context, False
         self._progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
-        self._warned = False
-        self._connect()
-
-    def _connect(self) -> None:
-        self._pool = _Pool(self.connect_timeout, self._ssl_context)
-        self._opener = urllib.request.OpenerDirector()  # without redirects, cookies, passwords, files and other schemes
-        self._opener.add_handler(urllib.request.ProxyHandler())
-        self._opener.add_handler(self._pool)
+        self.__setstate__({})
 
     def __getstate__(self) -> dict[str, Any]:
         if self._ssl_context is not None:
             raise TypeError("a Client with an ssl_context cannot be pickled; name the certificates in SSL_CERT_FILE")
-        return {**vars(self), "_pool": None, "_opener": None, "_progress": None}
+        return {**vars(self), "_pool": None, "_progress": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._connect()
+        self._pool: Any = _Pool(self.connect_timeout, self._ssl_context)
 
     def __repr__(self) -> str:
         return "Client(base_url=%r, model=%r)" % (self.base_url, self.model)
@@ -1207,16 +1027,15 @@ class Client:
     def __enter__(self: _Self) -> _Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        if vars(self).get("_pool"):  # not when the arguments were refused
-            self.close()
-
-    def close(self) -> None:
+    def close(self, *_: object) -> None:
         """Close the idle connections.  The client remains usable."""
-        self._pool.clear()
+        try:
+            while True:
+                self._pool.idle.pop().close()
+        except (IndexError, AttributeError):  # no more; or no pool, when the arguments were refused
+            pass
+
+    __exit__ = __del__ = close
 
     @property
     def chat(self) -> _Chat:
@@ -1224,25 +1043,20 @@ class Client:
         return _Chat(self)
 
     def complete(self, messages: _Messages, model: str | None = None, **params: Any) -> Completion:
-        """The whole answer.  Takes what `build_request` takes, and for this call ``timeout``, ``max_retries`` and
-        ``extra_headers``.  Raises ``ValueError`` or ``TypeError`` before anything is sent, then `APIConnectionError`,
-        `APIStatusError`, or `ResponseError` if the answer is no completion."""
+        """The whole answer.  Takes what `build_request` takes, and ``timeout``, ``max_retries``, ``extra_headers``.
+        Raises what `build_request` does, then `APIConnectionError`, `APIStatusError` or `ResponseError`."""
         connection, timeout = self._send(messages, model, False, **params)
-        content, failure = _read_whole(connection, MAX_BODY_BYTES)
-        text = content.decode("utf-8", "replace")
-        if failure is None:
-            try:
-                return _parse(text, "message")
-            except ResponseError:
-                pass
-            return _parse(self._without_key(text), "message")  # fails again, without the key in what the error quotes
-        error = self._lost("the answer broke off after %d bytes" % len(content), failure, timeout)
-        error.body = self._without_key(text)
-        raise error
+        text, failure = connection.read_all()
+        if failure:
+            raise self._lost("the answer broke off after %d characters" % len(text), failure, timeout, text)
+        try:
+            return _parse(text, "message")
+        except ResponseError:
+            text = self._without_key(text)
+        return _parse(text, "message")  # fails again, without the key in what the error quotes
 
     def stream(self, messages: _Messages, model: str | None = None, **params: Any) -> Stream:
-        """The answer as it is generated.  Takes and raises what `complete` does; once the stream has begun, all
-        that keeps it from its end is a `StreamError`."""
+        """The answer as it is generated.  Takes and raises what `complete` does; then the `Stream` its own errors."""
         return Stream(*self._send(messages, model, True, **params), self._without_key)
 
     def _send(self, messages: _Messages, model: str | None, stream: bool, *, timeout: float | None = None,
@@ -1251,85 +1065,76 @@ class Client:
         """Send a request, again if need be, until its answer has begun with a status of 2xx; gives the timeout too."""
         body = build_request(messages, model or self.model, stream=stream, **params)
         timeout = self.timeout if timeout is None else _checked("timeout", timeout, _RULES["timeout"])
-        max_retries = _checked("max_retries", self.max_retries if max_retries is None else max_retries,
-                               _RULES["max_retries"])
+        retries = _checked("max_retries", self.max_retries if max_retries is None else max_retries,
+                           _RULES["max_retries"])
         content = _RequestBody(body, self._progress)
         headers = {"User-Agent": "siraya_chat/" + __version__, "Content-Type": "application/json",
-                   "Accept": "text/event-stream" if stream else "application/json", **self._authorization(),
-                   **self.headers, **_checked_headers("extra_headers", extra_headers),
-                   "Content-Length": str(content.length)}
-        if not headers.get("Authorization"):
+                   "Accept": "text/event-stream" if stream else "application/json",
+                   "Authorization": "Bearer " + self._api_key if self._api_key else "", **self.headers,
+                   **_checked_headers("extra_headers", extra_headers), "Content-Length": str(content.length)}
+        if not headers["Authorization"]:
             raise SirayaError("no API key: set the environment variable SIRAYA_API_KEY, or pass Client(api_key=…)")
-        for attempt in range(max_retries + 1):
+        if not self._warned and re.match(
+                r"http://(?!(([^/]*\.)?localhost|127(\.\d+){3}|\[::1\])(:\d+)?(/|\Z))", self.base_url, re.I):
+            self._warned = True
+            warnings.warn("the API key goes over plain http, open to all on the way: " + self.base_url, stacklevel=3)
+        attempt = 0
+        while True:
             try:
                 data: Any = content if content.long else b"".join(content)
                 request = urllib.request.Request(self.base_url + "/chat/completions", data, headers, method="POST")
-                connection: Any = self._opener.open(request, timeout=timeout)
-                if 200 <= connection.response.status < 300:
+                connection = self._pool.parent.open(request, timeout=timeout)
+                if connection.response.status < 300:
                     return connection, timeout
-                error: Any = self._refusal(connection)
-                passes = error.status_code in (408, 409, 429) or error.status_code >= 500
+                (text, _), response = connection.read_all(), connection.response
+                fields = http.client.HTTPMessage()
+                for name, value in response.headers.items():
+                    fields[name] = self._without_key(value)
+                error: Any = _status_error(response.status, self._without_key(response.reason), fields,
+                                           self._without_key(text))
+                passes = response.status in (408, 409, 429) or response.status >= 500
             except _NETWORK_ERRORS as failure:
-                error, passes = self._lost("no answer from " + self.base_url, failure, timeout), True
-            except APIConnectionError as failure:
-                error, passes = failure, not isinstance(failure.__cause__, ssl.SSLCertVerificationError)
-            if attempt == max_retries or not passes:
-                break
+                error = self._lost("no answer from " + self.base_url, failure, timeout)
+                passes = not isinstance(failure, ssl.SSLCertVerificationError)
+            except APITimeoutError as failure:  # of connecting
+                error, passes = failure, True
+            if attempt == retries or not passes:
+                raise error
             time.sleep(_retry_delay(attempt, getattr(error, "retry_after", None)))
-        try:
-            raise error
-        finally:
-            del error
+            attempt += 1
 
-    def _lost(self, what: str, failure: Exception, timeout: float | None) -> Any:
+    def _lost(self, what: str, failure: Exception, timeout: float | None, body: str | None = None) -> Any:
         """The error for what the network did, with its cause unless that quotes the key."""
-        kind = ResponseError if isinstance(failure, zlib.error) else (
+        kind: Any = ResponseError if isinstance(failure, zlib.error) else (
             APITimeoutError if isinstance(failure, _TIMEOUTS) else APIConnectionError)
-        said = _describe(failure, timeout)
-        error = kind("%s: %s" % (what, self._without_key(said)))
+        said = what + ": " + _describe(failure, timeout)
+        error = kind(self._without_key(said))
+        error.body = body and self._without_key(body)
         error.__cause__ = failure if self._without_key(said) == said else None
         return error
 
-    def _authorization(self) -> dict[str, str]:
-        host = urllib.parse.urlsplit(self.base_url).hostname or ""
-        if self.base_url[:5].lower() == "http:" and not self._warned and not re.match(
-                r"(localhost|.*\.localhost|127(\.\d+){3}|::1)\Z", host):
-            self._warned = True
-            warnings.warn("the API key goes to %s over plain http: all on the way can read it" % host, stacklevel=4)
-        return {"Authorization": "Bearer " + self._api_key} if self._api_key else {}
-
-    def _refusal(self, connection: _Connection) -> APIStatusError:
-        response = connection.response
-        content, _ = _read_whole(connection, MAX_ERROR_BODY_BYTES)
-        headers = http.client.HTTPMessage()
-        for name, value in response.headers.items():
-            headers[name] = self._without_key(value)
-        return _status_error(response.status, self._without_key(response.reason), headers,
-                             self._without_key(content.decode("utf-8", "replace")))
-
     def _without_key(self, text: str) -> str:
-        """Some servers echo the key, maybe in JSON's escapes.  One of a few letters is no secret, but part of words."""
-        if len(self._api_key) < 6:
-            return text
-        return re.sub("".join(r"(\\?%s|\\u00%02x)" % (re.escape(letter), ord(letter)) for letter in self._api_key),
-                      "***", text, flags=re.I)
+        """Some servers echo the key, perhaps escaped.  A key of a few letters is no secret, but part of words."""
+        key = "".join(r"(?:\\?%s|\\u%04x)" % (re.escape(letter), ord(letter)) for letter in self._api_key)
+        return re.sub(key, "***", text, flags=re.I) if len(self._api_key) > 5 else text
 
 
 def _checked_url(url: str) -> str:
     try:
-        parts = urllib.parse.urlsplit(_checked("base_url", url, str))
-        good = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        good = False
-    if not good or not re.match(r"https?://[^\s\x00-\x1f/?#@\\]+(/[!-~]*)?\Z", url, re.I) or re.search("[?#]", url):
-        url = re.sub("//[^/]*@", "//…@", url)
-        raise ValueError("base_url must be http(s)://, host and path, without user, query and fragment, not %r" % url)
+        good = re.match(r"https?://(?!:)[^\s\x00-\x1f/?#@\\]+(/[!\"$->@-~]*)?\Z", _checked("base_url", url, str), re.I)
+        good = good if urllib.parse.urlsplit(url).port != 0 else None
+    except ValueError:  # a port or an IPv6 address that is none
+        good = None
+    if not good:
+        raise ValueError("base_url must be http(s)://, host and path, without user, query and fragment, not %r" % (
+            re.sub("//[^/]*@", "//…@", url)))
     return url.rstrip("/")
 
 
 def _checked_headers(parameter: str, headers: Mapping[str, str] | None) -> dict[str, str]:
     """Headers as RFC 9110 § 5 allows them, named in one way.  No value is shown: it may be a secret."""
-    _checked(parameter, headers or {}, dict)
+    if not hasattr(headers or {}, "items"):
+        raise TypeError("%s must be a dict, not %s" % (parameter, type(headers).__name__))
     for name, value in (headers or {}).items():
         if not isinstance(name, str) or not re.match(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", name) or name.lower() in (
                 "content-length", "transfer-encoding"):
@@ -1343,19 +1148,15 @@ class _Chat:
     """The OpenAI SDK's door: ``client.chat.completions.create(…)``."""
 
     def __init__(self, client: Client) -> None:
-        self._client = client
-        self.completions = self
+        self._client, self.completions = client, self
 
     if TYPE_CHECKING:
         @overload
-        def create(self, *, messages: _Messages, model: str | None = None, stream: Literal[True],
-                   **params: Any) -> Stream: ...
+        def create(self, *, messages: _Messages, stream: Literal[True], **params: Any) -> Stream: ...
         @overload
-        def create(self, *, messages: _Messages, model: str | None = None, stream: Literal[False] | None = False,
-                   **params: Any) -> Completion: ...
+        def create(self, *, messages: _Messages, stream: Literal[False] | None = ..., **params: Any) -> Completion: ...
         @overload
-        def create(self, *, messages: _Messages, model: str | None = None, stream: bool,
-                   **params: Any) -> Completion | Stream: ...
+        def create(self, *, messages: _Messages, stream: bool, **params: Any) -> Completion | Stream: ...
 
     def create(self, *, messages: _Messages, model: str | None = None, stream: bool | None = False,
                **params: Any) -> Completion | Stream:
@@ -1368,35 +1169,24 @@ class Stream:
     """An answer as it is generated: iterates, with ``for`` or ``async for``, over its chunks (`JSONObject`).
 
     The end of the loop means that the answer is complete; whatever cuts it short is a `StreamError` after the last
-    chunk that arrived.  `close` (from any thread), leaving ``with`` and dropping the stream end the request.
-    A stream is for one consumer at a time.
+    chunk.  `close` (from any thread), leaving ``with`` and dropping the stream end the request.  For one consumer.
     """
 
     def __init__(self, connection: _Connection, timeout: float | None, without_key: Callable[[str], str]) -> None:
-        self._owned = [connection]  # whoever pops it, which is atomic, gives it back or aborts it
-        self._read, self._timeout, self._without_key = connection.read, timeout, without_key
-        self._parser = SSEParser()
-        self._events: Iterator[Any] = iter(())  # arrived and not yet taken
-        self._taken: list[str] = []  # the chunks that were taken, as text: parsed again when the whole is asked for
-        self._document: list[bytes] = []
-        self._size = self._unfinished = 0  # bytes in all, and since the last event
-        self._state = "open"  # "complete", "failed" or "closed"
-        self._failure: tuple[str, Any] = ("the stream was closed before its end", None)
-        kind = connection.response.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        self._is_document = kind.endswith("json") or kind == "text/html"  # instead of a stream
+        self._connection, self._read = connection, connection.read
+        self._timeout, self._without_key = timeout, without_key
+        self._parser, self._document = SSEParser(), bytearray()  # what comes: a stream; a whole answer or a page
+        self._is_document = connection.response.headers.get_content_type() in ("application/json", "text/html")
+        self._unfinished = 0  # bytes since the last event
+        self._chunks: collections.deque[JSONObject] = collections.deque()  # arrived and not yet taken
+        self._texts: list[str] = []  # of all chunks that arrived: parsed again when the whole is asked for
+        self._state = "open"
+        self._failure: tuple[str, Any] = ("", None)
 
     def __iter__(self) -> Iterator[JSONObject]:
-        try:
-            while True:
-                yield from self._arrived()
-                if not self._wait():
-                    return
-        except (GeneratorExit, StreamError):
-            raise
-        except BaseException:  # as KeyboardInterrupt, which may have cost a chunk: this is no whole answer any more
-            self._finish("failed", "reading it was interrupted")
-            collections.deque(self._events, 0)
-            raise
+        while self._wait():
+            while self._chunks:
+                yield self._chunks.popleft()
 
     def __next__(self) -> JSONObject:
         return next(iter(self))
@@ -1406,32 +1196,23 @@ class Stream:
         from concurrent.futures import ThreadPoolExecutor
         thread = ThreadPoolExecutor(1)  # its own: a stream blocks a thread for long, and asyncio shares just a few
         try:
-            while True:
-                for chunk in self._arrived():
-                    yield chunk
-                try:
-                    more = await asyncio.get_running_loop().run_in_executor(thread, self._wait)
-                except (asyncio.CancelledError, GeneratorExit):  # the latter: the loop has gone; wake the thread
-                    self.close()
-                    raise
-                if not more:
-                    return
+            while await asyncio.get_running_loop().run_in_executor(thread, self._wait):
+                while self._chunks:
+                    yield self._chunks.popleft()
+        except asyncio.CancelledError:
+            self.close()
+            raise
         finally:
             thread.shutdown(wait=False)
 
     def __enter__(self: _Self) -> _Self:
         return self
 
-    def __exit__(self, *exception: object) -> None:
-        self.close()
-
-    def __del__(self) -> None:
-        self.close()
-
-    def close(self) -> None:
+    def close(self, *_: object) -> None:
         """End the request at the server.  Chunks that have arrived can still be read."""
-        if vars(self).get("_state") == "open":
-            self._finish("closed")
+        self._end("closed", "the stream was closed before its end")
+
+    __exit__ = __del__ = close
 
     @property
     def text_stream(self) -> Iterator[str]:
@@ -1443,58 +1224,65 @@ class Stream:
                     yield text
 
     def get_final_completion(self) -> Completion:
-        """Read what is left, and give the `Completion` that the answer would have been without streaming.
-
-        Raises `StreamError`, with what there is as ``partial``, if the stream does not or did not reach its end.
-        """
+        """Read what is left; the `Completion` that the answer would have been without streaming, or `StreamError`."""
         for _ in self:
             pass
-        if self._state != "complete":
-            raise self._error()
-        return self._assembled()
+        return self._whole()
 
-    def _assembled(self) -> Completion:
-        while True:
-            try:
-                return _assemble(map(_DECODER.decode, self._taken))
-            except RecursionError:  # one was just not too deep for where it was taken, but is so from here
-                self._taken.pop()
-                self._state, self._failure = "failed", ("the last chunk is nested too deeply", None)
-
-    def _error(self) -> StreamError:
-        return StreamError(*self._failure, self._assembled())
-
-    def _finish(self, state: str, message: str = "", body: Any = None) -> None:
-        self._state = state
-        if message:
-            self._failure = message, body
+    def _whole(self) -> Completion:
         try:
-            connection = self._owned.pop()
-        except IndexError:
-            return
-        connection.release() if state == "complete" else connection.abort()
+            whole = _assemble(map(_DECODER.decode, self._texts))
+        except RecursionError:  # the last was not too deep where it was taken, but is so from here
+            self._texts.pop()
+            self._state, self._failure = "failed", ("a chunk is nested too deeply", None)
+            return self._whole()
+        if self._state in ("failed", "closed"):
+            raise StreamError(*self._failure, whole)
+        return whole
+
+    def _end(self, state: str, message: str = "", body: Any = None) -> None:
+        connection = vars(self).pop("_connection", None)  # atomic: the first end holds, in whatever thread
+        if connection:
+            self._state, self._failure = state, (message, body)
+            connection.release() if state == "complete" else connection.abort()
 
     def _wait(self) -> bool:
-        """Wait for events.  False at the end of a complete or a closed stream; raises at that of a failed one."""
-        while self._state == "open":
+        """Wait for chunks.  False at the end of a complete or a closed stream; raises at that of a failed one."""
+        while self._state == "open" and not self._chunks:
             try:
-                events = self._read_document() if self._is_document else self._read_events()
-                if events:
-                    self._events = iter(events)
-                    return True
+                block = self._read()
+                events: list[Any] = [] if self._is_document else self._parser._feed(block)
+                if self._is_document and block:
+                    self._document += block
+                elif self._is_document:
+                    text = self._document.decode("utf-8", "replace")
+                    events = [("document", text, "", None), ("message", "[DONE]", "", None)]
+                self._take(events)
+                self._unfinished = 0 if events else self._unfinished + len(block)
+                if self._unfinished > MAX_EVENT_BYTES:
+                    raise zlib.error("an event is larger than %d bytes" % MAX_EVENT_BYTES)
+                if not block and not events:
+                    raise ConnectionError("the server closed it")
             except _NETWORK_ERRORS as error:
-                self._end(self._without_key(_describe(error, self._timeout)))
-        if self._state == "failed":
-            raise self._error()
-        return False
+                # It was all if an unterminated [DONE] stands last, or every choice has finished.
+                self._take([event for event in self._parser._feed(b"\n\n") if event[1].lstrip().startswith("[DONE]")])
+                choices = _assemble(map(_DECODER.decode, self._texts)).choices
+                if choices and all(choice.finish_reason for choice in choices):
+                    self._end("complete")
+                reason = "the stream ended before the answer did: " + _describe(error, self._timeout)
+                document = self._document.decode("utf-8", "replace")
+                self._end("failed", self._without_key(reason), self._without_key(document) or None)
+            except BaseException:  # such as Ctrl-C: what a read has lost is not known
+                self._end("failed", "the reading was interrupted")
+                raise
+        if self._state == "failed" and not self._chunks:
+            self._whole()  # raises the error
+        return bool(self._chunks)
 
-    def _arrived(self) -> Iterator[JSONObject]:
-        """The chunks that are here.  A usual one is recognised at sight, and `_unusual` sees to all others.
-
-        Each is decoded when it is taken: it dies young, and the garbage collector never sees it.
-        """
-        taken, scan = self._taken, _DECODER.scan_once
-        for kind, data, _, _ in self._events:
+    def _take(self, events: list[Any]) -> None:
+        """Take the events' chunks; a usual one is recognised at sight."""
+        scan, chunk = _DECODER.scan_once, JSONObject()
+        for kind, data, _, _ in events:
             try:
                 chunk, end = scan(data, 0)
                 usual = end == len(data) and kind == "message" and "error" not in chunk
@@ -1502,84 +1290,28 @@ class Stream:
                     usual = usual and choice["delta"].__class__ is JSONObject
             except (StopIteration, ValueError, LookupError, TypeError, RecursionError):
                 usual = False
+            if not usual and data.lstrip().startswith("[DONE]"):
+                return self._end("complete")
             if not usual:
-                chunk = self._unusual(kind, data)
-                if chunk is None:
-                    collections.deque(self._events, 0)  # what comes after it is no part of the answer
-                    return
-            taken.append(data)
-            yield chunk
-
-    def _unusual(self, kind: str, data: str) -> JSONObject | None:
-        """A chunk of another form; ``None`` for what ends the stream."""
-        if data.lstrip().startswith("[DONE]"):
-            self._finish("complete")
-            return None
-        try:
-            chunk = _parse(data, "delta")
-            if kind != "error":
-                return JSONObject(chunk)
-        except ResponseError:
-            pass
-        data = self._without_key(data)
-        try:
-            chunk = _parse(data, "delta")
-            error = ResponseError("it is an error: %s" % (_error_text(chunk) or data), chunk)
-        except ResponseError as failure:
-            error = failure
-        self._finish("failed", "the stream broke off: %s" % error, error.body)
-        return None
-
-    def _read_events(self) -> list[Any]:
-        block = self._read()
-        events = self._parser._feed(block)
-        self._size += len(block)
-        self._unfinished = 0 if events else self._unfinished + len(block)
-        if self._size > MAX_BODY_BYTES or self._unfinished > MAX_EVENT_BYTES:
-            self._finish("failed", "the stream is too large: over %d bytes, or %d in one event" % (
-                MAX_BODY_BYTES, MAX_EVENT_BYTES))
-        elif not block:
-            self._end("the server closed it")
-        return events
-
-    def _read_document(self) -> list[Any]:
-        """The whole answer of a server that does not stream, or a proxy's page."""
-        block = self._read()
-        self._document.append(block)
-        self._size += len(block)
-        if self._size > MAX_BODY_BYTES:
-            self._finish("failed", "it is larger than %d bytes" % MAX_BODY_BYTES)
-        if block or self._state != "open":
-            return []
-        text = b"".join(self._document).decode("utf-8", "replace")
-        try:
-            whole = _parse(text, "message")
-        except ResponseError:
-            try:
-                _parse(self._without_key(text), "message")  # fails again, without the key in what the error quotes
-            except ResponseError as error:
-                self._finish("failed", "this is no stream: %s" % error, self._without_key(text))
-            return []
-        choices = [{"delta" if key == "message" else key: value for key, value in choice.items()}
-                   for choice in whole.choices]
-        chunk = _ENCODE({**whole, "object": "chat.completion.chunk", "choices": choices})
-        return [("message", chunk, "", None), ("message", "[DONE]", "", None)]
-
-    def _end(self, reason: str) -> None:
-        """Nothing more will come.  It was all if an unterminated [DONE] stands last, or every choice has finished."""
-        choices, last = self._assembled().choices, self._parser._feed(b"\n\n")
-        if self._state == "open" and (last[-1:] and last[-1][1].lstrip().startswith("[DONE]") or (
-                choices and all(choice.finish_reason for choice in choices))):
-            self._finish("complete")
-        elif self._state == "open":  # else another thread has closed it
-            text = self._without_key(b"".join(self._document).decode("utf-8", "replace"))
-            self._finish("failed", "the stream ended before the answer did: " + reason, text or None)
+                try:
+                    data = self._without_key(data)
+                    chunk = JSONObject(_parse(data, "message" if kind == "document" else "delta"))
+                    if kind == "error":
+                        raise ResponseError("it is an error: %s" % (_error_text(chunk) or data), chunk)
+                    if kind == "document":
+                        chunk["object"] = "chat.completion.chunk"
+                        for choice in chunk.choices:
+                            choice["delta"] = choice.pop("message", None)
+                    data = _ENCODE(chunk)
+                except (ResponseError, RecursionError) as error:
+                    return self._end("failed", "the stream broke off: %s" % error, getattr(error, "body", None))
+            self._texts.append(data)
+            self._chunks.append(chunk)
 
 
 # --------------------------------------------------------------------------------------- the command line
 
 
-_PER_CALL = ("timeout", "max_retries", "extra_headers")  # parameters of a call that are no part of the body
 _EPILOG = """examples:
   siraya-chat "What is the meaning of life?"
   git diff | siraya-chat -s "You are a strict reviewer." "Review this."
@@ -1598,14 +1330,13 @@ def _options(argv: Sequence[str] | None) -> Any:
         prog="siraya-chat", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Ask a model.  The answer goes to standard output, everything else to standard error.")
     parser.error = lambda message: parser.exit(2, "siraya-chat: %s; see --help\n" % message)  # type: ignore[method-assign]
-    add = parser.add_argument
+    add: Any = parser.add_argument
+    several: Any = {"action": "append", "default": []}
     add("prompt", nargs="*", help="words of the prompt; piped standard input is added to them")
     add("-m", "--model", default=os.environ.get("SIRAYA_MODEL") or DEFAULT_MODEL, help="default: %(default)s")
     add("-s", "--system", metavar="TEXT", help="system message")
-    add("-a", "--attach", metavar="FILE_OR_URL", action="append", default=[],
-        help="image, PDF, audio, video, text, document; repeatable")
-    add("-o", "--option", metavar="KEY=VALUE", action="append", default=[],
-        help="any request parameter; VALUE is JSON, or else a string; repeatable")
+    add("-a", "--attach", metavar="FILE_OR_URL", **several, help="image, PDF, audio, video, text, document; repeatable")
+    add("-o", "--option", metavar="KEY=VALUE", **several, help="any parameter; VALUE is JSON or a string; repeatable")
     add("--schema", metavar="FILE_OR_JSON", help="structured output by this JSON Schema")
     add("--no-stream", action="store_true", help="wait for the whole answer")
     add("-j", "--json", action="store_true", help="print the response as JSON; streamed: one chunk a line")
@@ -1618,54 +1349,51 @@ def _options(argv: Sequence[str] | None) -> Any:
     return parser.parse_args(argv)
 
 
-def _params(options: Any) -> dict[str, Any]:
-    params: dict[str, Any] = {}
-    for option in options.option:
-        key, equals, value = option.partition("=")
-        if not key or not equals or key in ("model", "messages", "stream"):
-            raise ValueError("-o takes KEY=VALUE, KEY a parameter without an option of its own, not %r" % option)
-        try:
-            params[key] = json.loads(value)
-        except ValueError:
-            params[key] = value
-    if options.schema is not None:
-        text = options.schema
-        if not text.lstrip().startswith("{"):
-            with open(text, encoding="utf-8") as file:
-                text = file.read()
-        try:
-            params["response_format"] = json_schema(json.loads(text))
-        except json.JSONDecodeError as error:
-            raise ValueError("--schema is not JSON: %s" % error) from None
-    if options.usage and not options.no_stream:
-        params.setdefault("stream_options", {"include_usage": True})
-    return params
-
-
 class _CommandLine:
     """Translates between a person and the library."""
 
     def __init__(self, options: Any) -> None:
-        self.options, self.params, self.client = options, _params(options), None  # type: Any, dict[str, Any], Any
+        self.options = options
+        self.params: dict[str, Any] = {}
         self.arrived = self.signed = ""  # of the answer on standard output; on standard error
+        self.client = Client("" if options.dry_run else None, options.base_url, timeout=options.timeout)
+        self.client._progress = lambda sent, total: self.sign(
+            "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if sent < total > 1e6 else "waiting …")
+        for option in options.option:
+            key, _, value = option.partition("=")
+            if "=" not in option[1:] or key in ("model", "messages", "stream"):
+                raise ValueError("-o takes KEY=VALUE, KEY a parameter without an option of its own, not %r" % option)
+            try:
+                self.params[key] = json.loads(value)
+            except (ValueError, RecursionError):
+                self.params[key] = value
+        if options.schema is not None:
+            text = options.schema
+            if not text.lstrip().startswith("{"):
+                with open(text, encoding="utf-8") as file:
+                    text = file.read()
+            try:
+                self.params["response_format"] = json_schema(json.loads(text))
+            except (json.JSONDecodeError, RecursionError) as error:
+                raise ValueError("--schema is not JSON: %s" % error) from None
+        if options.usage and not options.no_stream:
+            self.params.setdefault("stream_options", {"include_usage": True})
 
     def run(self) -> int:
-        options = self.options
-        parts = [attach(source) for source in options.attach]
+        options, parts = self.options, [attach(source) for source in self.options.attach]
         history = [system(options.system)] if options.system is not None else []
         if options.chat and options.dry_run:
             raise ValueError("-c does not go with -n")
-        if not options.dry_run:
-            self.client = Client(base_url=options.base_url, timeout=options.timeout)
         if options.chat:
             return self.chat(history, parts)
         piped = "" if sys.stdin.isatty() else sys.stdin.read().strip("\n")
-        prompt = [text for text in (" ".join(options.prompt), piped) if text]
+        prompt = "\n\n".join(filter(None, (" ".join(options.prompt), piped)))
         if not prompt and not parts:
             raise ValueError("no prompt: give some words, pipe a text, or have a conversation with -c")
-        history.append(user(*["\n\n".join(prompt)] if prompt else [], *parts))
+        history.append(user(*[prompt] if prompt else [], *parts))
         if options.dry_run:
-            params = {key: value for key, value in self.params.items() if key not in _PER_CALL}
+            params = {key: value for key, value in self.params.items()  # without those that are no part of the body
+                      if key not in ("timeout", "max_retries", "extra_headers")}
             body = build_request(history, options.model, stream=not options.no_stream, **params)
             print(json.dumps(body, indent=2, ensure_ascii=False))
         else:
@@ -1675,69 +1403,62 @@ class _CommandLine:
     def turn(self, messages: list[Any]) -> Completion:
         """Send the messages, print the answer as it comes, and give it back whole."""
         self.arrived, options = "", self.options
-        self.client._progress = lambda sent, total: self.sign(
-            "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if sent < total > 1e6 else "waiting …")
         try:
             if options.no_stream:
-                completion: Completion = self.client.complete(messages, options.model, **self.params)
+                completion = self.client.complete(messages, options.model, **self.params)
                 self.show(json.dumps(completion, ensure_ascii=False) if options.json else completion.text)
             else:
                 with self.client.stream(messages, options.model, **self.params) as stream:
-                    for piece in (json.dumps(chunk, ensure_ascii=False) + "\n" for chunk in stream) if (
-                            options.json) else stream.text_stream:
+                    lines = (json.dumps(chunk, ensure_ascii=False) + "\n" for chunk in stream)
+                    for piece in lines if options.json else stream.text_stream:
                         self.show(piece)
                     completion = stream.get_final_completion()
         finally:
-            self.client._progress = None  # which held this object, and so the client itself
             self.show("\n" if self.arrived and not self.arrived.endswith("\n") else "")
         if options.usage:
-            usage = completion.usage or JSONObject()
-            told = {"prompt tokens": usage.prompt_tokens, "completion tokens": usage.completion_tokens,
-                    "total": usage.total_tokens, "cost": usage.cost if completion.cost is None else completion.cost}
-            _report(", ".join("%s: %s" % item for item in told.items() if item[1] is not None) or "no usage was told")
+            told = {"cost": completion.cost, **(completion.usage or {})}.items()
+            numbers = ["%s: %s" % (name, value) for name, value in told if isinstance(value, (int, float))]
+            _report(", ".join(numbers) or "no usage was told")
         return completion
 
     def sign(self, text: str) -> None:
         """A sign of life, on a terminal only; an empty one takes it away."""
         if self.signed != text and sys.stderr.isatty():
             self.signed = text
-            sys.stderr.write("\r\x1b[K" + text)
-            sys.stderr.flush()
+            print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
 
     def show(self, text: str) -> None:
         self.sign("")
         self.arrived += text
-        # No answer may drive the terminal; a pipe gets it as it is.
-        sys.stdout.write(re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text) if sys.stdout.isatty() else text)
-        sys.stdout.flush()
+        if sys.stdout.isatty():  # no answer may drive it
+            text = re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
+        print(text, end="", flush=True)
 
     def chat(self, history: list[Any], parts: list[Any]) -> int:
-        status, terminal = 0, sys.stdin.isatty()
+        status, terminal, line, turn = 0, sys.stdin.isatty(), " ".join(self.options.prompt), user("")
         if terminal:
             try:
                 import readline  # noqa: F401  gives input() line editing and history
             except ImportError:
                 pass
-        line = " ".join(self.options.prompt)
         while True:
             try:
+                self.arrived = ""
                 if terminal and not line and not sys.stdout.isatty():
                     print("> ", end="", file=sys.stderr, flush=True)  # input() would print it amid the answers
-                line = line or (input("> " if sys.stdout.isatty() else "") if terminal else sys.stdin.readline())
-                if not line and not terminal:
-                    return status
-                self.arrived, turn = "", user(line.rstrip("\n"), *parts)
+                line = line or input("> " if terminal and sys.stdout.isatty() else "")
+                turn = user(line, *parts)
                 if line.strip():
                     history += [turn, self.turn(history + [turn]).message or assistant(self.arrived)]
                     parts = []
+            except EOFError:
+                print(end="\n" if terminal else "", file=sys.stderr)
+                return status
             except KeyboardInterrupt:
                 _report("interrupted")
-                if line.strip() and self.arrived:  # the person saw it and may refer to it
+                if self.arrived:  # the person saw it and may refer to it
                     history += [turn, assistant(self.arrived)]
                     parts = []
-            except EOFError:
-                print(file=sys.stderr)
-                return status
             except SirayaError as error:
                 if type(error) is SirayaError:  # no key: no turn can work
                     raise
@@ -1756,14 +1477,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     status = 0
     try:
         for name in ("stderr", "stdin", "stdout"):
-            if hasattr(getattr(sys, name), "reconfigure"):
-                getattr(sys, name).reconfigure(errors="replace")
-            elif getattr(sys, name) is None:  # closed by whoever started us
+            if getattr(sys, name) is None:  # closed by whoever started us
                 setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
                 if name == "stdout":
                     raise OSError("standard output is closed")
+            elif hasattr(getattr(sys, name), "reconfigure"):
+                getattr(sys, name).reconfigure(errors="replace")
         try:
-            status = _CommandLine(_options(argv)).run()
+            command = _CommandLine(_options(argv))
+            with command.client:
+                status = command.run()
         except SystemExit as stop:  # argparse, which has said why
             status = int(stop.code or 0)
         sys.stdout.flush()
