@@ -853,7 +853,7 @@ class _Connection(http.client.HTTPConnection):
             raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (
                 tunnel or self.key[1], limit)) from error
 
-    def exchange(self, request: urllib.request.Request, headers: dict[str, str]) -> None:
+    def exchange(self, request: urllib.request.Request, headers: Any) -> None:
         """Send a request and read its answer's head."""
         if self.sock is None:
             self.connect()
@@ -947,9 +947,8 @@ class _Pool(urllib.request.BaseHandler):
         opener.add_handler(self)  # and is our parent from now on
 
     def http_open(self, request: urllib.request.Request) -> _Connection:
-        headers = {name.title(): value for name, value in request.header_items()}
-        tunnel = request._tunnel_host  # type: ignore[attr-defined]
-        proxy_headers = {name: headers.pop(name) for name in ("Proxy-Authorization",) if tunnel and name in headers}
+        headers, tunnel = request.headers, request._tunnel_host  # type: ignore[attr-defined]
+        proxy_headers = {name.title(): headers.pop(name) for name in ("Proxy-authorization",) if tunnel and name in headers}
         key = (request.type, request.host, tunnel, os.getpid())  # a forked child has connections of its own
         try:
             connection = self.idle.pop()
@@ -1082,7 +1081,8 @@ class Client:
         while True:
             try:
                 data: Any = content if content.long else b"".join(content)
-                request = urllib.request.Request(self.base_url + "/chat/completions", data, headers, method="POST")
+                request = urllib.request.Request(self.base_url + "/chat/completions", data, method="POST")
+                request.headers = dict(headers)  # as they are: add_header() writes them all in its own way
                 connection = self._pool.parent.open(request, timeout=timeout)
                 if connection.response.status < 300:
                     return connection, timeout
@@ -1329,7 +1329,8 @@ def _options(argv: Sequence[str] | None) -> Any:
     parser = argparse.ArgumentParser(
         prog="siraya-chat", epilog=_EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Ask a model.  The answer goes to standard output, everything else to standard error.")
-    parser.error = lambda message: parser.exit(2, "siraya-chat: %s; see --help\n" % message)  # type: ignore[method-assign]
+    parser.error = (  # type: ignore[method-assign]
+        lambda message: parser.exit(2, "siraya-chat: %s; see --help\n" % message))
     add: Any = parser.add_argument
     several: Any = {"action": "append", "default": []}
     add("prompt", nargs="*", help="words of the prompt; piped standard input is added to them")
