@@ -948,7 +948,9 @@ class _Pool(urllib.request.BaseHandler):
 
     def http_open(self, request: urllib.request.Request) -> _Connection:
         headers, tunnel = request.headers, request._tunnel_host  # type: ignore[attr-defined]
-        proxy_headers = {name.title(): headers.pop(name) for name in ("Proxy-authorization",) if tunnel and name in headers}
+        proxy_headers = {}
+        if tunnel and "Proxy-authorization" in headers:
+            proxy_headers["Proxy-Authorization"] = headers.pop("Proxy-authorization")
         key = (request.type, request.host, tunnel, os.getpid())  # a forked child has connections of its own
         try:
             connection = self.idle.pop()
