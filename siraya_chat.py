@@ -725,12 +725,9 @@ _TIMEOUTS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, AttributeError)
 
 
-def _content(response: Any) -> Iterator[bytes]:
-    """An answer's content as it arrives: in chunks, of a known length, or up to the end."""
-    file, left = response.fp, response.length
-    if response.chunked:
-        yield from _dechunked(file)
-    while left != 0 and not response.chunked:
+def _sized(file: Any, left: int | None) -> Iterator[bytes]:
+    """Content of a known length, or, for ``None``, up to the connection's end, as it arrives."""
+    while left != 0:
         block = file.read1(min(left or BLOCK_BYTES, BLOCK_BYTES))
         if not block and left:
             raise http.client.IncompleteRead(b"", left)
@@ -738,6 +735,9 @@ def _content(response: Any) -> Iterator[bytes]:
             return
         left = left and left - len(block)
         yield block
+
+
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)").match
 
 
 def _dechunked(file: Any) -> Iterator[bytes]:
@@ -766,7 +766,7 @@ def _dechunked(file: Any) -> Iterator[bytes]:
                 break
             line, at = data[at:end].rstrip(b"\r\n"), end
             if expected == "size":
-                size = re.match(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)", line)
+                size = _CHUNK_SIZE(line)
                 left = int(size.group(1), 16) if size else 0
                 expected = "content" if left else "trailer"
                 problem = "" if size else "the size of a chunk is not hexadecimal"
@@ -864,7 +864,9 @@ class _Connection(http.client.HTTPConnection):
         except (BrokenPipeError, ConnectionResetError):
             pass  # a server that refuses a request need not read all of it, but may have said why
         response: Any = self.getresponse()
-        self.response, self.size, self.blocks = response, 0, _content(response)
+        self.response, self.size = response, 0
+        self.limit = MAX_BODY_BYTES if response.status < 300 else MAX_ERROR_BODY_BYTES
+        self.blocks = _dechunked(response.fp) if response.chunked else _sized(response.fp, response.length)
         coding = response.headers.get("Content-Encoding", "").strip().lower()
         if coding not in ("", "identity"):
             self.blocks = _inflated(self.blocks, coding)
@@ -875,9 +877,8 @@ class _Connection(http.client.HTTPConnection):
         """The next block of the answer's content, as it arrives; ``b""`` at its end.  Raises ``_NETWORK_ERRORS``."""
         block = next(self.blocks, b"")
         self.size += len(block)
-        limit = MAX_BODY_BYTES if self.response.status < 300 else MAX_ERROR_BODY_BYTES
-        if self.size > limit:
-            raise zlib.error("it is larger than %d bytes" % limit)
+        if self.size > self.limit:
+            raise zlib.error("it is larger than %d bytes" % self.limit)
         return block
 
     def read_all(self) -> tuple[str, Exception | None]:
