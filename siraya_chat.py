@@ -635,7 +635,8 @@ class SSEParser:
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         # Most text is events of one data line each, as a count of its line ends shows: one split finds them all.
-        if text.startswith("data: ") and text.endswith("\n\n") and not (self._data or self._type or self._retry):
+        if text.startswith("data: ") and text.endswith("\n\n") and (
+                not self._data and not self._type and self._retry is None):
             found = text[6:-2].split("\n\ndata: ")
             if text.count("\n") == 2 * len(found):
                 return [("message", value, self._id, None) for value in found]

@@ -1184,6 +1184,7 @@ STREAMS = [  # what it shows, bytes, the events in them
     ("an id with NUL is ignored", b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n", [ev("a", id="1"), ev("b", id="1")]),
     ("NUL elsewhere stays", b"data: a\0b\n\n", [ev("a\0b")]),
     ("retry", b"retry: 1500\ndata: a\n\ndata: b\n\n", [ev("a", retry=1500), ev("b")]),
+    ("retry of zero", b"retry: 0\ndata: a\n\n", [ev("a", retry=0)]),
     ("retry with leading zeros", b"retry:007\ndata: a\n\n", [ev("a", retry=7)]),
     ("retry without data", b"retry: 10\n\ndata: a\n\n", [ev("a")]),
     ("retry that is no digits",
