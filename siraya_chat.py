@@ -724,10 +724,63 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
 _TIMEOUTS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 on
 # The last two: of a file that another thread has closed.
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, AttributeError)
+_STATUS_LINE = re.compile(rb"HTTP/1\.([01]) ([1-9]\d\d)(?: ([^\r\n]*))?\r?\n").match
+_CHUNK_HEAD = re.compile(rb"\r?\n([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n").match  # behind the end of the last chunk
+_NO_CHUNK_HEAD_YET = re.compile(rb"\r?(\n[^\n]*)?\Z").match
+_TRAILERS = re.compile(rb"(?:[^\r\n][^\n]*\n)*\r?\n").match
+
+
+def _head(line: str, headers: Mapping[str, str]) -> bytes:
+    """The head of a request (RFC 9112 § 3, 5)."""
+    fields = ("%s: %s\r\n" % field for field in headers.items())
+    return "".join([line, " HTTP/1.1\r\n", *fields, "\r\n"]).encode("latin-1")
+
+
+def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
+    """An answer's status, reason and headers, and whether its connection may be kept (RFC 9112 § 4, 5, 9.3).
+
+    http.client takes four times as long, skips interim answers (RFC 9110 § 15.2) without end, and takes half a head.
+    """
+    for _ in range(MAX_LINES):
+        line = file.readline(MAX_LINE_BYTES)
+        found = _STATUS_LINE(line)
+        if not line:
+            raise http.client.RemoteDisconnected("the server closed the connection without an answer")
+        if not found:
+            raise http.client.BadStatusLine(repr(line[:100]))
+        headers = http.client.HTTPMessage()
+        for line in iter(lambda: file.readline(MAX_LINE_BYTES), b""):
+            name, colon, value = line.decode("latin-1").partition(":")
+            if not colon or len(headers) > MAX_LINES:
+                break
+            headers[name.strip()] = value.strip()
+        if line not in (b"\r\n", b"\n"):
+            raise http.client.HTTPException("the answer's head is cut short or malformed: %.100r" % line)
+        if int(found.group(2)) >= 200:
+            framed = "Content-Length" in headers or "Transfer-Encoding" in headers
+            keep = framed and found.group(1) == b"1" and "close" not in headers.get("Connection", "").lower()
+            return int(found.group(2)), (found.group(3) or b"").decode("latin-1"), headers, keep
+    raise http.client.HTTPException("more than %d interim answers" % MAX_LINES)
+
+
+def _content(file: Any, status: int, headers: Mapping[str, str]) -> Iterator[bytes]:
+    """An answer's content, as it arrives (RFC 9112 § 6.3)."""
+    length, coding = headers.get("Content-Length"), headers.get("Content-Encoding", "identity").strip().lower()
+    if status in (204, 304):
+        return iter(())
+    if "Transfer-Encoding" in headers:
+        if headers["Transfer-Encoding"].lower() != "chunked":
+            raise http.client.HTTPException("its Transfer-Encoding is %r" % headers["Transfer-Encoding"])
+        blocks = _dechunked(file)
+    elif length is None or re.match(r"\d{1,18}\Z", length):
+        blocks = _sized(file, length and int(length))
+    else:
+        raise http.client.HTTPException("its Content-Length is %r" % length)
+    return blocks if coding == "identity" else _inflated(blocks, coding)
 
 
 def _sized(file: Any, left: int | None) -> Iterator[bytes]:
-    """Content of a known length, or, for ``None``, up to the connection's end, as it arrives."""
+    """Content of a known length, or, for ``None``, up to the connection's end."""
     while left != 0:
         block = file.read1(min(left or BLOCK_BYTES, BLOCK_BYTES))
         if not block and left:
@@ -738,49 +791,31 @@ def _sized(file: Any, left: int | None) -> Iterator[bytes]:
         yield block
 
 
-_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(;|\Z)").match
-
-
 def _dechunked(file: Any) -> Iterator[bytes]:
     """Content in the chunked coding (RFC 9112 § 7.1): all that one read brings is decoded at once.
 
     http.client reads every chunk by itself, which is slow with a chunk per token, and takes negative sizes and
     endless trailers.
     """
-    data, expected, left, trailers, problem = b"", "size", 0, 0, ""
-    while expected != "nothing":
+    data, left, size = b"\n", 0, 1  # as if a chunk had just ended
+    while size or not _TRAILERS(data):
         block = file.read1(BLOCK_BYTES)
         if not block:
             raise http.client.IncompleteRead(b"", left)
         data, at, pieces = data + block, 0, []
-        while expected != "nothing" and not problem:
-            if expected == "content":
-                pieces.append(data[at:at + left])
-                at += len(pieces[-1])
-                left -= len(pieces[-1])
-                if left:
-                    break
-                expected = "line end"
-            end = data.find(b"\n", at) + 1
-            if not end:
-                problem = "a line of the framing is endless" if len(data) - at > MAX_LINE_BYTES else ""
+        while size:
+            pieces.append(data[at:at + left])
+            at, left = at + len(pieces[-1]), left - len(pieces[-1])
+            head = None if left else _CHUNK_HEAD(data, at)
+            if not head:
                 break
-            line, at = data[at:end].rstrip(b"\r\n"), end
-            if expected == "size":
-                size = _CHUNK_SIZE(line)
-                left = int(size.group(1), 16) if size else 0
-                expected = "content" if left else "trailer"
-                problem = "" if size else "the size of a chunk is not hexadecimal"
-            elif expected == "line end":
-                problem, expected = "a chunk is longer than its size" if line else "", "size"
-            else:
-                trailers, expected = trailers + 1, "trailer" if line else "nothing"
-                problem = "more than %d trailers" % MAX_LINES if trailers > MAX_LINES else ""
-        data = data[at:]
-        if pieces:
-            yield b"".join(pieces)
-        if problem:
-            raise http.client.HTTPException(problem)
+            at, size = head.end(), int(head.group(1), 16)
+            left = size
+        content, data = b"".join(pieces), data[at:]
+        if content:
+            yield content
+        if len(data) > MAX_LINE_BYTES or size and not left and not _NO_CHUNK_HEAD_YET(data):
+            raise http.client.HTTPException("its chunks are malformed: %.60r" % data)
 
 
 def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
@@ -802,77 +837,68 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
         raise http.client.IncompleteRead(b"")
 
 
-class _Response(http.client.HTTPResponse):
-    def _read_status(self) -> tuple[str, int, str]:
-        """Skip interim answers (RFC 9110 § 15.2): http.client knows only 100, and skips it without end."""
-        for _ in range(MAX_LINES):
-            found: tuple[str, int, str] = super()._read_status()  # type: ignore[misc]
-            if found[1] >= 200:
-                return found
-            http.client.parse_headers(self.fp)
-        raise http.client.HTTPException("more than %d interim answers" % MAX_LINES)
+class _Connection:
+    """A connection, with the exchange that it carries or carried last."""
 
-
-class _Connection(http.client.HTTPConnection):
-    """A connection with a time limit for its set-up, and with the exchange that it carries or carried last."""
-
-    response_class = _Response
-    response: Any = None
-    socket: Any = None
-
-    def __init__(self, pool: _Pool, key: Any) -> None:
-        self.default_port = 443 if key[0] == "https" else 80
-        super().__init__(key[1])
+    def __init__(self, pool: _Pool, key: Any, proxy_headers: Mapping[str, str]) -> None:
+        """Reach the server: TCP, the proxy's CONNECT (RFC 9110 § 9.3.6) and TLS, all within ``connect_timeout``."""
         self.pool, self.key = pool, key
-
-    def connect(self) -> None:
-        limit, tunnel = self.pool.connect_timeout, self._tunnel_host  # type: ignore[attr-defined]
+        self.socket: Any = None
+        self.file: Any = None
+        scheme, host, tunnel, _ = key
+        place, limit = urllib.parse.urlsplit("//" + host), pool.connect_timeout
         end = time.monotonic() + (limit or 1e6)  # more seconds are too many for a socket
-        try:
-            addresses = socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM)
-            for others, (family, kind, protocol, _, address) in zip(range(len(addresses))[::-1], addresses):
-                try:
-                    self.sock = socket.socket(family, kind, protocol)
-                    self.sock.settimeout(max(0.001, (end - time.monotonic()) / (others + 1)))  # its share of the time
-                    self.sock.connect(address)
-                    break
-                except OSError:
-                    self.close()
-                    if not others:
-                        raise
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tunnel:
-                self.sock.settimeout(max(0.001, end - time.monotonic()))
-                self._tunnel()  # type: ignore[attr-defined]
-            if self.key[0] == "https":
-                if self.pool.context is None:
-                    self.pool.context = ssl.create_default_context()  # takes 10 ms and more: only when it is needed
-                    self.pool.context.set_alpn_protocols(["http/1.1"])
-                self.sock.settimeout(max(0.001, end - time.monotonic()))
-                self.sock = self.pool.context.wrap_socket(self.sock, server_hostname=tunnel or self.host)
-        except _TIMEOUTS as error:
-            raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (
-                tunnel or self.key[1], limit)) from error
 
-    def exchange(self, request: urllib.request.Request, headers: Any) -> None:
-        """Send a request and read its answer's head."""
-        if self.sock is None:
-            self.connect()
-        self.socket = self.sock  # http.client drops its own when the server announces that it will close
-        self.socket.settimeout(request.timeout)
+        def left(shares: int = 1) -> float:
+            return max(0.001, (end - time.monotonic()) / shares)
+
         try:
-            self.request("POST", request.selector, request.data, headers)
-        except (BrokenPipeError, ConnectionResetError):
+            port = place.port or (443 if scheme == "https" else 80)
+            addresses = socket.getaddrinfo(place.hostname, port, 0, socket.SOCK_STREAM)
+            while not self.socket:
+                try:
+                    self.socket = socket.create_connection(addresses.pop(0)[4][:2], left(len(addresses) + 1))
+                except OSError:
+                    if not addresses:
+                        raise
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if tunnel:
+                place = urllib.parse.urlsplit("//" + tunnel)
+                authority = tunnel if place.port else tunnel + ":443"
+                self.socket.settimeout(left())
+                self.socket.sendall(_head("CONNECT " + authority, {"Host": authority, **proxy_headers}))
+                with self.socket.makefile("rb") as answer:
+                    status, reason, _, _ = _read_head(answer)
+                if not 200 <= status < 300:
+                    raise OSError("the proxy refused the tunnel: %d %s" % (status, reason))
+            if scheme == "https":
+                if pool.context is None:
+                    pool.context = ssl.create_default_context()  # takes 10 ms and more: only when it is needed
+                    pool.context.set_alpn_protocols(["http/1.1"])
+                self.socket.settimeout(left())
+                self.socket = pool.context.wrap_socket(self.socket, server_hostname=place.hostname)
+            self.file = self.socket.makefile("rb")
+        except BaseException as error:
+            self.close()
+            if isinstance(error, _TIMEOUTS):
+                raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (
+                    tunnel or host, limit)) from error
+            raise
+
+    def exchange(self, request: urllib.request.Request, headers: Mapping[str, str]) -> None:
+        """Send a request and read its answer's head."""
+        pieces: Iterator[bytes] = iter(request.data)  # type: ignore[arg-type]
+        try:
+            self.socket.settimeout(request.timeout)
+            # Head and body in one packet save the server a wake-up.
+            self.socket.sendall(_head("POST " + request.selector, headers) + next(pieces))
+            for piece in pieces:
+                self.socket.sendall(piece)
+        except ConnectionError:
             pass  # a server that refuses a request need not read all of it, but may have said why
-        response: Any = self.getresponse()
-        self.response, self.size = response, 0
-        self.limit = MAX_BODY_BYTES if response.status < 300 else MAX_ERROR_BODY_BYTES
-        self.blocks = _dechunked(response.fp) if response.chunked else _sized(response.fp, response.length)
-        coding = response.headers.get("Content-Encoding", "").strip().lower()
-        if coding not in ("", "identity"):
-            self.blocks = _inflated(self.blocks, coding)
-        if response.status < 300 and response.length is None and not response.chunked and not response.fp.peek(1):
-            raise http.client.RemoteDisconnected("the answer's head is cut short")  # or whole, for http.client
+        self.status, self.reason, self.headers, self.keep = _read_head(self.file)
+        self.blocks, self.size = _content(self.file, self.status, self.headers), 0
+        self.limit = MAX_BODY_BYTES if self.status < 300 else MAX_ERROR_BODY_BYTES
 
     def read(self) -> bytes:
         """The next block of the answer's content, as it arrives; ``b""`` at its end.  Raises ``_NETWORK_ERRORS``."""
@@ -884,7 +910,7 @@ class _Connection(http.client.HTTPConnection):
 
     def read_all(self) -> tuple[str, Exception | None]:
         """The content, and what kept it from being whole, if anything did."""
-        content, finish = bytearray(), self.abort
+        content, finish = bytearray(), self.close
         failure: Exception | None = None
         try:
             for block in iter(self.read, b""):
@@ -898,43 +924,38 @@ class _Connection(http.client.HTTPConnection):
 
     def release(self) -> None:
         """The answer is complete: keep the connection.  What follows [DONE] is read when it is used again."""
-        if self.response.will_close:
-            return self.abort()
+        if not self.keep:
+            return self.close()
         self.idle_since = time.monotonic()
         self.pool.idle.append(self)
-        try:
-            while len(self.pool.idle) > MAX_IDLE_CONNECTIONS:
-                self.pool.idle.popleft().close()
-        except IndexError:  # another thread was faster
-            pass
-
-    def abort(self) -> None:
-        """End the exchange, even while another thread is blocked in `read`."""
-        if self.key[-1] != os.getpid():
-            return  # a forked child must not end what its parent has begun, nor wait for a lock that a thread held
-        if self.socket:
-            try:
-                socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as close() would not
-            except OSError:
-                pass
-        if self.response:
-            self.response.close()
-        self.close()
 
     def is_fresh(self) -> bool:
-        """Whether an idle connection can carry another request: all is read, and the server has not closed it."""
+        """Whether another request can go out: all is read, and the server has neither closed nor sent anything more."""
+        begin = time.monotonic()
         try:
-            self.sock.settimeout(DRAIN_SECONDS)
-            begin = time.monotonic()
+            self.socket.settimeout(DRAIN_SECONDS)
             while begin - self.idle_since < MAX_IDLE_SECONDS and time.monotonic() - begin < DRAIN_SECONDS:
                 if not self.read():
-                    self.response.close()
-                    self.sock.settimeout(0)
-                    self.sock.recv(1)  # whatever it gives, the end or bytes that nobody asked for, makes it useless
+                    self.socket.settimeout(0)
+                    if not self.file.peek(1):
+                        self.socket.recv(1)
                     break
         except _NETWORK_ERRORS as error:
-            return isinstance(error, (BlockingIOError, ssl.SSLWantReadError))
+            return isinstance(error, (BlockingIOError, ssl.SSLWantReadError))  # open and silent
         return False
+
+    def close(self) -> None:
+        """End the exchange, even while another thread is blocked in `read`."""
+        try:
+            if self.key[-1] != os.getpid():  # a forked child must not end what its parent has begun
+                return os.close(self.socket.detach())
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as closing would not
+        except (OSError, TypeError):  # it is not connected
+            pass
+        for opened in filter(None, (self.file, self.socket)):
+            opened.close()
+
+    __del__ = close
 
 
 class _Pool(urllib.request.BaseHandler):
@@ -943,7 +964,7 @@ class _Pool(urllib.request.BaseHandler):
     def __init__(self, connect_timeout: float | None, context: ssl.SSLContext | None) -> None:
         self.connect_timeout, self.context = connect_timeout, context
         # There is no lock, since a deque's methods are atomic: a fork at any moment leaves nothing locked.
-        self.idle: collections.deque[_Connection] = collections.deque()
+        self.idle: collections.deque[_Connection] = collections.deque(maxlen=MAX_IDLE_CONNECTIONS)
         opener = urllib.request.OpenerDirector()  # without redirects, cookies, passwords, files and other schemes
         opener.add_handler(urllib.request.ProxyHandler())
         opener.add_handler(self)  # and is our parent from now on
@@ -957,16 +978,13 @@ class _Pool(urllib.request.BaseHandler):
         try:
             connection = self.idle.pop()
             while connection.key != key or not connection.is_fresh():
-                connection.close()
                 connection = self.idle.pop()
         except IndexError:  # there is none, or no more
-            connection = _Connection(self, key)
-            if tunnel:
-                connection.set_tunnel(tunnel, headers=proxy_headers)
+            connection = _Connection(self, key, proxy_headers)
         try:
             connection.exchange(request, headers)
         except BaseException:
-            connection.abort()
+            connection.close()
             raise
         return connection
 
@@ -996,6 +1014,8 @@ class Client:
     system's trust store, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.  Proxies are taken from the environment.
     """
 
+    _pool: Any = None
+
     def __init__(self, api_key: str | None = None, base_url: str | None = None, *, model: str | None = None,
                  timeout: float | None = 600.0, connect_timeout: float | None = 10.0, max_retries: int = 2,
                  headers: Mapping[str, str] | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
@@ -1003,6 +1023,7 @@ class Client:
         if not isinstance(self._api_key, str) or not re.match(r"[!-~]*\Z", self._api_key):
             raise ValueError("api_key must be a string of visible ASCII characters (it is not shown here)")
         self.base_url = _checked_url(base_url or os.environ.get("SIRAYA_BASE_URL") or DEFAULT_BASE_URL)
+        self._host = urllib.parse.urlsplit(self.base_url).netloc
         self.model = model or os.environ.get("SIRAYA_MODEL")
         self.timeout, self.connect_timeout, self.max_retries = timeout, connect_timeout, max_retries
         for name in ("timeout", "connect_timeout", "max_retries"):
@@ -1022,7 +1043,7 @@ class Client:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
-        self._pool: Any = _Pool(self.connect_timeout, self._ssl_context)
+        self._pool = _Pool(self.connect_timeout, self._ssl_context)
 
     def __repr__(self) -> str:
         return "Client(base_url=%r, model=%r)" % (self.base_url, self.model)
@@ -1032,11 +1053,8 @@ class Client:
 
     def close(self, *_: object) -> None:
         """Close the idle connections.  The client remains usable."""
-        try:
-            while True:
-                self._pool.idle.pop().close()
-        except (IndexError, AttributeError):  # no more; or no pool, when the arguments were refused
-            pass
+        if self._pool:  # there is none when the arguments were refused
+            self._pool.idle.clear()
 
     __exit__ = __del__ = close
 
@@ -1072,6 +1090,7 @@ class Client:
                            _RULES["max_retries"])
         content = _RequestBody(body, self._progress)
         headers = {"User-Agent": "siraya_chat/" + __version__, "Content-Type": "application/json",
+                   "Host": self._host, "Accept-Encoding": "identity",
                    "Accept": "text/event-stream" if stream else "application/json",
                    "Authorization": "Bearer " + self._api_key if self._api_key else "", **self.headers,
                    **_checked_headers("extra_headers", extra_headers), "Content-Length": str(content.length)}
@@ -1084,19 +1103,17 @@ class Client:
         attempt = 0
         while True:
             try:
-                data: Any = content if content.long else b"".join(content)
-                request = urllib.request.Request(self.base_url + "/chat/completions", data, method="POST")
+                request = urllib.request.Request(self.base_url + "/chat/completions", content, method="POST")
                 request.headers = dict(headers)  # as they are: add_header() writes them all in its own way
                 connection = self._pool.parent.open(request, timeout=timeout)
-                if connection.response.status < 300:
+                if connection.status < 300:
                     return connection, timeout
-                (text, _), response = connection.read_all(), connection.response
-                fields = http.client.HTTPMessage()
-                for name, value in response.headers.items():
+                text, _ = connection.read_all()
+                status, fields = connection.status, http.client.HTTPMessage()
+                for name, value in connection.headers.items():
                     fields[name] = self._without_key(value)
-                error: Any = _status_error(response.status, self._without_key(response.reason), fields,
-                                           self._without_key(text))
-                passes = response.status in (408, 409, 429) or response.status >= 500
+                error: Any = _status_error(status, self._without_key(connection.reason), fields, self._without_key(text))
+                passes = status in (408, 409, 429) or status >= 500
             except _NETWORK_ERRORS as failure:
                 error = self._lost("no answer from " + self.base_url, failure, timeout)
                 passes = not isinstance(failure, ssl.SSLCertVerificationError)
@@ -1177,10 +1194,9 @@ class Stream:
     """
 
     def __init__(self, connection: _Connection, timeout: float | None, without_key: Callable[[str], str]) -> None:
-        self._connection, self._read = connection, connection.read
-        self._timeout, self._without_key = timeout, without_key
+        self._connection, self._timeout, self._without_key = connection, timeout, without_key
         self._parser, self._document = SSEParser(), bytearray()  # what comes: a stream; a whole answer or a page
-        self._is_document = connection.response.headers.get_content_type() in ("application/json", "text/html")
+        self._is_document = connection.headers.get_content_type() in ("application/json", "text/html")
         self._unfinished = 0  # bytes since the last event
         self._chunks: collections.deque[JSONObject] = collections.deque()  # arrived and not yet taken
         self._texts: list[str] = []  # of all chunks that arrived: parsed again when the whole is asked for
@@ -1248,13 +1264,13 @@ class Stream:
         connection = vars(self).pop("_connection", None)  # atomic: the first end holds, in whatever thread
         if connection:
             self._state, self._failure = state, (message, body)
-            connection.release() if state == "complete" else connection.abort()
+            connection.release() if state == "complete" else connection.close()
 
     def _wait(self) -> bool:
         """Wait for chunks.  False at the end of a complete or a closed stream; raises at that of a failed one."""
         while self._state == "open" and not self._chunks:
             try:
-                block = self._read()
+                block = self._connection.read()
                 events: list[Any] = [] if self._is_document else self._parser._feed(block)
                 if self._is_document and block:
                     self._document += block

@@ -3147,10 +3147,9 @@ class Interruptions(SocketTest):
 
     def test_a_stream_whose_reading_was_interrupted_is_no_whole_answer(self):
         stream = self.client(self.serve(sse(ONCE, UPON, END, "[DONE]"))).stream("hi")
-        read, stream._read = stream._read, mock.Mock(side_effect=KeyboardInterrupt)
+        stream._connection.read = mock.Mock(side_effect=KeyboardInterrupt)
         with self.assertRaises(KeyboardInterrupt):
             list(stream)
-        stream._read = read
         for again in (lambda: list(stream), stream.get_final_completion):
             with self.assertRaisesRegex(StreamError, "interrupted"):
                 again()
