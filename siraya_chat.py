@@ -92,13 +92,12 @@ class APIStatusError(SirayaError):
     """The service answered with a status other than 2xx.  ``body``: its JSON, or else its text; ``code``, ``type``,
     ``param``: of the error object in it; ``headers``: a case-insensitive mapping; ``retry_after``: seconds to wait."""
 
-    status_code = 0
-    code: Any = None
-    type: Any = None
-    param: Any = None
-    headers: Any = None
-    request_id: str | None = None
-    retry_after: float | None = None
+    def __init__(self, message: str = "", body: Any = None, status_code: int = 0, headers: Any = None) -> None:
+        super().__init__(message, body)
+        error = body.get("error", body) if isinstance(body, dict) else None
+        self.code, self.type, self.param = map((error if isinstance(error, dict) else {}).get, ("code", "type", "param"))
+        self.status_code, self.headers = status_code, headers or {}
+        self.request_id, self.retry_after = self.headers.get("x-request-id"), _retry_after(self.headers)
 
 
 class BadRequestError(APIStatusError):
@@ -148,13 +147,7 @@ def _status_error(status: int, reason: str, headers: Any, text: str) -> APIStatu
     kinds = {400: BadRequestError, 401: AuthenticationError, 402: PaymentRequiredError, 403: PermissionDeniedError,
              404: NotFoundError, 429: RateLimitError}
     kind = kinds.get(status, InternalServerError if status >= 500 else APIStatusError)
-    error = kind("HTTP %d %s%s" % (status, reason, ": " + said if said else ""), body)
-    fields = body.get("error", body) if isinstance(body, dict) else None
-    if isinstance(fields, dict):
-        error.code, error.type, error.param = map(fields.get, ("code", "type", "param"))
-    error.status_code, error.headers = status, headers
-    error.request_id, error.retry_after = headers.get("x-request-id"), _retry_after(headers)
-    return error
+    return kind("HTTP %d %s%s" % (status, reason, ": " + said if said else ""), body, status, headers)
 
 
 def _error_text(body: Any) -> str:
@@ -259,13 +252,8 @@ def _parse(text: str, holder: str) -> Completion:
             raise ValueError("it is an error: " + (_error_text(value) or text))
         choices = "choices" if holder == "message" else "choices?"
         return Completion(_checked("it", value, {choices: [{holder + "?": dict}]}))
-    except RecursionError:
-        problem = "it is nested too deeply"
-    except json.JSONDecodeError as error:
-        problem = "it is not JSON (%s): %.200r" % (error, text) if text.strip() else "it is empty"
-    except (TypeError, ValueError) as error:
-        problem = str(error)
-    raise ResponseError("this is no chat completion: " + problem, value)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ResponseError("this is no chat completion (%s): %.200r" % (error, text), value) from None
 
 
 # ------------------------------------------------------------------------------- messages and attachments
