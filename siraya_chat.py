@@ -3,24 +3,25 @@
 One file, standard library only, CPython 3.7 and later.  Copy it beside your program, vendor it, or run it:
 
     from siraya_chat import Client
-    client = Client()                                   # the key is read from SIRAYA_API_KEY
-    with client.stream("Tell me a story.", model="anthropic/claude-sonnet-4.5") as stream:
+    with Client().stream("Tell me a story.", model="anthropic/claude-sonnet-4.5") as stream:  # needs SIRAYA_API_KEY
         for piece in stream.text_stream:
             print(piece, end="", flush=True)
 
     $ python -m siraya_chat "What is the meaning of life?"
 
-It speaks to the Siraya Model Router and to servers with the same format.  It reads from top to bottom: errors, the data
-that comes back, messages and attachments, building a request, Server-Sent Events, putting a stream together, the
-transport, the client, the command line.  All before the transport touches no socket.
+It speaks to the Siraya Model Router and to servers with the same format.  It reads from top to bottom, and nothing
+before the connections of its transport touches a socket.
 SPDX-License-Identifier: MIT
 """
 from __future__ import annotations
 
 import binascii
 import collections
+import contextlib
 import email.utils
+import functools
 import http.client
+import itertools
 import json
 import math
 import operator
@@ -57,13 +58,11 @@ DEFAULT_MODEL = "anthropic/claude-sonnet-4.5"  # of the command line; the librar
 MAX_BODY_BYTES = 128 << 20      # of an answer: some 400,000 streamed tokens, more than any model gives at once
 MAX_EVENT_BYTES = 64 << 20      # of a stream without a complete event: an image inside one takes a few MiB
 MAX_ERROR_BODY_BYTES = 1 << 20  # of an error answer: far more than anyone reads
-MAX_LINE_BYTES = 64 << 10       # of HTTP's own framing: what http.client allows for a header
-MAX_LINES = 100                 # of interim answers and trailers: what http.client allows for headers
+MAX_LINE_BYTES, MAX_LINES = 64 << 10, 100  # of HTTP's own framing: what http.client allows for headers
 MAX_MESSAGE_LENGTH = 1000       # characters of an error's message: some servers answer with whole pages
 MAX_RETRY_AFTER = 60.0          # seconds: who asks for more gets our own backoff instead
 MIN_BACKOFF, MAX_BACKOFF = 0.5, 8.0  # seconds
-MAX_IDLE_CONNECTIONS = 32
-MAX_IDLE_SECONDS = 30.0         # firewalls and load balancers drop silent connections after a minute or so
+MAX_IDLE_CONNECTIONS, MAX_IDLE_SECONDS = 32, 30.0  # firewalls drop silent connections after a minute or so
 DRAIN_SECONDS = 0.1             # for the few bytes after [DONE], before a connection is used again
 BLOCK_BYTES = 64 << 10          # read or written at once
 
@@ -95,7 +94,8 @@ class APIStatusError(SirayaError):
     def __init__(self, message: str = "", body: Any = None, status_code: int = 0, headers: Any = None) -> None:
         super().__init__(message, body)
         error = body.get("error", body) if isinstance(body, dict) else None
-        self.code, self.type, self.param = map((error if isinstance(error, dict) else {}).get, ("code", "type", "param"))
+        fields = error if isinstance(error, dict) else {}
+        self.code, self.type, self.param = map(fields.get, ("code", "type", "param"))
         self.status_code, self.headers = status_code, headers or {}
         self.request_id, self.retry_after = self.headers.get("x-request-id"), _retry_after(self.headers)
 
@@ -103,20 +103,26 @@ class APIStatusError(SirayaError):
 class BadRequestError(APIStatusError):
     """400: the request is malformed, or not one for this model."""
 
+
 class AuthenticationError(APIStatusError):
     """401: the key is missing or wrong."""
+
 
 class PaymentRequiredError(APIStatusError):
     """402: the balance is too low."""
 
+
 class PermissionDeniedError(APIStatusError):
     """403: blocked by moderation or region."""
+
 
 class NotFoundError(APIStatusError):
     """404: no such model or path."""
 
+
 class RateLimitError(APIStatusError):
     """429: too many requests."""
+
 
 class InternalServerError(APIStatusError):
     """5xx: trouble at the service or at the model's provider."""
@@ -152,9 +158,8 @@ def _status_error(status: int, reason: str, headers: Any, text: str) -> APIStatu
 
 def _error_text(body: Any) -> str:
     """The sentence in an error body: ``{"error": {"message": …}}``, or one of the other shapes that are seen."""
-    for _ in range(3):
-        if isinstance(body, dict):
-            body = next((body[key] for key in ("error", "message", "detail") if body.get(key)), "")
+    while isinstance(body, dict):
+        body = next((body[key] for key in ("error", "message", "detail") if body.get(key)), "")
     return body if isinstance(body, str) else ""
 
 
@@ -162,12 +167,10 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait by ``retry-after-ms``, or else by ``Retry-After`` (RFC 9110 § 10.2.3); ``None`` if not said."""
     for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
         value = headers.get(name, "")
-        try:
+        with contextlib.suppress(TypeError, ValueError, OverflowError, IndexError):
             if re.match(r"\s*[\d.]{1,20}\s*\Z", value):
                 return float(value) * unit
             return max(0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time())
-        except (TypeError, ValueError, OverflowError, IndexError):
-            pass
     return None
 
 
@@ -249,11 +252,12 @@ def _parse(text: str, holder: str) -> Completion:
     try:
         value = _DECODER.decode(text.lstrip("\ufeff"))
         if isinstance(value, JSONObject) and value.error:
-            raise ValueError("it is an error: " + (_error_text(value) or text))
+            raise TypeError("it is an error: " + (_error_text(value) or text))
         choices = "choices" if holder == "message" else "choices?"
         return Completion(_checked("it", value, {choices: [{holder + "?": dict}]}))
     except (TypeError, ValueError, RecursionError) as error:
-        raise ResponseError("this is no chat completion (%s): %.200r" % (error, text), value) from None
+        quoted = ": %.200r" % text if isinstance(error, json.JSONDecodeError) else ""
+        raise ResponseError("this is no chat completion (%s)%s" % (error, quoted), value) from None
 
 
 # ------------------------------------------------------------------------------- messages and attachments
@@ -424,14 +428,14 @@ _FORMATS: dict[str, Any] = {
     "json_schema": {"json_schema": {
         "name": re.compile("[A-Za-z0-9_-]{1,64}"), "schema": dict, "strict?": bool, "description?": str}},
     "json": {"schema?": dict, "name?": str, "description?": str}, "json_object": {}, "text": {}}
-_RULES: dict[str, Any] = {
-    "model": re.compile(".+"), "stream": bool, "stop": (str, [str]), "extra_body": dict,
-    "temperature": _Number(float, 0, 2), "top_p": _Number(float, 0, 1), "max_tokens": _Number(int, 1, math.inf),
-    "frequency_penalty": _Number(float, -2, 2), "presence_penalty": _Number(float, -2, 2),
-    "timeout": _Number(float, 0.001, 1e6), "max_retries": _Number(int, 0, math.inf),
-    "tools": [_FUNCTION], "tool_choice": ({"auto", "none", "required"}, _FUNCTION),
-    "provider": {"sort?": {"price", "throughput", "latency"}, "allow_fallbacks?": bool},
-    "response_format": {"type": set(_FORMATS)},
+_TIMEOUT, _RETRIES = _Number(float, 0.001, 1e6), _Number(int, 0, math.inf)
+_REQUEST: dict[str, Any] = {
+    "model": re.compile(".+"), "stream?": bool, "stop?": (str, [str]), "temperature?": _Number(float, 0, 2),
+    "top_p?": _Number(float, 0, 1), "max_tokens?": _Number(int, 1, math.inf),
+    "frequency_penalty?": _Number(float, -2, 2), "presence_penalty?": _Number(float, -2, 2),
+    "tools?": [_FUNCTION], "tool_choice?": ({"auto", "none", "required"}, _FUNCTION),
+    "provider?": {"sort?": {"price", "throughput", "latency"}, "allow_fallbacks?": bool},
+    "response_format?": {"type": set(_FORMATS)},
     "messages": [{"role": {"system", "developer", "user", "assistant", "tool"}, "content?": (str, [{"type": str}])}]}
 
 
@@ -458,9 +462,9 @@ def _checked(name: str, value: Any, rule: Any) -> Any:
         for field, inner in rule.items() if right_type else ():
             item = fields.get(field.rstrip("?"))
             if item is not None:
-                _checked("%s.%s" % (name, field.rstrip("?")), item, inner)
+                _checked((name + "." + field).strip(".?"), item, inner)
             elif not field.endswith("?"):
-                raise ValueError("%s needs a %r" % (name, field))
+                raise ValueError("%s needs a %r" % (name or "the request", field))
     else:
         names, right_type = isinstance(rule, set), isinstance(value, str)
         fits = right_type and (value in rule if names else rule.fullmatch(value))
@@ -503,11 +507,7 @@ def build_request(
         model=model, messages=list(messages), stream=None if stream is False else stream, temperature=temperature,
         max_tokens=max_tokens, top_p=top_p, frequency_penalty=frequency_penalty, presence_penalty=presence_penalty,
         stop=stop, tools=tools, tool_choice=tool_choice, provider=provider, response_format=response_format, **params)
-    body = {name: value for name, value in body.items() if value is not None}
-    _checked("the request", body, {"model": str})
-    for name, value in body.items():
-        if name in _RULES:
-            _checked(name, value, _RULES[name])
+    body = _checked("", {name: value for name, value in body.items() if value is not None}, _REQUEST)
     if response_format is not None:
         _checked("response_format", response_format, _FORMATS[response_format["type"]])
     if not body["messages"]:
@@ -515,38 +515,39 @@ def build_request(
     for position, message in enumerate(body["messages"]):
         if message.get("content") is None and message["role"] != "assistant":
             raise ValueError("messages[%d] needs a 'content'" % position)
-    if extra_body is not None:
-        body.update(_checked("extra_body", extra_body, dict))
+    body.update(_checked("extra_body", extra_body or {}, dict))
     try:
-        _check_json("request", body)
+        _portable("request", body, [])
     except RecursionError:
         raise ValueError("the request is nested too deeply, or contains itself") from None
     return body
 
 
-def _check_json(name: str, value: Any) -> None:
-    """Raise for what JSON in UTF-8 cannot carry (RFC 8259 § 4, 6, 8.1), saying where it stands."""
+def _portable(name: str, value: Any, long: list[str]) -> Any:
+    """The value with its long strings moved to *long*; raises for what JSON cannot hold (RFC 8259 § 4, 6, 8.1)."""
     if isinstance(value, str):
         half = None if value.isascii() else re.search("[\ud800-\udfff]", value)
         if half:
             raise ValueError("%s holds half a surrogate pair, %r: no text" % (name, half.group()))
+        if len(value) > BLOCK_BYTES:
+            long.append(value)
+            return _MARK
     elif isinstance(value, dict):
-        for key, item in value.items():
+        for key in value:
             if not isinstance(key, (str, int, float, type(None))):
                 raise TypeError("a name in %s must be a string, not %r" % (name, key))
-            _check_json("a name in " + name, key)
-            _check_json("%s.%s" % (name, key), item)
+            _portable("a name in " + name, key, [])
+        return {key: _portable("%s.%s" % (name, key), item, long) for key, item in value.items()}
     elif isinstance(value, (list, tuple)):
-        for position, item in enumerate(value):
-            _check_json("%s[%d]" % (name, position), item)
+        return [_portable("%s[%d]" % (name, position), item, long) for position, item in enumerate(value)]
     elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("%s must be a finite number, not %r" % (name, value))
     elif value is not None and not isinstance(value, (int, float)):
         raise TypeError("%s must be JSON (dict, list, str, number, bool or None), not %.200r" % (name, value))
+    return value
 
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_UNESCAPED = bytes(set(range(0x20, 0x100)) - set(b'"\\'))  # what a JSON string carries as it is (RFC 8259 § 7)
 _MARK = "\0" + binascii.hexlify(os.urandom(16)).decode()  # stands for a long string; no text holds it by chance
 
 
@@ -554,34 +555,23 @@ class _RequestBody:
     """A request's bytes, made while they are sent, anew for each try: a long string is escaped slice by slice, never
     copied whole.  ``length`` is the Content-Length; ``progress`` is called with the bytes sent and that length."""
 
-    def __init__(self, body: dict[str, Any], progress: Callable[[int, int], None] | None = None) -> None:
+    progress: Callable[[int, int], None] | None = None
+
+    def __init__(self, body: dict[str, Any]) -> None:
         self.long: list[str] = []
-        self.rest = _ENCODE(self._set_aside(body)).split(_ENCODE(_MARK)[1:-1])
-        self.length, self.progress = sum(map(len, self._pieces())), progress
-
-    def _set_aside(self, value: Any) -> Any:
-        if isinstance(value, str) and len(value) > BLOCK_BYTES:
-            self.long.append(value)
-            return _MARK
-        if isinstance(value, dict):
-            return {key: self._set_aside(item) for key, item in value.items()}
-        return [self._set_aside(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-    def _pieces(self) -> Iterator[bytes]:
-        for rest, text in zip(self.rest, self.long + [""]):
-            yield rest.encode()
-            for start in range(0, len(text), BLOCK_BYTES):
-                piece = text[start:start + BLOCK_BYTES].encode()
-                # Looking for what must be escaped is much faster than escaping, and base64 never needs it.
-                yield _ENCODE(piece.decode())[1:-1].encode() if piece.translate(None, _UNESCAPED) else piece
+        self.rest = _ENCODE(_portable("request", body, self.long)).split(_ENCODE(_MARK)[1:-1])
+        self.length = sum(map(len, self))
 
     def __iter__(self) -> Iterator[bytes]:
         sent = 0
-        for piece in self._pieces():
-            yield piece
-            sent += len(piece)
-            if self.progress:
-                self.progress(sent, self.length)
+        for rest, text in zip(self.rest, [*self.long, ""]):
+            slices = (text[start:start + BLOCK_BYTES] for start in range(0, len(text), BLOCK_BYTES))
+            for piece in itertools.chain([rest], (_ENCODE(part)[1:-1] for part in slices)):
+                content = piece.encode()
+                yield content
+                sent += len(content)
+                if self.progress:
+                    self.progress(sent, self.length)
 
 
 # ------------------------------------------------------------------------------------- Server-Sent Events
@@ -629,22 +619,20 @@ class SSEParser:
             if text.count("\n") == 2 * len(found):
                 return [("message", value, self._id, None) for value in found]
         for line in text[:-1].split("\n"):
-            if line:
-                name, _, value = line.partition(":")
-                value = value[1:] if value.startswith(" ") else value
-                if name == "data":
-                    self._data.append(value)
-                elif name == "event":
-                    self._type = value
-                elif name == "id" and "\0" not in value:
-                    self._id = value
-                elif name == "retry" and re.match(r"[0-9]{1,1000}\Z", value):  # int() is slow, or refuses more
-                    self._retry = int(value)
-            else:
+            name, _, value = line.partition(":")
+            value = value[1:] if value.startswith(" ") else value
+            if name == "data":
+                self._data.append(value)
+            elif name == "event":
+                self._type = value
+            elif name == "id" and "\0" not in value:
+                self._id = value
+            elif name == "retry" and re.match(r"[0-9]{1,1000}\Z", value):  # int() is slow, or refuses more
+                self._retry = int(value)
+            elif not line:
                 if self._data:
                     events.append((self._type or "message", "\n".join(self._data), self._id, self._retry))
-                    self._data = []
-                self._type, self._retry = "", None
+                self._type, self._retry, self._data = "", None, []
         return events
 
 
@@ -654,60 +642,48 @@ _WHOLE = frozenset(("id", "type", "name", "role", "tool_call_id", "format", "sig
 _MAX_DEPTH = 20  # of growing: what lies deeper is kept as it came, so that no answer exhausts the stack
 
 
-def _merged(key: str, values: Iterable[Any], depth: int = 0) -> Any:
-    """What a field's values in successive deltas make: strings are joined, objects and arrays merged."""
-    values = [value for value in values if value is not None]
+def _merged(key: str, values: Iterable[Any], grows: bool = False, depth: int = 0) -> Any:
+    """What a field's values in successive chunks make: what lies in a delta or in log probabilities grows (strings are
+    joined, objects and arrays merged), choices are merged by their index, everything else is kept as it was last sent.
+    """
+    values, grows = [value for value in values if value is not None], grows or key in ("delta", "logprobs")
     last: Any = values[-1] if values else None
-    if key in _WHOLE or depth == _MAX_DEPTH:
-        return next(filter(None, values), last) if key in _WHOLE else last
+    if not grows and key not in ("", "choices") or depth == _MAX_DEPTH:
+        return last
+    if key in _WHOLE:
+        return next(filter(None, values), last)
     alike = (value for value in values if isinstance(value, type(last)))
     parts: collections.defaultdict[Any, list[Any]] = collections.defaultdict(list)
     if isinstance(last, dict):
         for name, item in (field for value in alike for field in value.items()):
             parts[name].append(item)
-        return JSONObject((name, _merged(name, items, depth + 1)) for name, items in parts.items())
+        return JSONObject((name, _merged(name, items, grows, depth + 1)) for name, items in parts.items())
     if isinstance(last, list):
         for item in (item for value in alike for item in value):
-            index = item.get("index") if isinstance(item, dict) else None
+            index = item.get("index", None if grows else 0) if isinstance(item, dict) else None
             parts[index if isinstance(index, int) else len(parts)].append(item)
-        return [_merged("", parts[index], depth + 1) for index in sorted(parts)]
+        return [_merged("", parts[index], grows, depth + 1) for index in sorted(parts)]
     if isinstance(last, str):  # a server that counts in UTF-16 may have cut a surrogate pair
         return "".join(alike).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
     return last
 
 
 def _assemble(chunks: Iterable[JSONObject]) -> Completion:
-    """The `Completion` that these chunks' answer would have been without streaming.
-
-    Deltas and log probabilities grow from chunk to chunk; everything else is kept as it was last sent.
-    """
-    answer = Completion()
-    choices: dict[int, collections.defaultdict[str, list[Any]]] = {}
-    for chunk in chunks:
-        answer.update((key, value) for key, value in chunk.items() if value is not None or key not in answer)
-        for choice in chunk.choices or ():
-            index = choice.index if isinstance(choice.index, int) else 0
-            fields = choices.setdefault(index, collections.defaultdict(list))
-            for key, value in choice.items():
-                fields[key].append(value)
+    """The `Completion` that these chunks' answer would have been without streaming."""
+    answer = Completion(_merged("", [JSONObject(choices=[]), *chunks]))
     if answer.object == "chat.completion.chunk":
         answer["object"] = "chat.completion"
-    answer["choices"] = []
-    for index, fields in sorted(choices.items()):
-        message = JSONObject({"content": None, **(_merged("delta", fields.pop("delta", ())) or {})})
+    for position, choice in enumerate(answer.choices):
+        message = JSONObject({"content": None, **(choice.pop("delta", None) or {})})
         message["role"] = message.role or "assistant"
         for call in message.tool_calls if isinstance(message.tool_calls, list) else ():
             if isinstance(call, dict):
                 call.pop("index", None)  # of the stream alone
-        choice = JSONObject(index=index, finish_reason=None)
-        for key, values in fields.items():
-            choice[key] = _merged(key, values, 0 if key == "logprobs" else _MAX_DEPTH)
-        answer.choices.append(JSONObject(choice, message=message))
+        answer.choices[position] = JSONObject({"index": 0, "finish_reason": None, **choice, "message": message})
     return answer
 
 
 # ------------------------------------------------------------------------------------------ the transport
-
 
 _TIMEOUTS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 on
 # The last two: of a file that another thread has closed.
@@ -720,8 +696,7 @@ _TRAILERS = re.compile(rb"(?:[^\r\n][^\n]*\n)*\r?\n").match
 
 def _head(line: str, headers: Mapping[str, str]) -> bytes:
     """The head of a request (RFC 9112 § 3, 5)."""
-    fields = ("%s: %s\r\n" % field for field in headers.items())
-    return "".join([line, " HTTP/1.1\r\n", *fields, "\r\n"]).encode("latin-1")
+    return "".join([line, " HTTP/1.1\r\n", *map("%s: %s\r\n".__mod__, headers.items()), "\r\n"]).encode("latin-1")
 
 
 def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
@@ -731,12 +706,10 @@ def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
     """
     for _ in range(MAX_LINES):
         line = file.readline(MAX_LINE_BYTES)
-        found = _STATUS_LINE(line)
-        if not line:
-            raise http.client.RemoteDisconnected("the server closed the connection without an answer")
+        found, headers = _STATUS_LINE(line), http.client.HTTPMessage()
         if not found:
-            raise http.client.BadStatusLine(repr(line[:100]))
-        headers = http.client.HTTPMessage()
+            raise http.client.BadStatusLine(repr(line[:100])) if line else http.client.RemoteDisconnected(
+                "the server closed the connection without an answer")
         for line in iter(lambda: file.readline(MAX_LINE_BYTES), b""):
             name, colon, value = line.decode("latin-1").partition(":")
             if not colon or len(headers) > MAX_LINES:
@@ -751,19 +724,14 @@ def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
     raise http.client.HTTPException("more than %d interim answers" % MAX_LINES)
 
 
-def _content(file: Any, status: int, headers: Mapping[str, str]) -> Iterator[bytes]:
+def _content(file: Any, status: int, headers: http.client.HTTPMessage) -> Iterator[bytes]:
     """An answer's content, as it arrives (RFC 9112 § 6.3)."""
-    length, coding = headers.get("Content-Length"), headers.get("Content-Encoding", "identity").strip().lower()
-    if status in (204, 304):
-        return iter(())
-    if "Transfer-Encoding" in headers:
-        if headers["Transfer-Encoding"].lower() != "chunked":
-            raise http.client.HTTPException("its Transfer-Encoding is %r" % headers["Transfer-Encoding"])
-        blocks = _dechunked(file)
-    elif length is None or re.match(r"\d{1,18}\Z", length):
-        blocks = _sized(file, length and int(length))
-    else:
-        raise http.client.HTTPException("its Content-Length is %r" % length)
+    length, transfer = headers.get("Content-Length", ""), headers.get("Transfer-Encoding", "").lower()
+    if transfer not in ("", "chunked") or not re.match(r"\d{0,18}\Z", length):
+        raise http.client.HTTPException("its Content-Length is %r, its Transfer-Encoding %r" % (length, transfer))
+    left = 0 if status in (204, 304) else int(length) if length else None
+    blocks = _dechunked(file) if transfer and left != 0 else _sized(file, left)
+    coding = headers.get("Content-Encoding", "identity").strip().lower()
     return blocks if coding == "identity" else _inflated(blocks, coding)
 
 
@@ -782,8 +750,7 @@ def _sized(file: Any, left: int | None) -> Iterator[bytes]:
 def _dechunked(file: Any) -> Iterator[bytes]:
     """Content in the chunked coding (RFC 9112 § 7.1): all that one read brings is decoded at once.
 
-    http.client reads every chunk by itself, which is slow with a chunk per token, and takes negative sizes and
-    endless trailers.
+    http.client reads each chunk by itself, which is slow with a chunk a token, and takes negative sizes.
     """
     data, left, size = b"\n", 0, 1  # as if a chunk had just ended
     while size or not _TRAILERS(data):
@@ -828,94 +795,87 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
 class _Connection:
     """A connection, with the exchange that it carries or carried last."""
 
-    def __init__(self, pool: _Pool, key: Any, proxy_headers: Mapping[str, str]) -> None:
-        """Reach the server: TCP, the proxy's CONNECT (RFC 9110 § 9.3.6) and TLS, all within ``connect_timeout``."""
+    def __init__(self, pool: _Pool, key: tuple[str, str, str | None, int]) -> None:
         self.pool, self.key = pool, key
         self.socket: Any = None
         self.file: Any = None
-        scheme, host, tunnel, _ = key
-        place, limit = urllib.parse.urlsplit("//" + host), pool.connect_timeout
-        end = time.monotonic() + (limit or 1e6)  # more seconds are too many for a socket
+
+    def connect(self, proxy_headers: Mapping[str, str]) -> None:
+        """Reach the server: TCP, the proxy's CONNECT (RFC 9110 § 9.3.6) and TLS, all within ``connect_timeout``."""
+        scheme, host, tunnel, _ = self.key
+        place, pool = urllib.parse.urlsplit("//" + host), self.pool
+        end = time.monotonic() + (pool.connect_timeout or 1e6)  # more seconds are too many for a socket
 
         def left(shares: int = 1) -> float:
             return max(0.001, (end - time.monotonic()) / shares)
 
-        try:
-            port = place.port or (443 if scheme == "https" else 80)
-            addresses = socket.getaddrinfo(place.hostname, port, 0, socket.SOCK_STREAM)
-            while not self.socket:
-                try:
-                    self.socket = socket.create_connection(addresses.pop(0)[4][:2], left(len(addresses) + 1))
-                except OSError:
-                    if not addresses:
-                        raise
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if tunnel:
-                place = urllib.parse.urlsplit("//" + tunnel)
-                authority = tunnel if place.port else tunnel + ":443"
-                self.socket.settimeout(left())
-                self.socket.sendall(_head("CONNECT " + authority, {"Host": authority, **proxy_headers}))
-                with self.socket.makefile("rb") as answer:
-                    status, reason, _, _ = _read_head(answer)
-                if not 200 <= status < 300:
-                    raise OSError("the proxy refused the tunnel: %d %s" % (status, reason))
-            if scheme == "https":
-                if pool.context is None:
-                    pool.context = ssl.create_default_context()  # takes 10 ms and more: only when it is needed
-                    pool.context.set_alpn_protocols(["http/1.1"])
-                self.socket.settimeout(left())
-                self.socket = pool.context.wrap_socket(self.socket, server_hostname=place.hostname)
-            self.file = self.socket.makefile("rb")
-        except BaseException as error:
-            self.close()
-            if isinstance(error, _TIMEOUTS):
-                raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (
-                    tunnel or host, limit)) from error
-            raise
+        port = place.port or (443 if scheme == "https" else 80)
+        addresses = socket.getaddrinfo(place.hostname, port, 0, socket.SOCK_STREAM)
+        while not self.socket:
+            try:
+                address: Any = addresses.pop(0)[4][:2]
+                self.socket = socket.create_connection(address, left(len(addresses) + 1))
+            except OSError:
+                if not addresses:
+                    raise
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tunnel:
+            place = urllib.parse.urlsplit("//" + tunnel)
+            authority = tunnel if place.port else tunnel + ":443"
+            self.socket.settimeout(left())
+            self.socket.sendall(_head("CONNECT " + authority, {"Host": authority, **proxy_headers}))
+            with self.socket.makefile("rb") as answer:
+                status, reason, _, _ = _read_head(answer)
+            if not 200 <= status < 300:
+                raise OSError("the proxy refused the tunnel: %d %s" % (status, reason))
+        if scheme == "https":
+            if pool.context is None:
+                pool.context = ssl.create_default_context()  # takes 10 ms and more: only when it is needed
+                pool.context.set_alpn_protocols(["http/1.1"])
+            self.socket.settimeout(left())
+            self.socket = pool.context.wrap_socket(self.socket, server_hostname=place.hostname)
+        self.file = self.socket.makefile("rb")
 
-    def exchange(self, request: urllib.request.Request, headers: Mapping[str, str]) -> None:
+    def exchange(self, request: urllib.request.Request) -> None:
         """Send a request and read its answer's head."""
-        pieces: Iterator[bytes] = iter(request.data)  # type: ignore[arg-type]
-        try:
-            self.socket.settimeout(request.timeout)
+        pieces: Any = iter(request.data)  # type: ignore[arg-type]
+        self.socket.settimeout(request.timeout)
+        with contextlib.suppress(ConnectionError):  # who refuses a request need not read all of it, and may say why
             # Head and body in one packet save the server a wake-up.
-            self.socket.sendall(_head("POST " + request.selector, headers) + next(pieces))
+            self.socket.sendall(_head("POST " + request.selector, request.headers) + next(pieces))
             for piece in pieces:
                 self.socket.sendall(piece)
-        except ConnectionError:
-            pass  # a server that refuses a request need not read all of it, but may have said why
         self.status, self.reason, self.headers, self.keep = _read_head(self.file)
-        self.blocks, self.size = _content(self.file, self.status, self.headers), 0
-        self.limit = MAX_BODY_BYTES if self.status < 300 else MAX_ERROR_BODY_BYTES
+        self.blocks, self.timeout = _content(self.file, self.status, self.headers), request.timeout
+        self.left = MAX_BODY_BYTES if self.status < 300 else MAX_ERROR_BODY_BYTES
 
     def read(self) -> bytes:
         """The next block of the answer's content, as it arrives; ``b""`` at its end.  Raises ``_NETWORK_ERRORS``."""
-        block = next(self.blocks, b"")
-        self.size += len(block)
-        if self.size > self.limit:
-            raise zlib.error("it is larger than %d bytes" % self.limit)
-        return block
+        try:
+            block = next(self.blocks, b"")
+            self.left -= len(block)
+            if self.left < 0:
+                raise zlib.error("it is too large")
+            return block
+        except BaseException:
+            self.close()
+            raise
 
     def read_all(self) -> tuple[str, Exception | None]:
         """The content, and what kept it from being whole, if anything did."""
-        content, finish = bytearray(), self.close
-        failure: Exception | None = None
+        content = bytearray()
         try:
             for block in iter(self.read, b""):
                 content += block
-            finish = self.release
+            self.release()
         except _NETWORK_ERRORS as error:
-            failure = error
-        finally:
-            finish()
-        return content.decode("utf-8", "replace"), failure
+            return content.decode("utf-8", "replace"), error
+        return content.decode("utf-8", "replace"), None
 
     def release(self) -> None:
         """The answer is complete: keep the connection.  What follows [DONE] is read when it is used again."""
-        if not self.keep:
-            return self.close()
         self.idle_since = time.monotonic()
-        self.pool.idle.append(self)
+        self.pool.idle.append(self) if self.keep else self.close()
 
     def is_fresh(self) -> bool:
         """Whether another request can go out: all is read, and the server has neither closed nor sent anything more."""
@@ -934,12 +894,10 @@ class _Connection:
 
     def close(self) -> None:
         """End the exchange, even while another thread is blocked in `read`."""
-        try:
+        with contextlib.suppress(OSError, TypeError):  # it may not be connected
             if self.key[-1] != os.getpid():  # a forked child must not end what its parent has begun
                 return os.close(self.socket.detach())
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as closing would not
-        except (OSError, TypeError):  # it is not connected
-            pass
         for opened in filter(None, (self.file, self.socket)):
             opened.close()
 
@@ -958,21 +916,24 @@ class _Pool(urllib.request.BaseHandler):
         opener.add_handler(self)  # and is our parent from now on
 
     def http_open(self, request: urllib.request.Request) -> _Connection:
-        headers, tunnel = request.headers, request._tunnel_host  # type: ignore[attr-defined]
-        proxy_headers = {}
-        if tunnel and "Proxy-authorization" in headers:
-            proxy_headers["Proxy-Authorization"] = headers.pop("Proxy-authorization")
+        tunnel: str | None = request._tunnel_host  # type: ignore[attr-defined]
+        password = request.headers.pop("Proxy-authorization", "") if tunnel else ""
         key = (request.type, request.host, tunnel, os.getpid())  # a forked child has connections of its own
         try:
             connection = self.idle.pop()
             while connection.key != key or not connection.is_fresh():
                 connection = self.idle.pop()
         except IndexError:  # there is none, or no more
-            connection = _Connection(self, key, proxy_headers)
+            connection = _Connection(self, key)
         try:
-            connection.exchange(request, headers)
-        except BaseException:
+            if not connection.file:
+                connection.connect({"Proxy-Authorization": password} if password else {})
+            connection.exchange(request)
+        except BaseException as error:
             connection.close()
+            if isinstance(error, _TIMEOUTS) and not connection.file:
+                raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (
+                    tunnel or request.host, self.connect_timeout)) from error
             raise
         return connection
 
@@ -991,7 +952,6 @@ def _describe(error: BaseException, timeout: float | None) -> str:
 
 # --------------------------------------------------------------------------------------------- the client
 
-
 class Client:
     """A chat-completions service, for any number of threads and forked processes; it can be pickled.
 
@@ -1003,6 +963,8 @@ class Client:
     """
 
     _pool: Any = None
+    _progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
+    _warned = False
 
     def __init__(self, api_key: str | None = None, base_url: str | None = None, *, model: str | None = None,
                  timeout: float | None = 600.0, connect_timeout: float | None = 10.0, max_retries: int = 2,
@@ -1011,27 +973,23 @@ class Client:
         if not isinstance(self._api_key, str) or not re.match(r"[!-~]*\Z", self._api_key):
             raise ValueError("api_key must be a string of visible ASCII characters (it is not shown here)")
         self.base_url = _checked_url(base_url or os.environ.get("SIRAYA_BASE_URL") or DEFAULT_BASE_URL)
-        self._host = urllib.parse.urlsplit(self.base_url).netloc
         self.model = model or os.environ.get("SIRAYA_MODEL")
-        self.timeout, self.connect_timeout, self.max_retries = timeout, connect_timeout, max_retries
-        for name in ("timeout", "connect_timeout", "max_retries"):
-            if getattr(self, name) is not None or name == "max_retries":
-                _checked(name, getattr(self, name), _RULES[name.replace("connect_", "")])
+        self.timeout = None if timeout is None else _checked("timeout", timeout, _TIMEOUT)
+        self.connect_timeout = connect_timeout
+        if connect_timeout is not None:
+            _checked("connect_timeout", connect_timeout, _TIMEOUT)
+        self.max_retries = _checked("max_retries", max_retries, _RETRIES)
         self.headers = _checked_headers("headers", headers)
         if not isinstance(ssl_context, (ssl.SSLContext, type(None))):
             raise TypeError("ssl_context must be an ssl.SSLContext, not %.200r" % (ssl_context,))
-        self._ssl_context, self._warned = ssl_context, False
-        self._progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
-        self.__setstate__({})
+        self._ssl_context, self._pool = ssl_context, _Pool(connect_timeout, ssl_context)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __reduce__(self) -> Any:
         if self._ssl_context is not None:
             raise TypeError("a Client with an ssl_context cannot be pickled; name the certificates in SSL_CERT_FILE")
-        return {**vars(self), "_pool": None, "_progress": None}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._pool = _Pool(self.connect_timeout, self._ssl_context)
+        return functools.partial(
+            type(self), self._api_key, self.base_url, model=self.model, timeout=self.timeout,
+            connect_timeout=self.connect_timeout, max_retries=self.max_retries, headers=self.headers), ()
 
     def __repr__(self) -> str:
         return "Client(base_url=%r, model=%r)" % (self.base_url, self.model)
@@ -1041,23 +999,18 @@ class Client:
 
     def close(self, *_: object) -> None:
         """Close the idle connections.  The client remains usable."""
-        if self._pool:  # there is none when the arguments were refused
+        if self._pool:  # there is none if the arguments were refused
             self._pool.idle.clear()
 
     __exit__ = __del__ = close
 
-    @property
-    def chat(self) -> _Chat:
-        """``client.chat.completions.create(…)``, as in the OpenAI SDK."""
-        return _Chat(self)
-
     def complete(self, messages: _Messages, model: str | None = None, **params: Any) -> Completion:
         """The whole answer.  Takes what `build_request` takes, and ``timeout``, ``max_retries``, ``extra_headers``.
         Raises what `build_request` does, then `APIConnectionError`, `APIStatusError` or `ResponseError`."""
-        connection, timeout = self._send(messages, model, False, **params)
+        connection = self._send(messages, model, False, **params)
         text, failure = connection.read_all()
         if failure:
-            raise self._lost("the answer broke off after %d characters" % len(text), failure, timeout, text)
+            raise self._lost("the answer broke off after %d characters" % len(text), failure, connection.timeout, text)
         try:
             return _parse(text, "message")
         except ResponseError:
@@ -1066,59 +1019,78 @@ class Client:
 
     def stream(self, messages: _Messages, model: str | None = None, **params: Any) -> Stream:
         """The answer as it is generated.  Takes and raises what `complete` does; then the `Stream` its own errors."""
-        return Stream(*self._send(messages, model, True, **params), self._without_key)
+        return Stream(self._send(messages, model, True, **params), self._without_key)
+
+    if TYPE_CHECKING:
+        @overload
+        def create(self, *, messages: _Messages, stream: Literal[True], **params: Any) -> Stream: ...
+        @overload
+        def create(self, *, messages: _Messages, stream: Literal[False] | None = ..., **params: Any) -> Completion: ...
+        @overload
+        def create(self, *, messages: _Messages, stream: bool, **params: Any) -> Completion | Stream: ...
+
+    def create(self, *, messages: _Messages, model: str | None = None, stream: bool | None = False,
+               **params: Any) -> Completion | Stream:
+        """`stream` if *stream* is true, else `complete`: the OpenAI SDK's ``client.chat.completions.create(…)``."""
+        _checked("stream", stream or False, bool)
+        return (self.stream if stream else self.complete)(messages, model, **params)
+
+    @property
+    def chat(self: _Self) -> _Self:
+        """The client itself."""
+        return self
+
+    completions = chat
 
     def _send(self, messages: _Messages, model: str | None, stream: bool, *, timeout: float | None = None,
               max_retries: int | None = None, extra_headers: Mapping[str, str] | None = None,
-              **params: Any) -> tuple[_Connection, float | None]:
-        """Send a request, again if need be, until its answer has begun with a status of 2xx; gives the timeout too."""
-        body = build_request(messages, model or self.model, stream=stream, **params)
-        timeout = self.timeout if timeout is None else _checked("timeout", timeout, _RULES["timeout"])
-        retries = _checked("max_retries", self.max_retries if max_retries is None else max_retries,
-                           _RULES["max_retries"])
-        content = _RequestBody(body, self._progress)
-        headers = {"User-Agent": "siraya_chat/" + __version__, "Content-Type": "application/json",
-                   "Host": self._host, "Accept-Encoding": "identity",
-                   "Accept": "text/event-stream" if stream else "application/json",
+              **params: Any) -> _Connection:
+        """Send a request, again if need be, until its answer has begun with a status of 2xx."""
+        content = _RequestBody(build_request(messages, model or self.model, stream=stream, **params))
+        content.progress = self._progress
+        timeout = self.timeout if timeout is None else _checked("timeout", timeout, _TIMEOUT)
+        retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _RETRIES)
+        headers = {"Host": urllib.parse.urlsplit(self.base_url).netloc, "User-Agent": "siraya_chat/" + __version__,
+                   "Accept": "text/event-stream" if stream else "application/json", "Accept-Encoding": "identity",
                    "Authorization": "Bearer " + self._api_key if self._api_key else "", **self.headers,
-                   **_checked_headers("extra_headers", extra_headers), "Content-Length": str(content.length)}
+                   **_checked_headers("extra_headers", extra_headers),
+                   "Content-Type": "application/json", "Content-Length": str(content.length)}
         if not headers["Authorization"]:
             raise SirayaError("no API key: set the environment variable SIRAYA_API_KEY, or pass Client(api_key=…)")
         if not self._warned and re.match(
                 r"http://(?!(([^/]*\.)?localhost|127(\.\d+){3}|\[::1\])(:\d+)?(/|\Z))", self.base_url, re.I):
             self._warned = True
             warnings.warn("the API key goes over plain http, open to all on the way: " + self.base_url, stacklevel=3)
-        attempt = 0
-        while True:
+        error: Any = None
+        for attempt in range(retries + 1):
             try:
                 request = urllib.request.Request(self.base_url + "/chat/completions", content, method="POST")
                 request.headers = dict(headers)  # as they are: add_header() writes them all in its own way
-                connection = self._pool.parent.open(request, timeout=timeout)
+                connection: _Connection = self._pool.parent.open(request, timeout=timeout)
                 if connection.status < 300:
-                    return connection, timeout
-                text, _ = connection.read_all()
-                status, fields = connection.status, http.client.HTTPMessage()
+                    return connection
+                fields = http.client.HTTPMessage()
                 for name, value in connection.headers.items():
                     fields[name] = self._without_key(value)
-                error: Any = _status_error(status, self._without_key(connection.reason), fields, self._without_key(text))
-                passes = status in (408, 409, 429) or status >= 500
+                error = _status_error(connection.status, self._without_key(connection.reason), fields,
+                                      self._without_key(connection.read_all()[0]))
+                passes = error.status_code in (408, 409, 429) or error.status_code >= 500
+            except APITimeoutError as failure:  # of connecting
+                error, passes = failure, True
             except _NETWORK_ERRORS as failure:
                 error = self._lost("no answer from " + self.base_url, failure, timeout)
                 passes = not isinstance(failure, ssl.SSLCertVerificationError)
-            except APITimeoutError as failure:  # of connecting
-                error, passes = failure, True
-            if attempt == retries or not passes:
-                raise error
+            if not passes or attempt == retries:
+                break
             time.sleep(_retry_delay(attempt, getattr(error, "retry_after", None)))
-            attempt += 1
+        raise error
 
     def _lost(self, what: str, failure: Exception, timeout: float | None, body: str | None = None) -> Any:
         """The error for what the network did, with its cause unless that quotes the key."""
         kind: Any = ResponseError if isinstance(failure, zlib.error) else (
             APITimeoutError if isinstance(failure, _TIMEOUTS) else APIConnectionError)
         said = what + ": " + _describe(failure, timeout)
-        error = kind(self._without_key(said))
-        error.body = body and self._without_key(body)
+        error = kind(self._without_key(said), body and self._without_key(body))
         error.__cause__ = failure if self._without_key(said) == said else None
         return error
 
@@ -1153,27 +1125,6 @@ def _checked_headers(parameter: str, headers: Mapping[str, str] | None) -> dict[
     return {name.title(): value for name, value in (headers or {}).items()}
 
 
-class _Chat:
-    """The OpenAI SDK's door: ``client.chat.completions.create(…)``."""
-
-    def __init__(self, client: Client) -> None:
-        self._client, self.completions = client, self
-
-    if TYPE_CHECKING:
-        @overload
-        def create(self, *, messages: _Messages, stream: Literal[True], **params: Any) -> Stream: ...
-        @overload
-        def create(self, *, messages: _Messages, stream: Literal[False] | None = ..., **params: Any) -> Completion: ...
-        @overload
-        def create(self, *, messages: _Messages, stream: bool, **params: Any) -> Completion | Stream: ...
-
-    def create(self, *, messages: _Messages, model: str | None = None, stream: bool | None = False,
-               **params: Any) -> Completion | Stream:
-        """`Client.stream` if *stream* is true, else `Client.complete`."""
-        _checked("stream", stream or False, bool)
-        return (self._client.stream if stream else self._client.complete)(messages, model, **params)
-
-
 class Stream:
     """An answer as it is generated: iterates, with ``for`` or ``async for``, over its chunks (`JSONObject`).
 
@@ -1181,11 +1132,12 @@ class Stream:
     chunk.  `close` (from any thread), leaving ``with`` and dropping the stream end the request.  For one consumer.
     """
 
-    def __init__(self, connection: _Connection, timeout: float | None, without_key: Callable[[str], str]) -> None:
-        self._connection, self._timeout, self._without_key = connection, timeout, without_key
-        self._parser, self._document = SSEParser(), bytearray()  # what comes: a stream; a whole answer or a page
+    def __init__(self, connection: _Connection, without_key: Callable[[str], str]) -> None:
+        self._connection, self._timeout, self._without_key = connection, connection.timeout, without_key
         self._is_document = connection.headers.get_content_type() in ("application/json", "text/html")
-        self._unfinished = 0  # bytes since the last event
+        if self._is_document:  # a server that does not stream, or a page
+            connection.blocks = _as_event(connection.blocks)
+        self._parser, self._unfinished = SSEParser(), 0  # bytes since the last event
         self._chunks: collections.deque[JSONObject] = collections.deque()  # arrived and not yet taken
         self._texts: list[str] = []  # of all chunks that arrived: parsed again when the whole is asked for
         self._state = "open"
@@ -1259,27 +1211,21 @@ class Stream:
         while self._state == "open" and not self._chunks:
             try:
                 block = self._connection.read()
-                events: list[Any] = [] if self._is_document else self._parser._feed(block)
-                if self._is_document and block:
-                    self._document += block
-                elif self._is_document:
-                    text = self._document.decode("utf-8", "replace")
-                    events = [("document", text, "", None), ("message", "[DONE]", "", None)]
+                events = self._parser._feed(block)
                 self._take(events)
                 self._unfinished = 0 if events else self._unfinished + len(block)
                 if self._unfinished > MAX_EVENT_BYTES:
                     raise zlib.error("an event is larger than %d bytes" % MAX_EVENT_BYTES)
-                if not block and not events:
+                if not block:
                     raise ConnectionError("the server closed it")
             except _NETWORK_ERRORS as error:
                 # It was all if an unterminated [DONE] stands last, or every choice has finished.
+                arrived = self._parser._line[6:].decode("utf-8", "replace") if self._is_document else ""
                 self._take([event for event in self._parser._feed(b"\n\n") if event[1].lstrip().startswith("[DONE]")])
                 choices = _assemble(map(_DECODER.decode, self._texts)).choices
-                if choices and all(choice.finish_reason for choice in choices):
-                    self._end("complete")
-                reason = "the stream ended before the answer did: " + _describe(error, self._timeout)
-                document = self._document.decode("utf-8", "replace")
-                self._end("failed", self._without_key(reason), self._without_key(document) or None)
+                state = "complete" if choices and all(choice.finish_reason for choice in choices) else "failed"
+                said = "the stream ended before the answer did: " + _describe(error, self._timeout)
+                self._end(state, self._without_key(said), self._without_key(arrived) or None)
             except BaseException:  # such as Ctrl-C: what a read has lost is not known
                 self._end("failed", "the reading was interrupted")
                 raise
@@ -1293,8 +1239,9 @@ class Stream:
         for kind, data, _, _ in events:
             try:
                 chunk, end = scan(data, 0)
-                usual = end == len(data) and kind == "message" and "error" not in chunk
-                for choice in chunk["choices"]:
+                choices = chunk["choices"]
+                usual = end == len(data) and kind == "message" and "error" not in chunk and choices.__class__ is list
+                for choice in choices:
                     usual = usual and choice["delta"].__class__ is JSONObject
             except (StopIteration, ValueError, LookupError, TypeError, RecursionError):
                 usual = False
@@ -1303,13 +1250,11 @@ class Stream:
             if not usual:
                 try:
                     data = self._without_key(data)
-                    chunk = JSONObject(_parse(data, "message" if kind == "document" else "delta"))
+                    chunk = JSONObject(_parse(data, "message" if self._is_document else "delta"))
                     if kind == "error":
                         raise ResponseError("it is an error: %s" % (_error_text(chunk) or data), chunk)
-                    if kind == "document":
-                        chunk["object"] = "chat.completion.chunk"
-                        for choice in chunk.choices:
-                            choice["delta"] = choice.pop("message", None)
+                    for choice in chunk.choices if self._is_document else ():
+                        chunk["object"], choice["delta"] = "chat.completion.chunk", choice.pop("message", None)
                     data = _ENCODE(chunk)
                 except (ResponseError, RecursionError) as error:
                     return self._end("failed", "the stream broke off: %s" % error, getattr(error, "body", None))
@@ -1317,14 +1262,22 @@ class Stream:
             self._chunks.append(chunk)
 
 
-# --------------------------------------------------------------------------------------- the command line
+def _as_event(document: Iterable[bytes]) -> Iterator[bytes]:
+    """A JSON document as an event stream of one event: the line breaks in it are but space."""
+    yield b"data: "
+    for block in document:
+        yield block.replace(b"\r", b" ").replace(b"\n", b" ")
+    yield b"\n\ndata: [DONE]\n\n"
 
+
+# --------------------------------------------------------------------------------------- the command line
 
 _EPILOG = """examples:
   siraya-chat "What is the meaning of life?"
   git diff | siraya-chat -s "You are a strict reviewer." "Review this."
   siraya-chat -a invoice.pdf --schema '{"type": "object"}' "Extract number and total."
   siraya-chat -c -m openai/gpt-4o -o temperature=0.2
+
 
 environment: SIRAYA_API_KEY (there is no option for the key: every user of a machine can read its command lines),
 SIRAYA_BASE_URL (default %s), SIRAYA_MODEL, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR
@@ -1345,8 +1298,9 @@ def _options(argv: Sequence[str] | None) -> Any:
     add("-m", "--model", default=os.environ.get("SIRAYA_MODEL") or DEFAULT_MODEL, help="default: %(default)s")
     add("-s", "--system", metavar="TEXT", help="system message")
     add("-a", "--attach", metavar="FILE_OR_URL", **several, help="image, PDF, audio, video, text, document; repeatable")
-    add("-o", "--option", metavar="KEY=VALUE", **several, help="any parameter; VALUE is JSON or a string; repeatable")
-    add("--schema", metavar="FILE_OR_JSON", help="structured output by this JSON Schema")
+    add("-o", "--option", metavar="KEY=VALUE", **several, type=_parameter,
+        help="any parameter; VALUE is JSON or a string; repeatable")
+    add("--schema", metavar="FILE_OR_JSON", type=_schema, help="structured output by this JSON Schema")
     add("--no-stream", action="store_true", help="wait for the whole answer")
     add("-j", "--json", action="store_true", help="print the response as JSON; streamed: one chunk a line")
     add("-u", "--usage", action="store_true", help="tokens, and cost where given, on standard error")
@@ -1358,33 +1312,37 @@ def _options(argv: Sequence[str] | None) -> Any:
     return parser.parse_args(argv)
 
 
+def _parameter(text: str) -> tuple[str, Any]:
+    key, value = text.split("=", 1)
+    if key in ("", "model", "messages", "stream"):  # they have options of their own
+        raise ValueError
+    try:
+        return key, json.loads(value)
+    except (ValueError, RecursionError):
+        return key, value
+
+
+def _schema(text: str) -> dict[str, Any]:
+    if not text.lstrip().startswith("{"):
+        with open(text, encoding="utf-8") as file:
+            text = file.read()
+    return json_schema(json.loads(text))
+
+
+_parameter.__name__, _schema.__name__ = "KEY=VALUE", "JSON Schema"  # so that argparse's messages read well
+
+
 class _CommandLine:
     """Translates between a person and the library."""
 
     def __init__(self, options: Any) -> None:
-        self.options = options
-        self.params: dict[str, Any] = {}
+        self.options, self.params = options, dict(options.option)
         self.arrived = self.signed = ""  # of the answer on standard output; on standard error
         self.client = Client("" if options.dry_run else None, options.base_url, timeout=options.timeout)
         self.client._progress = lambda sent, total: self.sign(
             "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if sent < total > 1e6 else "waiting …")
-        for option in options.option:
-            key, _, value = option.partition("=")
-            if "=" not in option[1:] or key in ("model", "messages", "stream"):
-                raise ValueError("-o takes KEY=VALUE, KEY a parameter without an option of its own, not %r" % option)
-            try:
-                self.params[key] = json.loads(value)
-            except (ValueError, RecursionError):
-                self.params[key] = value
         if options.schema is not None:
-            text = options.schema
-            if not text.lstrip().startswith("{"):
-                with open(text, encoding="utf-8") as file:
-                    text = file.read()
-            try:
-                self.params["response_format"] = json_schema(json.loads(text))
-            except (json.JSONDecodeError, RecursionError) as error:
-                raise ValueError("--schema is not JSON: %s" % error) from None
+            self.params["response_format"] = options.schema
         if options.usage and not options.no_stream:
             self.params.setdefault("stream_options", {"include_usage": True})
 
@@ -1444,20 +1402,18 @@ class _CommandLine:
         print(text, end="", flush=True)
 
     def chat(self, history: list[Any], parts: list[Any]) -> int:
-        status, terminal, line, turn = 0, sys.stdin.isatty(), " ".join(self.options.prompt), user("")
+        status, terminal, line = 0, sys.stdin.isatty(), " ".join(self.options.prompt)
         if terminal:
-            try:
+            with contextlib.suppress(ImportError):
                 import readline  # noqa: F401  gives input() line editing and history
-            except ImportError:
-                pass
         while True:
+            self.arrived, turn = "", None
             try:
-                self.arrived = ""
                 if terminal and not line and not sys.stdout.isatty():
                     print("> ", end="", file=sys.stderr, flush=True)  # input() would print it amid the answers
                 line = line or input("> " if terminal and sys.stdout.isatty() else "")
-                turn = user(line, *parts)
                 if line.strip():
+                    turn = user(line, *parts)
                     history += [turn, self.turn(history + [turn]).message or assistant(self.arrived)]
                     parts = []
             except EOFError:
@@ -1465,7 +1421,7 @@ class _CommandLine:
                 return status
             except KeyboardInterrupt:
                 _report("interrupted")
-                if self.arrived:  # the person saw it and may refer to it
+                if turn and self.arrived:  # the person saw it and may refer to it
                     history += [turn, assistant(self.arrived)]
                     parts = []
             except SirayaError as error:
@@ -1490,20 +1446,19 @@ def main(argv: Sequence[str] | None = None) -> int:
                 setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))
                 if name == "stdout":
                     raise OSError("standard output is closed")
-            elif hasattr(getattr(sys, name), "reconfigure"):
+            with contextlib.suppress(AttributeError):  # not a stream of the system
                 getattr(sys, name).reconfigure(errors="replace")
-        try:
-            command = _CommandLine(_options(argv))
-            with command.client:
-                status = command.run()
-        except SystemExit as stop:  # argparse, which has said why
-            status = int(stop.code or 0)
+        command = _CommandLine(_options(argv))
+        with command.client:
+            status = command.run()
         sys.stdout.flush()
+    except SystemExit as stop:  # argparse, which has said why
+        status = int(stop.code or 0)
     except KeyboardInterrupt:
         status = 130
     except BrokenPipeError:  # the reader has had enough, as in … | head
         pass
-    except (SirayaError, ValueError, TypeError, OSError) as error:
+    except (SirayaError, ValueError, TypeError, OSError, RecursionError) as error:
         _report(error)
         status = 1 if isinstance(error, SirayaError) and type(error) is not SirayaError else 2
     try:
