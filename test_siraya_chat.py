@@ -316,12 +316,22 @@ def demo(arguments):
         return siraya_chat.main(arguments)
 
 
-# ----------------------------------------------------------------------------------------------- what touches no socket
+# ------------------------------------------------------------------------------------------------- what the tests share
 
 
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line ends, and what a terminal would obey
-LONGEST = 1000  # characters of an error's message
+KEY = "sk-test-0123456789"
+ONCE, UPON = chunk("Once"), chunk(" upon")
+END = chunk(None, "stop")
+ANSWER = http_answer(200, completion("Once upon"))
+STREAM = sse(ONCE, UPON, END, "[DONE]")
+FULL_ERROR = {"error": {"message": "bad model", "type": "invalid", "param": "model", "code": "m1"}}
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 3
 EITHER = (ValueError, TypeError)  # where both would be a good answer
+LONGEST = 1000  # characters of an error's message
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line ends, and what a terminal would obey
+Outcome = collections.namedtuple("Outcome", "status out err")
+MODULE = os.path.abspath(siraya_chat.__file__)
+NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: a request to it would fail
 
 
 def objects(value):
@@ -345,6 +355,72 @@ def growth(work, small, large):
     return best(large) / best(small)
 
 
+def peak_memory(call):
+    """The most bytes that Python held at a time while it called."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def environment_of_children():
+    """The environment of a Python that finds this module where this one found it."""
+    return dict(os.environ, PYTHONPATH=os.path.dirname(os.path.abspath(siraya_chat.__file__)))
+
+
+def shell_environment(server=None, **changes):
+    """The environment of a command: nothing of the developer's own settings, a key, the server's address."""
+    environment = {name: value for name, value in os.environ.items()
+                   if not re.match(r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I)}
+    environment.update(SIRAYA_API_KEY="sk-test-0123456789", PYTHONIOENCODING="utf-8",
+                       SIRAYA_BASE_URL=server.base_url if server else NOWHERE)
+    environment.update(changes)
+    return {name: value for name, value in environment.items() if value is not None}
+
+
+def run_main(server, *arguments, **options):
+    """`main` with these arguments in this process; *stdin* and environment variables are keyword arguments."""
+    stdin = io.TextIOWrapper(io.BytesIO(options.pop("stdin", "").encode()), "utf-8")
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    with mock.patch.dict(os.environ, shell_environment(server, **options), clear=True), warnings.catch_warnings(), \
+            mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err):
+        status = siraya_chat.main(list(arguments))
+    out.flush()
+    err.flush()
+    return Outcome(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode())
+
+
+def default_interrupt():
+    """A runner in the background may have Ctrl-C ignored, and its children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def start_process(server, *command, **options):
+    """A process of this Python with pipes; *cwd*, *stdin* and environment variables are keyword arguments."""
+    cwd, stdin = options.pop("cwd", None), options.pop("stdin", subprocess.DEVNULL)
+    return subprocess.Popen((sys.executable,) + command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, env=shell_environment(server, **options),
+                            preexec_fn=default_interrupt if os.name == "posix" else None)
+
+
+def finish_process(process, stdin=None):
+    with process:
+        try:
+            out, err = process.communicate(stdin, timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return Outcome(process.returncode, out.decode(), err.decode())
+
+
+def run_process(server, *command, **options):
+    """The outcome of a process of this Python; *stdin* (bytes) besides what `start_process` takes."""
+    stdin = options.pop("stdin", b"")
+    return finish_process(start_process(server, *command, stdin=subprocess.PIPE, **options), stdin)
+
+
 class Table(unittest.TestCase):
     def refused(self, error, words, function, *args, **named):
         """*function* raises exactly this class, with every one of the words in a message of one line."""
@@ -358,7 +434,74 @@ class Table(unittest.TestCase):
         return caught.exception
 
 
-# ---------------------------------------------------------------------------------------- errors
+class WithFiles(Table):
+    @classmethod
+    def setUpClass(cls):
+        cls._directory = tempfile.TemporaryDirectory()
+        cls.directory = cls._directory.name
+
+    @classmethod
+    def tearDownClass(cls):
+        cls._directory.cleanup()
+
+    def path(self, name, content):
+        path = os.path.join(self.directory, name)
+        with open(path, "wb") as file:
+            file.write(content)
+        return path
+
+
+class SocketTest(unittest.TestCase):
+    """A test with stand-ins and clients that are closed after it, and an environment of its own."""
+
+    def setUp(self):
+        environment = mock.patch.dict(os.environ)
+        environment.start()
+        self.addCleanup(environment.stop)
+        for name in list(os.environ):
+            if name.lower().endswith("_proxy") or name.startswith(("SIRAYA_", "SSL_CERT_")):
+                del os.environ[name]
+        self.patch(MIN_BACKOFF=0.001, MAX_BACKOFF=0.002)
+
+    def patch(self, **constants):
+        for name, value in constants.items():
+            self.addCleanup(setattr, siraya_chat, name, getattr(siraya_chat, name))
+            setattr(siraya_chat, name, value)
+
+    def serve(self, *script, **options):
+        server = StandIn(*script, **options)
+        server.__enter__()
+        self.addCleanup(server.__exit__)
+        return server
+
+    def client(self, server, **options):
+        client = Client(KEY, server if isinstance(server, str) else server.base_url, **dict({"model": "m"}, **options))
+        self.addCleanup(client.close)
+        return client
+
+    def both(self, client):
+        """A whole call and a streamed one, as (name, function that gives the completion)."""
+        return (("complete", lambda: client.complete("hi")),
+                ("stream", lambda: client.stream("hi").get_final_completion()))
+
+
+class CommandLineTest(unittest.TestCase):
+    def folder(self, **files):
+        """A new folder with these files; an underscore before the ending stands for its point."""
+        folder = tempfile.mkdtemp()
+        self.addCleanup(shutil.rmtree, folder)
+        for name, content in files.items():
+            with open(os.path.join(folder, ".".join(name.rsplit("_", 1))), "wb") as file:
+                file.write(content)
+        return folder
+
+    def assert_one_line(self, err, words=""):
+        self.assertRegex(err, r"\A[^\n]+\n\Z")
+        self.assertNotIn("Traceback", err)
+        self.assertIn(words, err)
+
+
+# --------------------------------------------------------------------------------------------------------------- errors
 
 
 ERRORS = [getattr(siraya_chat, name) for name in siraya_chat.__all__ if name.endswith("Error")]
@@ -370,6 +513,11 @@ def headers_of(**fields):
     for name, value in fields.items():
         message[name.replace("_", "-")] = value
     return message
+
+
+def http_date(seconds):
+    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    return email.utils.format_datetime(moment, usegmt=True)
 
 
 class Errors(Table):
@@ -456,7 +604,106 @@ class Errors(Table):
         self.assertLess(sum(first), sum(late) / 2, "no growth")
 
 
-# ------------------------------------------------------------------------ the data that comes back
+STATUS_CLASSES = (
+    (400, BadRequestError, 1), (401, AuthenticationError, 1), (402, PaymentRequiredError, 1),
+    (403, PermissionDeniedError, 1), (404, NotFoundError, 1), (405, APIStatusError, 1), (408, APIStatusError, 3),
+    (409, APIStatusError, 3), (413, APIStatusError, 1), (422, APIStatusError, 1), (429, RateLimitError, 3),
+    (500, InternalServerError, 3), (502, InternalServerError, 3), (503, InternalServerError, 3),
+    (504, InternalServerError, 3), (529, InternalServerError, 3), (599, InternalServerError, 3),
+)
+ERROR_BODIES = (  # body, what the message holds, (code, type, param)
+    (json.dumps(FULL_ERROR), "bad model", ("m1", "invalid", "model")),
+    ('{"error": {"message": "bad model", "code": 400}}', "bad model", (400, None, None)),
+    ('{"error": "bad model"}', "bad model", (None, None, None)),
+    ('{"message": "bad model", "code": "m1"}', "bad model", ("m1", None, None)),
+    ('{"detail": "bad model"}', "bad model", (None, None, None)),
+    ('"bad model"', "bad model", (None, None, None)),
+    ('{"error": null}', "HTTP 400", (None, None, None)),
+    ('{"error": []}', "HTTP 400", (None, None, None)),
+    ('{"error": {"message": {"deep": [1]}}}', "HTTP 400", (None, None, None)),
+    ("[1, 2]", "HTTP 400", (None, None, None)),
+    ("null", "HTTP 400", (None, None, None)),
+    ("", "HTTP 400", (None, None, None)),
+    ("<html><style>p {}</style><body><h1>bad\nmodel</h1></body></html>", "bad model", (None, None, None)),
+    (b"bad model \xff\xfe", "bad model", (None, None, None)),
+    ('{"error": {"message": "bad \\u001b[31m\\r\\n model"}}', r"bad \[31m model", (None, None, None)),
+    ("[" * 100000, "HTTP 400", (None, None, None)),
+    ('{"error":' * 100000, "HTTP 400", (None, None, None)),
+    ('{"error": {"message": "bad model %s"}}' % ("x" * 100000), "bad model", (None, None, None)),
+)
+
+
+class Refusals(SocketTest):
+    def test_each_status_has_its_class_and_is_sent_again_where_that_may_help(self):
+        for status, error, sent in STATUS_CLASSES:
+            server = self.serve(http_answer(status, FULL_ERROR))
+            client = self.client(server)
+            for times, (name, call) in enumerate(self.both(client), 1):
+                with self.subTest(status=status, call=name), self.assertRaises(error) as caught:
+                    call()
+                self.assertIs(type(caught.exception), error)
+                self.assertEqual(caught.exception.status_code, status)
+                self.assertEqual(len(server.requests), sent * times)
+
+    def test_an_error_is_filled_from_any_body(self):
+        for body, message, fields in ERROR_BODIES:
+            with self.subTest(body[:60]):
+                server = self.serve(http_answer(400, body, Content_Type="text/plain"))
+                with self.assertRaisesRegex(BadRequestError, message) as caught:
+                    self.client(server).complete("hi")
+                error = caught.exception
+                self.assertEqual((error.code, error.type, error.param), fields)
+                self.assertLessEqual(len(str(error)), 1100)
+                self.assertTrue(str(error).isprintable())
+
+    def test_an_error_carries_what_a_program_needs(self):
+        server = self.serve(http_answer(429, FULL_ERROR, X_Request_Id="req-7", Retry_After="120", X_Left="0"))
+        with self.assertRaises(RateLimitError) as caught:
+            self.client(server, max_retries=0).complete("hi")
+        for error in (caught.exception, pickle.loads(pickle.dumps(caught.exception)), copy.copy(caught.exception)):
+            self.assertIs(type(error), RateLimitError)
+            self.assertEqual(str(error), str(caught.exception))
+            self.assertEqual((error.status_code, error.request_id, error.retry_after), (429, "req-7", 120.0))
+            self.assertEqual((error.body, error.code, error.headers["X-LEFT"]), (FULL_ERROR, "m1", "0"))
+
+    def test_every_error_travels_between_processes(self):
+        for script, attribute, value in (
+                ([sse(ONCE, UPON)], "partial.text", "Once upon"),
+                ([http_answer(200, "<html>")], "body", "<html>"),
+                ([http_answer(200, "{", Content_Length=9), CLOSE], "body", "{")):
+            client = self.client(self.serve(script))
+            call = self.both(client)[attribute == "partial.text"][1]
+            with self.subTest(attribute), self.assertRaises(SirayaError) as caught:
+                call()
+            error = pickle.loads(pickle.dumps(caught.exception))
+            self.assertEqual((type(error), str(error)), (type(caught.exception), str(caught.exception)))
+            for name in attribute.split("."):
+                error = getattr(error, name)
+            self.assertEqual(error, value)
+
+    def test_redirects_are_not_followed_but_named(self):
+        elsewhere = self.serve()
+        for status in (301, 302, 303, 307, 308):
+            target = elsewhere.base_url + "/chat/completions"
+            server = self.serve(http_answer(status, "", Location=target))
+            for name, call in self.both(self.client(server)):
+                with self.subTest(status=status, call=name), self.assertRaises(APIStatusError) as caught:
+                    call()
+                self.assertEqual(caught.exception.status_code, status)
+                self.assertIn(target, str(caught.exception))
+                self.assertIn("base_url", str(caught.exception))
+            self.assertEqual(len(server.requests), 2)
+        self.assertEqual(elsewhere.connections, 0)
+
+    @unittest.skipUnless(sys.platform == "linux", "elsewhere the reset may wipe out the answer")
+    def test_a_refusal_that_comes_before_the_upload_has_ended_is_heard(self):
+        # The server answers and closes without reading the body, so the client's writes fail.
+        server = self.serve(greeting=(http_answer(413, {"error": "too big"}, Connection="close"), CLOSE))
+        with self.assertRaisesRegex(APIStatusError, "413 .*too big"):
+            self.client(server, max_retries=0).complete("x" * (8 << 20))
+
+
+# --------------------------------------------------------------------------------------------- the data that comes back
 
 
 DEFINED = """
@@ -563,10 +810,9 @@ class Data(Table):
                 self.assertEqual(error.body, text or "")
 
 
-# ------------------------------------------------------------------------------- messages and attachments
+# --------------------------------------------------------------------------------------------- messages and attachments
 
 
-PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 3
 KINDS = [  # what, its content, its media type, the helper that takes it
     ("png", PNG, "image/png", image),
     ("jpeg, JFIF", b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\1" * 90, "image/jpeg", image),
@@ -622,23 +868,6 @@ class Drip(object):
 
     def read(self, size=-1):
         return self.file.read(self.step if size < 0 else min(size, self.step))
-
-
-class WithFiles(Table):
-    @classmethod
-    def setUpClass(cls):
-        cls._directory = tempfile.TemporaryDirectory()
-        cls.directory = cls._directory.name
-
-    @classmethod
-    def tearDownClass(cls):
-        cls._directory.cleanup()
-
-    def path(self, name, content):
-        path = os.path.join(self.directory, name)
-        with open(path, "wb") as file:
-            file.write(content)
-        return path
 
 
 class Messages(WithFiles):
@@ -880,7 +1109,7 @@ class Messages(WithFiles):
                     break  # they share their way
 
 
-# --------------------------------------------------------------------------------- building a request
+# --------------------------------------------------------------------------------------------------- building a request
 
 
 TOOL = {"type": "function", "function": {
@@ -1144,7 +1373,59 @@ class Requests(Table):
         self.refused(TypeError, ["description"], json_schema, SCHEMA, description=5)
 
 
-# --------------------------------------------------------------------------------- Server-Sent Events
+class SlowReader:
+    """A server that takes an upload block by block, into no memory of its own; it answers 503, then 200."""
+
+    def __init__(self):
+        self.lengths, self.read, self.checks = [], [], []
+        self._listener = socket.socket()
+        self._listener.bind(("127.0.0.1", 0))
+        self._listener.listen(1)
+        self.base_url = "http://127.0.0.1:%d/v1" % self._listener.getsockname()[1]
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread.start()
+
+    def _serve(self):
+        block = bytearray(1 << 16)
+        with self._listener, self._listener.accept()[0] as client, client.makefile("rb") as stream:
+            for answer in (http_answer(503), ANSWER):
+                stream.readline()
+                length = int(siraya_chat.http.client.parse_headers(stream)["Content-Length"])
+                read = check = 0
+                while read < length:
+                    size = stream.readinto(memoryview(block)[:min(len(block), length - read)])
+                    check = zlib.crc32(memoryview(block)[:size], check)
+                    read += size
+                self.lengths.append(length)
+                self.checks.append(check)
+                client.sendall(answer)
+
+
+class Uploads(SocketTest):
+    def test_a_large_body_is_sent_piece_by_piece_and_again_by_a_retry(self):
+        size = 16 << 20
+        image = siraya_chat.image(b"\x89PNG\r\n\x1a\n" + b"x" * size)
+        messages = [siraya_chat.user("What is it?", image, "é\"\n\\" * 99)]
+        request = siraya_chat.build_request(messages, "m")
+        expected = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
+        server = SlowReader()
+        client = self.client(server)
+        self.assertLess(peak_memory(lambda: client.complete(messages)), size // 8)
+        server.thread.join(10)
+        self.assertEqual(server.lengths, [len(expected)] * 2)
+        self.assertEqual(server.checks, [zlib.crc32(expected)] * 2)
+
+    def test_long_texts_arrive_as_they_are(self):
+        server = self.serve(ANSWER)
+        text = "a\u0000\"\\\n\u2028é\U0001f600" * 30000
+        self.client(server).complete([siraya_chat.system(text), siraya_chat.user(text, "short")])
+        received = server.requests[0]
+        self.assertEqual(received.json["messages"][0]["content"], text)
+        self.assertEqual(received.json["messages"][1]["content"][0]["text"], text)
+        self.assertEqual(len(received.body), int(received.headers["content-length"]))
+
+
+# --------------------------------------------------------------------------------------------------- Server-Sent Events
 
 
 def ev(data, event="message", id="", retry=None):
@@ -1317,7 +1598,7 @@ class ServerSentEvents(unittest.TestCase):
         fuzz_parser(random.Random(9), 1500)
 
 
-# --------------------------------------------------------------------------- putting a stream together
+# -------------------------------------------------------------------------------------------- putting a stream together
 
 
 def tool_call(index, id=None, name=None, arguments=None, **more):
@@ -1468,403 +1749,7 @@ class Assembling(unittest.TestCase):
         fuzz_assembler(random.Random(9), 400)
 
 
-# ---------------------------------------------------------------------------------------- fuzzing
-
-
-PIECES = [
-    b"data", b"data:", b"data: ", b"event", b"event: ", b"id", b"id: ", b"retry", b"retry: ", b":", b" ", b"\n", b"\r",
-    b"\r\n", b"\n\n", b"\r\n\r\n", BOM, b"\xef", b"\xbb", b"\xbf", b"\0", b"0", b"42", b"x", b"\xe2\x80\xa8",
-    b"\xc2\x85", b"\xe2\x82", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80", b"\xff", b"\xc0\xaf", b"\x0b", b"\x0c",
-    b"\xd9\xa1", b"[DONE]"]
-
-
-def noise(chance, most):
-    return bytes(chance.randrange(256) for _ in range(chance.randrange(most)))
-
-
-def cut_up(chance, data):
-    places = sorted(chance.randrange(len(data) + 1) for _ in range(chance.randrange(8)))
-    return [data[start:end] for start, end in zip([0] + places, places + [len(data)])]
-
-
-def fuzz_parser(chance, count):
-    """The parser against the literal transcription, on streams of the format's own pieces, cut anywhere."""
-    for _ in range(count):
-        data = b"".join(chance.choice(PIECES) for _ in range(chance.randrange(40)))
-        pieces = cut_up(chance, data + noise(chance, 5) + b"\n\n" if chance.random() < 0.5 else data)
-        found, wanted = parsed(*pieces), literal_events(b"".join(pieces))
-        assert found == wanted, "%r gave %r and not %r" % (pieces, found, wanted)
-    return count
-
-
-NAMES = """
-    choices delta index content tool_calls function name arguments id type role logprobs finish_reason message usage
-    object reasoning reasoning_details refusal error __class__ items odd""".split()
-ODD = [None, True, False, 0, 1, -1, 1.5, 10 ** 30, "", "x", "\ud83d", "\ude00", "\u00e9", "tool", {}, []]
-
-
-def any_json(chance, depth=4):
-    """Any JSON value, often one that the format knows."""
-    kind = chance.randrange(10 if depth else 7)
-    if kind < 7:
-        return copy.copy(chance.choice(ODD))
-    if kind == 7:
-        return [any_json(chance, depth - 1) for _ in range(chance.randrange(4))]
-    return {chance.choice(NAMES): any_json(chance, depth - 1) for _ in range(chance.randrange(6))}
-
-
-def changed(chance, value, rate=0.08):
-    """A copy of a JSON value in which some values, at any depth, are others."""
-    if chance.random() < rate:
-        return any_json(chance)
-    if isinstance(value, dict):
-        return {key: changed(chance, item, rate) for key, item in value.items() if chance.random() > rate / 4}
-    return [changed(chance, item, rate) for item in value] if isinstance(value, list) else value
-
-
-def some_chunk(chance):
-    delta = {name: any_json(chance) for name in NAMES if chance.random() < 0.1}
-    text = chance.choice([None, "", "word ", "\u20ac"])
-    data = chunk(text, chance.choice([None, None, "stop"]), chance.randrange(3), tool_calls=[
-        tool_call(chance.randrange(2), "c1", "f", "{", type="function")])
-    data["choices"][0]["delta"].update(delta)
-    return changed(chance, data, chance.choice([0, 0.05, 0.3]))
-
-
-def is_chunk(data):
-    """Whether a stream takes this for a chunk; what it refuses never comes to be put together."""
-    choices = data.get("choices") if isinstance(data, dict) else 0
-    return choices is None or isinstance(choices, list) and all(
-        isinstance(choice, dict) and isinstance(choice.get("delta"), (dict, type(None))) for choice in choices)
-
-
-def fuzz_assembler(chance, count):
-    """Any chunks make an answer of plain JSON, of as many choices as there are, and nothing raises."""
-    for _ in range(count):
-        chunks = [data for data in [some_chunk(chance) for _ in range(chance.randrange(8))] if is_chunk(data)]
-        try:
-            made = assembled(*chunks)
-            assert json.loads(json.dumps(made)) == made
-            assert isinstance(made.text, str) and isinstance(made.tool_calls, list), "text or tool_calls"
-            pickle.loads(pickle.dumps(made)), copy.deepcopy(made)
-        except Exception as error:
-            raise AssertionError("%r from the chunks %s" % (error, json.dumps(chunks))) from error
-    return count
-
-
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-TOKENS = [
-    b"\r\n", b"\n", b"\r\n\r\n", b"\0", b"\xff", b"-1", b"ffffffffffffffff", b"0\r\n\r\n", b"[DONE]", b"data: ",
-    b"data: [DONE]\n\n", b'data: {"choices":5}\n\n', b'data: {"error":"boo"}\n\n', b"event: error\n",
-    b"Content-Length: -1\r\n", b"Content-Length: 5\r\n", b"Content-Length: 99999999999\r\n",
-    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Content-Encoding: gzip\r\n",
-    b"Content-Encoding: deflate\r\n", b"Content-Encoding: br\r\n", b"Connection: close\r\n",
-    b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 99999 X\r\n",
-    b"HTTP/9.9 200 OK\r\n", b"Content-Type: text/event-stream\r\n", b"Content-Type: application/json\r\n",
-    b"Content-Type: text/html; charset=\xff\r\n", b"[" * 3000, b"NaN", b'"\\ud800"', BOM]
-
-
-def some_answer(chance):
-    """An answer that is right, nearly right, or nothing of the kind."""
-    kind = chance.randrange(10)
-    calls = [tool_call(0, "c1", "f", "{}", type="function")]
-    if kind == 0:
-        return noise(chance, 300)
-    if kind == 1:
-        return HEAD + b"\r\n" + b"".join(chance.choice(PIECES) for _ in range(chance.randrange(60)))
-    if kind < 5:
-        rate = chance.choice([0, 0.05, 0.2])
-        events = [json.dumps(changed(chance, one, rate)) for one in (
-            chunk("Hel", role="assistant"), chunk("lo", tool_calls=calls), chunk(None, "stop"))]
-        data = sse(*events + ["[DONE]"][:chance.randrange(2)], chunked=chance.random() < 0.7)
-    elif kind < 8:
-        body = json.dumps(changed(chance, completion("Hello", tool_calls=calls), 0.05)).encode()
-        head = {}
-        if chance.random() < 0.3:
-            body, head = gzip.compress(body, 1), {"Content_Encoding": "gzip"}
-        data = http_answer(200, body, Content_Type="application/json", **head)
-    else:
-        data = http_answer(chance.choice([204, 302, 400, 401, 402, 403, 404, 408, 409, 418, 429, 500, 503, 599]),
-                           json.dumps(any_json(chance)), Retry_After=chance.choice(["0", "x", "-1", "99999"]))
-    for _ in range(chance.choice([0, 1, 1, 2, 5])):
-        start = chance.randrange(len(data) + 1)
-        end = min(len(data), start + chance.choice([0, 1, 1, 5, 100]))
-        data = chance.choice([
-            data[:start] + data[end:], data[:end] + data[start:], data[:start] + chance.choice(TOKENS) + data[end:],
-            data[:start], data[:start] + noise(chance, 20) + data[end:]])
-    return data
-
-
-def fuzz_client(chance, count):
-    """The client against any bytes: an answer or a SirayaError, in time, and what had arrived is plain JSON."""
-    steps = []
-    with warnings.catch_warnings(record=True) as warned, StandIn(lambda received: steps) as server:
-        warnings.simplefilter("always")
-        with Client("sk-test-0123456789", server.base_url, timeout=0.25, connect_timeout=5, max_retries=0) as client:
-            for _ in range(count):
-                data = some_answer(chance)
-                steps[:] = cut_up(chance, data) + [SILENCE if chance.random() < 0.02 else CLOSE]
-                started = time.monotonic()
-                try:
-                    fuzz_call(client, chance.random() < 0.6)
-                except Exception as error:
-                    raise AssertionError("%r from the bytes %r" % (error, data)) from error
-                # Each piece may take a while to come; far more than all of them would is a client that hangs.
-                assert time.monotonic() - started < 20, "it took %.1f s for %r" % (time.monotonic() - started, data)
-        gc.collect()
-    assert not warned, "left behind: %s" % warned[0].message
-    return count
-
-
-def fuzz_call(client, streamed):
-    """One call; its answer, or what is left of it, is looked at in every way that a user would."""
-    try:
-        if streamed:
-            with client.stream("Hi", "m") as stream:
-                for data in stream:
-                    assert isinstance(data, JSONObject)
-                answer = stream.get_final_completion()
-        else:
-            answer = client.complete("Hi", "m")
-    except SirayaError as error:
-        assert not CONTROL.search(str(error)) and len(str(error)) <= LONGEST, "the message %r" % str(error)
-        assert type(pickle.loads(pickle.dumps(error))) is type(error)
-        answer = getattr(error, "partial", Completion())
-    assert isinstance(answer, Completion)
-    json.dumps(answer)
-    assert isinstance(answer.text, str) and isinstance(answer.tool_calls, list)
-    try:
-        answer.json()
-    except ResponseError:
-        pass
-    return answer
-
-
-def fuzz(seconds, seed=None):
-    """All three until the time is over. A round that failed is repeated by its seed, which is printed first."""
-    seed = random.randrange(10 ** 9) if seed is None else seed
-    end = time.monotonic() + float(seconds)
-    tried = dict.fromkeys(("parser", "assembler", "client"), 0)
-    rounds = ((fuzz_parser, 400), (fuzz_assembler, 150), (fuzz_client, 60))
-    print("seed %d" % seed, flush=True)
-    try:
-        while time.monotonic() < end:
-            for function, count in rounds:
-                tried[function.__name__[5:]] += function(random.Random(seed), count)
-            seed += 1
-    except AssertionError:
-        print("FAILED in the round of seed %d" % seed)
-        raise
-    finally:
-        print(", ".join("%s: %d inputs" % item for item in tried.items()) + "; last seed %d" % seed, flush=True)
-
-
-class Fuzzing(unittest.TestCase):
-    def test_any_bytes_for_an_answer_give_an_answer_or_one_of_our_errors(self):
-        fuzz_client(random.Random(9), 150)
-
-
-# ----------------------------------------------------------------------------------------- the client over real sockets
-
-
-KEY = "sk-test-0123456789"
-ONCE, UPON = chunk("Once"), chunk(" upon")
-END = chunk(None, "stop")
-ANSWER = http_answer(200, completion("Once upon"))
-STREAM = sse(ONCE, UPON, END, "[DONE]")
-
-
-class SocketTest(unittest.TestCase):
-    """A test with stand-ins and clients that are closed after it, and an environment of its own."""
-
-    def setUp(self):
-        environment = mock.patch.dict(os.environ)
-        environment.start()
-        self.addCleanup(environment.stop)
-        for name in list(os.environ):
-            if name.lower().endswith("_proxy") or name.startswith(("SIRAYA_", "SSL_CERT_")):
-                del os.environ[name]
-        self.patch(MIN_BACKOFF=0.001, MAX_BACKOFF=0.002)
-
-    def patch(self, **constants):
-        for name, value in constants.items():
-            self.addCleanup(setattr, siraya_chat, name, getattr(siraya_chat, name))
-            setattr(siraya_chat, name, value)
-
-    def serve(self, *script, **options):
-        server = StandIn(*script, **options)
-        server.__enter__()
-        self.addCleanup(server.__exit__)
-        return server
-
-    def client(self, server, **options):
-        client = Client(KEY, server if isinstance(server, str) else server.base_url, **dict({"model": "m"}, **options))
-        self.addCleanup(client.close)
-        return client
-
-    def both(self, client):
-        """A whole call and a streamed one, as (name, function that gives the completion)."""
-        return (("complete", lambda: client.complete("hi")),
-                ("stream", lambda: client.stream("hi").get_final_completion()))
-
-
-# The two Python examples of the service's documentation.
-EXAMPLE_WHOLE = """
-import os
-from openai import OpenAI
-
-client = OpenAI(
-    api_key='<API_KEY>',
-    base_url='https://llm.siraya.pro/v1'
-)
-
-completion = client.chat.completions.create(
-    model='claude-3-5-sonnet@20240620',
-    messages=[
-        {
-            'role': 'user',
-            'content': 'What is the meaning of life?'
-        }
-    ],
-    stream=False,
-)
-
-print('Assistant:', completion.choices[0].message.content)
-print('Tokens used:', completion.usage)
-"""
-EXAMPLE_STREAMED = """
-import os
-from openai import OpenAI
-
-client = OpenAI(
-    api_key='<API_KEY>',
-    base_url='https://llm.siraya.pro/v1'
-)
-
-stream = client.chat.completions.create(
-    model='claude-3-5-sonnet@20240620',
-    messages=[
-        {
-            'role': 'user',
-            'content': 'What is the meaning of life?'
-        }
-    ],
-    stream=True,
-)
-
-for chunk in stream:
-    content = chunk.choices[0].delta.content
-    if content:
-        print(content, end='', flush=True)
-"""
-
-
-class Calls(SocketTest):
-    def test_a_call_sends_the_request_and_gives_the_answer(self):
-        server = self.serve()
-        reply = self.client(server).complete([siraya_chat.user("hé")], "m", temperature=0)
-        self.assertIsInstance(reply, Completion)
-        self.assertIn("model m; 1 message (user); parts: text 2 characters.", reply.text)
-        received, = server.requests
-        self.assertEqual((received.method, received.target), ("POST", "/v1/chat/completions"))
-        self.assertEqual(received.headers["authorization"], "Bearer " + KEY)
-        self.assertEqual(received.headers["content-type"], "application/json")
-        self.assertEqual(received.headers["content-length"], str(len(received.body)))
-        self.assertEqual(received.json, siraya_chat.build_request([siraya_chat.user("hé")], "m", temperature=0))
-
-    def test_a_streamed_answer_is_the_whole_answer_in_pieces(self):
-        client = self.client(self.serve())
-        tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
-        for params in ({}, {"tools": tools}, {"response_format": {"type": "json_object"}}):
-            with self.subTest(**params), client.stream("hi", **params) as stream:
-                whole = client.complete("hi", **params)
-                self.assertEqual(stream.get_final_completion().choices, whole.choices)
-        with client.stream("hi") as stream:
-            self.assertEqual("".join(stream.text_stream), client.complete("hi").text)
-
-    def test_create_is_the_door_of_the_openai_sdk(self):
-        create = self.client(self.serve()).chat.completions.create
-        messages = [{"role": "user", "content": "hi"}]
-        self.assertIsInstance(create(model="m", messages=messages), Completion)
-        self.assertIsInstance(create(model="m", messages=messages, stream=False), Completion)
-        with create(model="m", messages=messages, stream=True) as stream:
-            self.assertIsInstance(stream, Stream)
-        with self.assertRaisesRegex(TypeError, "stream"):
-            create(model="m", messages=messages, stream="yes")
-
-    def test_the_examples_of_the_documentation_run_with_another_import(self):
-        for name, example in (("whole", EXAMPLE_WHOLE), ("streamed", EXAMPLE_STREAMED)):
-            server = self.serve()
-            example = example.replace("from openai import OpenAI", "from siraya_chat import Client as OpenAI")
-            example = example.replace("https://llm.siraya.pro/v1", server.base_url)
-            printed = io.StringIO()
-            with self.subTest(name), contextlib.redirect_stdout(printed):
-                names = {}
-                exec(example, names)
-                self.assertIn("model claude-3-5-sonnet@20240620; 1 message (user)", printed.getvalue())
-                names["client"].close()
-        self.assertNotIn("Tokens", printed.getvalue())
-
-    def test_options_of_one_call_hold_for_that_call_alone(self):
-        server = self.serve(http_answer(503), ANSWER, ANSWER, (SILENCE,))
-        client = self.client(server, headers={"X-Team": "blue", "X-Tag": "a"})
-        with self.assertRaises(InternalServerError):
-            client.complete("hi", max_retries=0)
-        client.complete("hi", extra_headers={"x-team": "red"}, extra_body={"seed": 7, "model": "other"})
-        client.complete("hi")
-        first, second, third = server.requests
-        self.assertEqual([r.headers["x-team"] for r in server.requests], ["blue", "red", "blue"])
-        self.assertEqual(second.headers["x-tag"], "a")
-        self.assertEqual((second.json["seed"], second.json["model"], third.json["model"]), (7, "other", "m"))
-        self.assertFalse({"extra_headers", "extra_body", "max_retries", "timeout"} & set(first.json))
-        with self.assertRaises(APITimeoutError):
-            client.complete("hi", timeout=0.05, max_retries=0)
-
-    def test_settings_come_from_the_environment(self):
-        server = self.serve()
-        os.environ.update(SIRAYA_API_KEY=" %s\n" % KEY, SIRAYA_BASE_URL=server.base_url + "/", SIRAYA_MODEL="of-env",
-                          OPENAI_API_KEY="sk-other", OPENAI_BASE_URL="http://127.0.0.1:9")
-        with Client() as client:
-            self.assertIn("model of-env;", client.complete("hi").text)
-        self.assertEqual(server.requests[0].headers["authorization"], "Bearer " + KEY)
-        self.assertEqual(server.requests[0].target, "/v1/chat/completions")
-
-    def test_a_missing_key_is_an_error_of_the_first_call_that_says_how_to_give_one(self):
-        server = self.serve()
-        os.environ["OPENAI_API_KEY"] = KEY
-        client = Client(base_url=server.base_url)
-        with self.assertRaisesRegex(SirayaError, "SIRAYA_API_KEY"):
-            client.complete("hi", "m")
-        self.assertEqual(server.connections, 0)
-
-    def test_bad_arguments_are_refused_before_a_byte_is_sent(self):
-        server = self.serve()
-        client = self.client(server)
-        for params, error in ((dict(temperature=3), ValueError), (dict(timeout=-1), ValueError),
-                              (dict(timeout="1"), TypeError), (dict(max_retries=-1), ValueError),
-                              (dict(max_retries=True), TypeError), (dict(extra_headers={"a b": "c"}), ValueError)):
-            for call in (client.complete, client.stream):
-                with self.subTest(**params), self.assertRaisesRegex(error, list(params)[0]):
-                    call("hi", **params)
-        self.assertEqual(server.connections, 0)
-
-    def test_base_urls_that_cannot_work_are_refused(self):
-        for url in ("file:///etc/passwd", "ftp://host/v1", "data:text/plain,hi", "host/v1", "http://", "https:///v1",
-                    "http://h:99999/v1", "http://h:x/v1", "http://h/v1?a=b", "http://h/v1#x", "http://h/a b",
-                    "http://h\n/", "http://user:pass@h/v1", "http://h/é", "http://[::1/v1"):
-            with self.subTest(url), self.assertRaisesRegex(ValueError, "base_url") as caught:
-                Client(KEY, url)
-            self.assertNotIn("pass@", str(caught.exception))
-
-
-def peak_memory(call):
-    """The most bytes that Python held at a time while it called."""
-    tracemalloc.start()
-    try:
-        call()
-        return tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
+# -------------------------------------------------------------------------------------------------------- the transport
 
 
 def coded(wbits, *pieces):
@@ -1930,283 +1815,6 @@ class Arrival(SocketTest):
             name, call = self.both(self.client(server))[error is StreamError]
             with self.subTest(name):
                 self.assertLess(peak_memory(lambda: self.assertRaises(error, call)), 8 << 20)
-
-
-# What follows the events of "Once" and " upon"; "reset" and the like are steps.
-COMPLETE_ENDS = (
-    ("done", [sse(ONCE, UPON, END, "[DONE]")]),
-    ("done, without a finish_reason", [sse(ONCE, UPON, "[DONE]")]),
-    ("a finish_reason without done", [sse(ONCE, UPON, END)]),
-    ("a finish_reason, then the connection closes", [sse(ONCE, UPON, END, chunked=False), CLOSE]),
-    ("done as the last bytes, no blank line", [sse(ONCE, UPON, b"data: [DONE]")]),
-    ("done as the last bytes, then a close", [sse(ONCE, UPON, b"data: [DONE]", chunked=False), CLOSE]),
-    ("done, then an HTTP chunk cut", [sse(ONCE, UPON, "[DONE]")[:-2], CLOSE]),
-    ("done, then a reset", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")), RESET]),
-    ("done, then silence", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")), SILENCE]),
-    ("done, then another chunk", [sse(ONCE, UPON, "[DONE]", chunk("!"), {"error": "late"}, b"data: {\n\n")]),
-    ("done, then no HTTP", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")) + b"zzz\r\n", CLOSE]),
-    ("usage after the finish_reason", [sse(ONCE, UPON, END, {"choices": [], "usage": {}}, "[DONE]")]),
-    ("comments and empty deltas between", [sse(b": WAIT\n\n", ONCE, chunk(), chunk(refusal=None), UPON, "[DONE]")]),
-    ("lines end in CRLF", [sse(*[event(data).replace(b"\n", b"\r\n") for data in (ONCE, UPON, "[DONE]")])]),
-    ("the answer in one JSON body", [http_answer(200, completion("Once upon"))]),
-    ("JSON with a charset", [http_answer(200, completion("Once upon"), Content_Type="application/json;charset=utf-8")]),
-    ("no Content-Type", [SSE_HEAD.replace(b"Content-Type: text/event-stream\r\n", b"")
-                         + framed(event(ONCE) + event(UPON) + event("[DONE]")) + framed(b"")]),
-)
-CUT_ENDS = (
-    ("the stream just ends", [sse(ONCE, UPON)]),
-    ("the connection just closes", [sse(ONCE, UPON, chunked=False), CLOSE]),
-    ("a cut inside an event", [sse(ONCE, UPON, event(chunk("!"))[:-9])]),
-    ("a cut inside done", [sse(ONCE, UPON, b"data: [DON")]),
-    ("a cut inside an HTTP chunk", [SSE_HEAD + framed(event(ONCE) + event(UPON)) + b"ff\r\ndata: ", CLOSE]),
-    ("a cut before the last HTTP chunk", [SSE_HEAD + framed(event(ONCE) + event(UPON)), CLOSE]),
-    ("a reset", [SSE_HEAD + framed(event(ONCE) + event(UPON)), 0.02, RESET]),
-    ("silence", [SSE_HEAD + framed(event(ONCE) + event(UPON)), SILENCE]),
-    ("an error object", [sse(ONCE, UPON, {"error": {"message": "overloaded", "code": 502}}, "[DONE]")]),
-    ("an error string", [sse(ONCE, UPON, {"error": "overloaded"})]),
-    ("an error event", [sse(ONCE, UPON, event({"message": "overloaded"}, event="error"), "[DONE]")]),
-    ("an error beside a finish_reason", [sse(ONCE, UPON, dict(END, error={"message": "overloaded"}), "[DONE]")]),
-    ("malformed JSON", [sse(ONCE, UPON, b"data: {\"choices\":\n\n", "[DONE]")]),
-    ("two chunks in one event", [sse(ONCE, UPON, event(json.dumps(ONCE) + json.dumps(UPON)), "[DONE]")]),
-    ("an array", [sse(ONCE, UPON, b"data: []\n\n", "[DONE]")]),
-    ("a number", [sse(ONCE, UPON, b"data: 1\n\n", "[DONE]")]),
-    ("null", [sse(ONCE, UPON, b"data: null\n\n", "[DONE]")]),
-    ("choices that are no array", [sse(ONCE, UPON, {"choices": {}}, {"choices": "x"}, "[DONE]")]),
-    ("a choice that is no object", [sse(ONCE, UPON, {"choices": [7]}, "[DONE]")]),
-    ("a delta that is no object", [sse(ONCE, UPON, {"choices": [{"index": 0, "delta": "x"}]}, "[DONE]")]),
-    ("one of two choices unfinished", [sse(ONCE, chunk("x", index=1), UPON, END)]),
-    ("no HTTP chunk size", [SSE_HEAD + framed(event(ONCE) + event(UPON)) + b"zzz\r\n", CLOSE]),
-)
-
-
-class EndsOfStreams(SocketTest):
-    def test_a_stream_that_ends_as_it_should_is_complete(self):
-        for name, steps in COMPLETE_ENDS:
-            with self.subTest(name):
-                server = self.serve(steps)
-                with self.client(server, timeout=5).stream("hi") as stream:
-                    self.assertEqual("".join(stream.text_stream), "Once upon")
-                    self.assertEqual(stream.get_final_completion().text, "Once upon")
-                self.assertEqual(list(stream), [])
-                self.assertEqual(len(server.requests), 1)
-
-    def test_a_stream_cut_short_raises_and_keeps_what_arrived(self):
-        for name, steps in CUT_ENDS:
-            with self.subTest(name):
-                server = self.serve(steps)
-                pieces = []
-                with self.client(server, timeout=0.2 if steps[-1] == SILENCE else 5).stream("hi") as stream:
-                    with self.assertRaises(StreamError) as caught:
-                        pieces.extend(stream.text_stream)
-                        self.fail("the loop ended as if the answer were complete")
-                    with self.assertRaises(StreamError):  # and again, whenever it is asked
-                        stream.get_final_completion()
-                self.assertIsInstance(caught.exception.partial, Completion)
-                self.assertEqual(caught.exception.partial.text, "Once upon")
-                self.assertTrue(server.wait_closed())
-                self.assertEqual(len(server.requests), 1)
-
-    def test_each_piece_is_delivered_before_the_error(self):
-        for name, steps in CUT_ENDS:
-            pieces = []
-            with self.subTest(name), self.assertRaises(StreamError):
-                client = self.client(self.serve(steps), timeout=0.2 if steps[-1] == SILENCE else 5)
-                for piece in client.stream("hi").text_stream:
-                    pieces.append(piece)
-            self.assertEqual("".join(pieces), "Once upon")
-
-    def test_an_error_event_says_what_the_server_said(self):
-        for data in ({"error": {"message": "overloaded", "code": 502}}, {"error": "overloaded"}):
-            with self.assertRaisesRegex(StreamError, "overloaded") as caught:
-                self.client(self.serve(sse(ONCE, data))).stream("hi").get_final_completion()
-            self.assertEqual(caught.exception.body, data)
-
-    def test_a_closed_stream_is_not_taken_for_a_whole_answer(self):
-        with self.client(self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])).stream("hi") as stream:
-            next(iter(stream))
-        with self.assertRaises(StreamError) as caught:
-            stream.get_final_completion()
-        self.assertEqual(caught.exception.partial.text, "Once")
-
-
-STATUS_CLASSES = (
-    (400, BadRequestError, 1), (401, AuthenticationError, 1), (402, PaymentRequiredError, 1),
-    (403, PermissionDeniedError, 1), (404, NotFoundError, 1), (405, APIStatusError, 1), (408, APIStatusError, 3),
-    (409, APIStatusError, 3), (413, APIStatusError, 1), (422, APIStatusError, 1), (429, RateLimitError, 3),
-    (500, InternalServerError, 3), (502, InternalServerError, 3), (503, InternalServerError, 3),
-    (504, InternalServerError, 3), (529, InternalServerError, 3), (599, InternalServerError, 3),
-)
-FULL_ERROR = {"error": {"message": "bad model", "type": "invalid", "param": "model", "code": "m1"}}
-ERROR_BODIES = (  # body, what the message holds, (code, type, param)
-    (json.dumps(FULL_ERROR), "bad model", ("m1", "invalid", "model")),
-    ('{"error": {"message": "bad model", "code": 400}}', "bad model", (400, None, None)),
-    ('{"error": "bad model"}', "bad model", (None, None, None)),
-    ('{"message": "bad model", "code": "m1"}', "bad model", ("m1", None, None)),
-    ('{"detail": "bad model"}', "bad model", (None, None, None)),
-    ('"bad model"', "bad model", (None, None, None)),
-    ('{"error": null}', "HTTP 400", (None, None, None)),
-    ('{"error": []}', "HTTP 400", (None, None, None)),
-    ('{"error": {"message": {"deep": [1]}}}', "HTTP 400", (None, None, None)),
-    ("[1, 2]", "HTTP 400", (None, None, None)),
-    ("null", "HTTP 400", (None, None, None)),
-    ("", "HTTP 400", (None, None, None)),
-    ("<html><style>p {}</style><body><h1>bad\nmodel</h1></body></html>", "bad model", (None, None, None)),
-    (b"bad model \xff\xfe", "bad model", (None, None, None)),
-    ('{"error": {"message": "bad \\u001b[31m\\r\\n model"}}', r"bad \[31m model", (None, None, None)),
-    ("[" * 100000, "HTTP 400", (None, None, None)),
-    ('{"error":' * 100000, "HTTP 400", (None, None, None)),
-    ('{"error": {"message": "bad model %s"}}' % ("x" * 100000), "bad model", (None, None, None)),
-)
-
-
-class Refusals(SocketTest):
-    def test_each_status_has_its_class_and_is_sent_again_where_that_may_help(self):
-        for status, error, sent in STATUS_CLASSES:
-            server = self.serve(http_answer(status, FULL_ERROR))
-            client = self.client(server)
-            for times, (name, call) in enumerate(self.both(client), 1):
-                with self.subTest(status=status, call=name), self.assertRaises(error) as caught:
-                    call()
-                self.assertIs(type(caught.exception), error)
-                self.assertEqual(caught.exception.status_code, status)
-                self.assertEqual(len(server.requests), sent * times)
-
-    def test_an_error_is_filled_from_any_body(self):
-        for body, message, fields in ERROR_BODIES:
-            with self.subTest(body[:60]):
-                server = self.serve(http_answer(400, body, Content_Type="text/plain"))
-                with self.assertRaisesRegex(BadRequestError, message) as caught:
-                    self.client(server).complete("hi")
-                error = caught.exception
-                self.assertEqual((error.code, error.type, error.param), fields)
-                self.assertLessEqual(len(str(error)), 1100)
-                self.assertTrue(str(error).isprintable())
-
-    def test_an_error_carries_what_a_program_needs(self):
-        server = self.serve(http_answer(429, FULL_ERROR, X_Request_Id="req-7", Retry_After="120", X_Left="0"))
-        with self.assertRaises(RateLimitError) as caught:
-            self.client(server, max_retries=0).complete("hi")
-        for error in (caught.exception, pickle.loads(pickle.dumps(caught.exception)), copy.copy(caught.exception)):
-            self.assertIs(type(error), RateLimitError)
-            self.assertEqual(str(error), str(caught.exception))
-            self.assertEqual((error.status_code, error.request_id, error.retry_after), (429, "req-7", 120.0))
-            self.assertEqual((error.body, error.code, error.headers["X-LEFT"]), (FULL_ERROR, "m1", "0"))
-
-    def test_every_error_travels_between_processes(self):
-        for script, attribute, value in (
-                ([sse(ONCE, UPON)], "partial.text", "Once upon"),
-                ([http_answer(200, "<html>")], "body", "<html>"),
-                ([http_answer(200, "{", Content_Length=9), CLOSE], "body", "{")):
-            client = self.client(self.serve(script))
-            call = self.both(client)[attribute == "partial.text"][1]
-            with self.subTest(attribute), self.assertRaises(SirayaError) as caught:
-                call()
-            error = pickle.loads(pickle.dumps(caught.exception))
-            self.assertEqual((type(error), str(error)), (type(caught.exception), str(caught.exception)))
-            for name in attribute.split("."):
-                error = getattr(error, name)
-            self.assertEqual(error, value)
-
-    def test_redirects_are_not_followed_but_named(self):
-        elsewhere = self.serve()
-        for status in (301, 302, 303, 307, 308):
-            target = elsewhere.base_url + "/chat/completions"
-            server = self.serve(http_answer(status, "", Location=target))
-            for name, call in self.both(self.client(server)):
-                with self.subTest(status=status, call=name), self.assertRaises(APIStatusError) as caught:
-                    call()
-                self.assertEqual(caught.exception.status_code, status)
-                self.assertIn(target, str(caught.exception))
-                self.assertIn("base_url", str(caught.exception))
-            self.assertEqual(len(server.requests), 2)
-        self.assertEqual(elsewhere.connections, 0)
-
-    @unittest.skipUnless(sys.platform == "linux", "elsewhere the reset may wipe out the answer")
-    def test_a_refusal_that_comes_before_the_upload_has_ended_is_heard(self):
-        # The server answers and closes without reading the body, so the client's writes fail.
-        server = self.serve(greeting=(http_answer(413, {"error": "too big"}, Connection="close"), CLOSE))
-        with self.assertRaisesRegex(APIStatusError, "413 .*too big"):
-            self.client(server, max_retries=0).complete("x" * (8 << 20))
-
-
-def http_date(seconds):
-    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-    return email.utils.format_datetime(moment, usegmt=True)
-
-
-class Retries(SocketTest):
-    def test_a_failure_that_passes_is_not_seen(self):
-        for name, failures in (("status", [http_answer(503), http_answer(429)]), ("drop", [(CLOSE,), (RESET,)]),
-                               ("no HTTP", [[b"what?\r\n", CLOSE], [b"\x00\xff", CLOSE]])):
-            for kind in (0, 1):
-                with self.subTest(name, stream=kind):
-                    server = self.serve(*(failures + [(ANSWER, STREAM)[kind]]))
-                    self.assertEqual(self.both(self.client(server))[kind][1]().text, "Once upon")
-                    self.assertEqual(len(server.requests), 3)
-                    self.assertEqual(len({received.body for received in server.requests}), 1)
-
-    def test_max_retries_counts_the_repetitions(self):
-        for retries in (0, 1, 4):
-            server = self.serve(http_answer(500))
-            with self.assertRaises(InternalServerError):
-                self.client(server, max_retries=retries).complete("hi")
-            self.assertEqual(len(server.requests), 1 + retries)
-
-    def test_the_server_may_say_when_to_come_back(self):
-        # The own backoff would take a minute, and so would Retry-After where retry-after-ms stands beside it.
-        self.patch(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
-        for headers in ({"Retry_After": "0"}, {"retry_after_ms": "30"}, {"retry_after_ms": "30", "Retry_After": "59"},
-                        {"Retry_After": http_date(-100)}, {"Retry_After": "0.03"}):
-            server = self.serve(http_answer(503, "", **headers), ANSWER)
-            before = time.monotonic()
-            with self.subTest(**headers):
-                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
-                self.assertLess(time.monotonic() - before, 10)
-                if headers.get("Retry_After") == "0.03" or "retry_after_ms" in headers:
-                    self.assertGreaterEqual(time.monotonic() - before, 0.03)
-
-    def test_a_server_that_asks_for_too_long_gets_our_own_backoff(self):
-        for value in ("86400", "61", "-5", "nan", "inf", "1e999", "soon", "", http_date(86400), "9" * 5000):
-            server = self.serve(http_answer(429, "", Retry_After=value), ANSWER)
-            with self.subTest(value[:50]):
-                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
-
-    def test_retry_after_is_read_in_all_its_forms(self):
-        for headers, seconds in (
-                ({}, None), ({"Retry-After": "7"}, 7), ({"Retry-After": "1.5"}, 1.5), ({"retry-after-ms": "250"}, 0.25),
-                ({"retry-after-ms": "250", "Retry-After": "7"}, 0.25), ({"retry-after-ms": "x", "Retry-After": "7"}, 7),
-                ({"Retry-After": "-5"}, None), ({"Retry-After": "nan"}, None), ({"Retry-After": "86400"}, 86400),
-                ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0), ({"Retry-After": "Wed"}, None)):
-            with self.subTest(**headers):
-                self.assertEqual(siraya_chat._retry_after(headers), seconds)
-        self.assertAlmostEqual(siraya_chat._retry_after({"Retry-After": http_date(40)}), 40, delta=2)
-
-    def test_the_backoff_grows_and_is_bounded(self):
-        self.patch(MIN_BACKOFF=0.5, MAX_BACKOFF=8.0)
-        spans = []
-        for attempt in range(7):
-            delays = [siraya_chat._retry_delay(attempt, None) for _ in range(300)]
-            self.assertTrue(0.5 <= min(delays) and max(delays) <= 8.0, delays)
-            spans.append(max(delays))
-        self.assertLess(spans[0], spans[3])
-        self.assertGreater(len(set(delays)), 1)
-        self.assertEqual(siraya_chat._retry_delay(0, 60.0), 60.0)
-        self.assertLessEqual(siraya_chat._retry_delay(0, 60.1), 8.0)
-
-    def test_a_stream_that_has_begun_is_never_sent_again(self):
-        server = self.serve([SSE_HEAD, RESET], STREAM)
-        with self.assertRaises(StreamError):
-            self.client(server).stream("hi").get_final_completion()
-        self.assertEqual(len(server.requests), 1)
-
-    def test_a_port_where_no_one_listens_is_tried_again_and_named(self):
-        with socket.socket() as unused:  # bound, so that no one else takes it, but not listening
-            unused.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % unused.getsockname()[1]
-            for name, call in self.both(self.client(url)):
-                with self.subTest(name), self.assertRaisesRegex(APIConnectionError, "127.0.0.1") as caught:
-                    call()
-                self.assertNotIsInstance(caught.exception, APITimeoutError)
 
 
 class Timeouts(SocketTest):
@@ -2389,91 +1997,6 @@ class Reuse(SocketTest):
             list(threads.map(work, range(16)))
         self.assertEqual(len(server.requests), 400)
         self.assertLessEqual(server.connections, 16)
-
-
-def environment_of_children():
-    """The environment of a Python that finds this module where this one found it."""
-    return dict(os.environ, PYTHONPATH=os.path.dirname(os.path.abspath(siraya_chat.__file__)))
-
-
-class Secrecy(SocketTest):
-    def test_a_server_that_echoes_the_key_does_not_publish_it(self):
-        def answer(status, kind):
-            def script(received):
-                echo = received.headers["authorization"]
-                body = {"json": {"error": {"message": "bad " + echo, "code": echo}}, "text": "bad " + echo,
-                        "cut": "{" + echo}[kind]
-                return [http_answer(status, body, X_Echo=echo).replace(b"OK\r", b"OK " + echo.encode() + b"\r"), CLOSE]
-            return script
-
-        def event_of(received):
-            return sse(ONCE, {"error": {"message": received.headers["authorization"]}})
-
-        def bare(head):
-            return lambda received: [head + received.headers["authorization"].encode() + b"\r\n", CLOSE]
-
-        for name, script in (("401", answer(401, "json")), ("302", answer(302, "text")), ("500", answer(500, "text")),
-                             ("200, an error", answer(200, "json")), ("200, text", answer(200, "text")),
-                             ("200, not JSON", answer(200, "cut")), ("event", event_of),
-                             ("status line", bare(b"")), ("chunk size", bare(SSE_HEAD))):
-            for call_name, call in self.both(self.client(self.serve(script), max_retries=0)):
-                with self.subTest(name, call=call_name):
-                    try:
-                        call()
-                        self.fail("no error")
-                    except SirayaError as error:
-                        shown = [str(error), repr(error), repr(vars(error)), traceback.format_exc(),
-                                 repr(getattr(error, "headers", None) and error.headers.items()),
-                                 repr(pickle.dumps(error))]
-                    for text in shown:
-                        self.assertNotIn(KEY, text)
-
-    def test_repr_and_connection_errors_do_not_show_the_key(self):
-        client = self.client(self.serve((CLOSE,)), max_retries=0, headers={"X-Secret": KEY})
-        self.assertNotIn(KEY, repr(client))
-        try:
-            client.complete("hi")
-            self.fail("no error")
-        except APIConnectionError:
-            self.assertNotIn(KEY, traceback.format_exc())
-
-    def test_keys_that_cannot_be_are_refused_without_being_shown(self):
-        for key in (KEY + "\n", KEY + "\r\nX: y", KEY + "\0", "sk-té" + KEY, KEY + " x", "\u201c" + KEY, KEY + "\x7f"):
-            with self.subTest(key.replace(KEY, "KEY")), self.assertRaisesRegex(ValueError, "api_key") as caught:
-                Client(key, "http://127.0.0.1:9/v1")
-            self.assertNotIn(KEY, str(caught.exception))
-        with self.assertRaisesRegex((TypeError, ValueError), "api_key") as caught:
-            Client(KEY.encode(), "http://127.0.0.1:9/v1")
-        self.assertNotIn(KEY, str(caught.exception))
-
-    def test_headers_cannot_carry_others(self):
-        server = self.serve()
-        for headers in ({"X-A": "b\r\nX-C: d"}, {"X-A": "b\nX-C: d"}, {"X-A\r\nX-C": "d"}, {"X-A": "b\0"}, {"X A": "b"},
-                        {"": "b"}, {"X-A": "\u20ac"}, {"X-A": 7}, {7: "b"}, {"X:A": "b"}, {"Content-Length": "0"},
-                        {"Transfer-Encoding": "chunked"}):
-            with self.subTest(headers=headers):
-                with self.assertRaises((ValueError, TypeError)):
-                    self.client(server, headers=headers)
-                with self.assertRaises((ValueError, TypeError)):
-                    self.client(server).complete("hi", extra_headers=headers)
-        self.assertEqual(server.connections, 0)
-
-    def test_a_key_over_plain_http_to_another_machine_warns_once(self):
-        proxy = self.serve()
-        for url, expected in (("http://service.invalid/v1", 1), ("http://127.0.0.1.invalid/v1", 1),
-                              ("http://localhost.invalid/v1", 1), ("http://localhost:81/v1", 0),
-                              ("http://127.0.0.2:81/v1", 0)):
-            with mock.patch.dict(os.environ, http_proxy=proxy.base_url[:-3]), self.subTest(url):
-                client = self.client(url)
-                with warnings.catch_warnings(record=True) as caught:
-                    warnings.simplefilter("always")
-                    client.complete("hi")
-                    client.stream("hi").get_final_completion()
-                self.assertEqual(len(caught), expected)
-                for warning in caught:
-                    self.assertIn(url.split("/")[2], str(warning.message))
-                    self.assertNotIn(KEY, str(warning.message))
-                    self.assertEqual(warning.filename, __file__)
 
 
 class Tunnel:
@@ -2707,202 +2230,6 @@ class PlainProxies(SocketTest):
         self.assertEqual((len(server.requests), proxy.connections), (1, 0))
 
 
-class SlowReader:
-    """A server that takes an upload block by block, into no memory of its own; it answers 503, then 200."""
-
-    def __init__(self):
-        self.lengths, self.read, self.checks = [], [], []
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(1)
-        self.base_url = "http://127.0.0.1:%d/v1" % self._listener.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self):
-        block = bytearray(1 << 16)
-        with self._listener, self._listener.accept()[0] as client, client.makefile("rb") as stream:
-            for answer in (http_answer(503), ANSWER):
-                stream.readline()
-                length = int(siraya_chat.http.client.parse_headers(stream)["Content-Length"])
-                read = check = 0
-                while read < length:
-                    size = stream.readinto(memoryview(block)[:min(len(block), length - read)])
-                    check = zlib.crc32(memoryview(block)[:size], check)
-                    read += size
-                self.lengths.append(length)
-                self.checks.append(check)
-                client.sendall(answer)
-
-
-class Uploads(SocketTest):
-    def test_a_large_body_is_sent_piece_by_piece_and_again_by_a_retry(self):
-        size = 16 << 20
-        image = siraya_chat.image(b"\x89PNG\r\n\x1a\n" + b"x" * size)
-        messages = [siraya_chat.user("What is it?", image, "é\"\n\\" * 99)]
-        request = siraya_chat.build_request(messages, "m")
-        expected = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
-        server = SlowReader()
-        client = self.client(server)
-        self.assertLess(peak_memory(lambda: client.complete(messages)), size // 8)
-        server.thread.join(10)
-        self.assertEqual(server.lengths, [len(expected)] * 2)
-        self.assertEqual(server.checks, [zlib.crc32(expected)] * 2)
-
-    def test_long_texts_arrive_as_they_are(self):
-        server = self.serve(ANSWER)
-        text = "a\u0000\"\\\n\u2028é\U0001f600" * 30000
-        self.client(server).complete([siraya_chat.system(text), siraya_chat.user(text, "short")])
-        received = server.requests[0]
-        self.assertEqual(received.json["messages"][0]["content"], text)
-        self.assertEqual(received.json["messages"][1]["content"][0]["text"], text)
-        self.assertEqual(len(received.body), int(received.headers["content-length"]))
-
-
-def check_that_close_wakes_a_reader(test, client, server):
-    """close() from another thread ends a loop that waits for a chunk, and the request."""
-    stream = client.stream("hi")
-    first, seconds = threading.Event(), []
-
-    def read():
-        for _ in stream:
-            first.set()
-        seconds.append(time.monotonic())
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    test.assertTrue(first.wait(5))
-    before = time.monotonic()
-    stream.close()
-    reader.join(5)
-    test.assertTrue(seconds, "the loop did not end quietly")
-    test.assertLess(seconds[0] - before, 1)
-    test.assertTrue(server.wait_closed())
-
-
-class Cancelling(SocketTest):
-    STEPS = [SSE_HEAD + framed(event(ONCE)), SILENCE]
-
-    def test_every_way_of_leaving_a_stream_ends_the_request(self):
-        def close(stream):
-            next(iter(stream))
-            stream.close()
-
-        def leave(stream):
-            with stream:
-                for _ in stream:
-                    break
-
-        def leave_by_exception(stream):
-            with contextlib.suppress(KeyError), stream:
-                for _ in stream.text_stream:
-                    raise KeyError
-
-        def drop(stream):
-            for _ in stream.text_stream:
-                break
-
-        def never_begin(stream):
-            with stream:
-                pass
-
-        for way in (close, leave, leave_by_exception, drop, never_begin):
-            with self.subTest(way.__name__):
-                server = self.serve(self.STEPS, ANSWER)
-                client = self.client(server)
-                way(client.stream("hi"))
-                gc.collect()
-                self.assertTrue(server.wait_closed())
-                client.complete("hi")
-                self.assertEqual(server.connections, 2)  # a stream left early is closed, not drained
-
-    def test_close_wakes_a_reader_in_another_thread(self):
-        server = self.serve(self.STEPS)
-        for _ in range(5):
-            check_that_close_wakes_a_reader(self, self.client(server), server)
-
-    def test_closing_twice_and_after_the_end_is_harmless(self):
-        with self.client(self.serve(STREAM)).stream("hi") as stream:
-            stream.get_final_completion()
-            stream.close()
-            stream.close()
-        self.assertEqual(stream.get_final_completion().text, "Once upon")
-
-    def test_an_interpreter_that_ends_with_an_open_stream_says_nothing(self):
-        server = self.serve(self.STEPS)
-        program = ("from siraya_chat import Client\nclient = Client(%r, %r, model='m')\nstream = client.stream('hi')\n"
-                   "print(next(iter(stream)).choices[0].delta.content)\n" % (KEY, server.base_url))
-        ended = subprocess.run([sys.executable, "-X", "dev", "-c", program], stdout=subprocess.PIPE, timeout=30,
-                               stderr=subprocess.PIPE, env=environment_of_children())
-        self.assertEqual((ended.returncode, ended.stdout.strip(), ended.stderr), (0, b"Once", b""))
-        self.assertTrue(server.wait_closed())
-
-
-class Asyncio(SocketTest):
-    def test_the_loop_goes_on_while_streams_wait_side_by_side(self):
-        go_on = threading.Event()
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), go_on, STREAM[len(SSE_HEAD):]])
-        client = self.client(server, timeout=8)
-
-        async def read(stream, waiting):
-            texts = []
-            async for piece in stream:
-                texts.append(piece.choices[0].delta.content)
-                waiting.discard(stream)
-                if not waiting:  # every stream has its first chunk, and the loop still turns
-                    go_on.set()
-            return texts
-
-        async def together():
-            streams = [client.stream("hi") for _ in range(20)]
-            waiting = set(streams)
-            return await asyncio.gather(*[read(stream, waiting) for stream in streams])
-
-        self.assertEqual(asyncio.run(together()), [["Once", "Once", " upon", None]] * 20)
-
-    def test_a_failure_reaches_the_loop(self):
-        async def read():
-            async for _ in self.client(self.serve(sse(ONCE))).stream("hi"):
-                pass
-
-        with self.assertRaises(StreamError) as caught:
-            asyncio.run(read())
-        self.assertEqual(caught.exception.partial.text, "Once")
-
-    def test_cancelling_the_task_closes_the_stream(self):
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
-        client = self.client(server)
-
-        async def read(first):
-            async for _ in client.stream("hi"):
-                first.set()
-
-        async def main():
-            first = asyncio.Event()
-            task = asyncio.ensure_future(read(first))
-            await first.wait()
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
-            return task.cancelled()
-
-        self.assertTrue(asyncio.run(main()))
-        self.assertTrue(server.wait_closed())
-
-    def test_leaving_the_loop_early_and_closing_ends_the_request(self):
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
-
-        async def read():
-            with self.client(server).stream("hi") as stream:
-                async for _ in stream:
-                    break
-
-        asyncio.run(read())
-        self.assertTrue(server.wait_closed())
-
-
-# ------------------------------------------------------------------------------------ the fault matrix
-
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 BODY = json.dumps(completion("Once upon"))
 LONG_EVENT = event(chunk(" upon" * 20))
@@ -2987,8 +2314,6 @@ class FaultMatrix(SocketTest):
                     kept = error.partial.text if isinstance(error, StreamError) else error.body
                     return error, kept, server.connections
 
-
-# ------------------------------------------------------------------------------------ hostile answers
 
 HOSTILE_HEADS = (  # in place of an answer; whole and streamed alike an APIConnectionError
     ("another protocol", b"SSH-2.0-OpenSSH_9.2\r\n"),
@@ -3142,6 +2467,410 @@ class HostileAnswers(SocketTest):
         self.assertLessEqual(threading.active_count(), threads + 1)
 
 
+# ----------------------------------------------------------------------------------------------------------- the client
+
+
+# The two Python examples of the service's documentation.
+EXAMPLE_WHOLE = """
+import os
+from openai import OpenAI
+
+client = OpenAI(
+    api_key='<API_KEY>',
+    base_url='https://llm.siraya.pro/v1'
+)
+
+completion = client.chat.completions.create(
+    model='claude-3-5-sonnet@20240620',
+    messages=[
+        {
+            'role': 'user',
+            'content': 'What is the meaning of life?'
+        }
+    ],
+    stream=False,
+)
+
+print('Assistant:', completion.choices[0].message.content)
+print('Tokens used:', completion.usage)
+"""
+EXAMPLE_STREAMED = """
+import os
+from openai import OpenAI
+
+client = OpenAI(
+    api_key='<API_KEY>',
+    base_url='https://llm.siraya.pro/v1'
+)
+
+stream = client.chat.completions.create(
+    model='claude-3-5-sonnet@20240620',
+    messages=[
+        {
+            'role': 'user',
+            'content': 'What is the meaning of life?'
+        }
+    ],
+    stream=True,
+)
+
+for chunk in stream:
+    content = chunk.choices[0].delta.content
+    if content:
+        print(content, end='', flush=True)
+"""
+
+
+class Calls(SocketTest):
+    def test_a_call_sends_the_request_and_gives_the_answer(self):
+        server = self.serve()
+        reply = self.client(server).complete([siraya_chat.user("hé")], "m", temperature=0)
+        self.assertIsInstance(reply, Completion)
+        self.assertIn("model m; 1 message (user); parts: text 2 characters.", reply.text)
+        received, = server.requests
+        self.assertEqual((received.method, received.target), ("POST", "/v1/chat/completions"))
+        self.assertEqual(received.headers["authorization"], "Bearer " + KEY)
+        self.assertEqual(received.headers["content-type"], "application/json")
+        self.assertEqual(received.headers["content-length"], str(len(received.body)))
+        self.assertEqual(received.json, siraya_chat.build_request([siraya_chat.user("hé")], "m", temperature=0))
+
+    def test_a_streamed_answer_is_the_whole_answer_in_pieces(self):
+        client = self.client(self.serve())
+        tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
+        for params in ({}, {"tools": tools}, {"response_format": {"type": "json_object"}}):
+            with self.subTest(**params), client.stream("hi", **params) as stream:
+                whole = client.complete("hi", **params)
+                self.assertEqual(stream.get_final_completion().choices, whole.choices)
+        with client.stream("hi") as stream:
+            self.assertEqual("".join(stream.text_stream), client.complete("hi").text)
+
+    def test_create_is_the_door_of_the_openai_sdk(self):
+        create = self.client(self.serve()).chat.completions.create
+        messages = [{"role": "user", "content": "hi"}]
+        self.assertIsInstance(create(model="m", messages=messages), Completion)
+        self.assertIsInstance(create(model="m", messages=messages, stream=False), Completion)
+        with create(model="m", messages=messages, stream=True) as stream:
+            self.assertIsInstance(stream, Stream)
+        with self.assertRaisesRegex(TypeError, "stream"):
+            create(model="m", messages=messages, stream="yes")
+
+    def test_the_examples_of_the_documentation_run_with_another_import(self):
+        for name, example in (("whole", EXAMPLE_WHOLE), ("streamed", EXAMPLE_STREAMED)):
+            server = self.serve()
+            example = example.replace("from openai import OpenAI", "from siraya_chat import Client as OpenAI")
+            example = example.replace("https://llm.siraya.pro/v1", server.base_url)
+            printed = io.StringIO()
+            with self.subTest(name), contextlib.redirect_stdout(printed):
+                names = {}
+                exec(example, names)
+                self.assertIn("model claude-3-5-sonnet@20240620; 1 message (user)", printed.getvalue())
+                names["client"].close()
+        self.assertNotIn("Tokens", printed.getvalue())
+
+    def test_options_of_one_call_hold_for_that_call_alone(self):
+        server = self.serve(http_answer(503), ANSWER, ANSWER, (SILENCE,))
+        client = self.client(server, headers={"X-Team": "blue", "X-Tag": "a"})
+        with self.assertRaises(InternalServerError):
+            client.complete("hi", max_retries=0)
+        client.complete("hi", extra_headers={"x-team": "red"}, extra_body={"seed": 7, "model": "other"})
+        client.complete("hi")
+        first, second, third = server.requests
+        self.assertEqual([r.headers["x-team"] for r in server.requests], ["blue", "red", "blue"])
+        self.assertEqual(second.headers["x-tag"], "a")
+        self.assertEqual((second.json["seed"], second.json["model"], third.json["model"]), (7, "other", "m"))
+        self.assertFalse({"extra_headers", "extra_body", "max_retries", "timeout"} & set(first.json))
+        with self.assertRaises(APITimeoutError):
+            client.complete("hi", timeout=0.05, max_retries=0)
+
+    def test_settings_come_from_the_environment(self):
+        server = self.serve()
+        os.environ.update(SIRAYA_API_KEY=" %s\n" % KEY, SIRAYA_BASE_URL=server.base_url + "/", SIRAYA_MODEL="of-env",
+                          OPENAI_API_KEY="sk-other", OPENAI_BASE_URL="http://127.0.0.1:9")
+        with Client() as client:
+            self.assertIn("model of-env;", client.complete("hi").text)
+        self.assertEqual(server.requests[0].headers["authorization"], "Bearer " + KEY)
+        self.assertEqual(server.requests[0].target, "/v1/chat/completions")
+
+    def test_a_missing_key_is_an_error_of_the_first_call_that_says_how_to_give_one(self):
+        server = self.serve()
+        os.environ["OPENAI_API_KEY"] = KEY
+        client = Client(base_url=server.base_url)
+        with self.assertRaisesRegex(SirayaError, "SIRAYA_API_KEY"):
+            client.complete("hi", "m")
+        self.assertEqual(server.connections, 0)
+
+    def test_bad_arguments_are_refused_before_a_byte_is_sent(self):
+        server = self.serve()
+        client = self.client(server)
+        for params, error in ((dict(temperature=3), ValueError), (dict(timeout=-1), ValueError),
+                              (dict(timeout="1"), TypeError), (dict(max_retries=-1), ValueError),
+                              (dict(max_retries=True), TypeError), (dict(extra_headers={"a b": "c"}), ValueError)):
+            for call in (client.complete, client.stream):
+                with self.subTest(**params), self.assertRaisesRegex(error, list(params)[0]):
+                    call("hi", **params)
+        self.assertEqual(server.connections, 0)
+
+    def test_base_urls_that_cannot_work_are_refused(self):
+        for url in ("file:///etc/passwd", "ftp://host/v1", "data:text/plain,hi", "host/v1", "http://", "https:///v1",
+                    "http://h:99999/v1", "http://h:x/v1", "http://h/v1?a=b", "http://h/v1#x", "http://h/a b",
+                    "http://h\n/", "http://user:pass@h/v1", "http://h/é", "http://[::1/v1"):
+            with self.subTest(url), self.assertRaisesRegex(ValueError, "base_url") as caught:
+                Client(KEY, url)
+            self.assertNotIn("pass@", str(caught.exception))
+
+
+class Retries(SocketTest):
+    def test_a_failure_that_passes_is_not_seen(self):
+        for name, failures in (("status", [http_answer(503), http_answer(429)]), ("drop", [(CLOSE,), (RESET,)]),
+                               ("no HTTP", [[b"what?\r\n", CLOSE], [b"\x00\xff", CLOSE]])):
+            for kind in (0, 1):
+                with self.subTest(name, stream=kind):
+                    server = self.serve(*(failures + [(ANSWER, STREAM)[kind]]))
+                    self.assertEqual(self.both(self.client(server))[kind][1]().text, "Once upon")
+                    self.assertEqual(len(server.requests), 3)
+                    self.assertEqual(len({received.body for received in server.requests}), 1)
+
+    def test_max_retries_counts_the_repetitions(self):
+        for retries in (0, 1, 4):
+            server = self.serve(http_answer(500))
+            with self.assertRaises(InternalServerError):
+                self.client(server, max_retries=retries).complete("hi")
+            self.assertEqual(len(server.requests), 1 + retries)
+
+    def test_the_server_may_say_when_to_come_back(self):
+        # The own backoff would take a minute, and so would Retry-After where retry-after-ms stands beside it.
+        self.patch(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
+        for headers in ({"Retry_After": "0"}, {"retry_after_ms": "30"}, {"retry_after_ms": "30", "Retry_After": "59"},
+                        {"Retry_After": http_date(-100)}, {"Retry_After": "0.03"}):
+            server = self.serve(http_answer(503, "", **headers), ANSWER)
+            before = time.monotonic()
+            with self.subTest(**headers):
+                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+                self.assertLess(time.monotonic() - before, 10)
+                if headers.get("Retry_After") == "0.03" or "retry_after_ms" in headers:
+                    self.assertGreaterEqual(time.monotonic() - before, 0.03)
+
+    def test_a_server_that_asks_for_too_long_gets_our_own_backoff(self):
+        for value in ("86400", "61", "-5", "nan", "inf", "1e999", "soon", "", http_date(86400), "9" * 5000):
+            server = self.serve(http_answer(429, "", Retry_After=value), ANSWER)
+            with self.subTest(value[:50]):
+                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+
+    def test_retry_after_is_read_in_all_its_forms(self):
+        for headers, seconds in (
+                ({}, None), ({"Retry-After": "7"}, 7), ({"Retry-After": "1.5"}, 1.5), ({"retry-after-ms": "250"}, 0.25),
+                ({"retry-after-ms": "250", "Retry-After": "7"}, 0.25), ({"retry-after-ms": "x", "Retry-After": "7"}, 7),
+                ({"Retry-After": "-5"}, None), ({"Retry-After": "nan"}, None), ({"Retry-After": "86400"}, 86400),
+                ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0), ({"Retry-After": "Wed"}, None)):
+            with self.subTest(**headers):
+                self.assertEqual(siraya_chat._retry_after(headers), seconds)
+        self.assertAlmostEqual(siraya_chat._retry_after({"Retry-After": http_date(40)}), 40, delta=2)
+
+    def test_the_backoff_grows_and_is_bounded(self):
+        self.patch(MIN_BACKOFF=0.5, MAX_BACKOFF=8.0)
+        spans = []
+        for attempt in range(7):
+            delays = [siraya_chat._retry_delay(attempt, None) for _ in range(300)]
+            self.assertTrue(0.5 <= min(delays) and max(delays) <= 8.0, delays)
+            spans.append(max(delays))
+        self.assertLess(spans[0], spans[3])
+        self.assertGreater(len(set(delays)), 1)
+        self.assertEqual(siraya_chat._retry_delay(0, 60.0), 60.0)
+        self.assertLessEqual(siraya_chat._retry_delay(0, 60.1), 8.0)
+
+    def test_a_stream_that_has_begun_is_never_sent_again(self):
+        server = self.serve([SSE_HEAD, RESET], STREAM)
+        with self.assertRaises(StreamError):
+            self.client(server).stream("hi").get_final_completion()
+        self.assertEqual(len(server.requests), 1)
+
+    def test_a_port_where_no_one_listens_is_tried_again_and_named(self):
+        with socket.socket() as unused:  # bound, so that no one else takes it, but not listening
+            unused.bind(("127.0.0.1", 0))
+            url = "http://127.0.0.1:%d/v1" % unused.getsockname()[1]
+            for name, call in self.both(self.client(url)):
+                with self.subTest(name), self.assertRaisesRegex(APIConnectionError, "127.0.0.1") as caught:
+                    call()
+                self.assertNotIsInstance(caught.exception, APITimeoutError)
+
+
+class Secrecy(SocketTest):
+    def test_a_server_that_echoes_the_key_does_not_publish_it(self):
+        def answer(status, kind):
+            def script(received):
+                echo = received.headers["authorization"]
+                body = {"json": {"error": {"message": "bad " + echo, "code": echo}}, "text": "bad " + echo,
+                        "cut": "{" + echo}[kind]
+                return [http_answer(status, body, X_Echo=echo).replace(b"OK\r", b"OK " + echo.encode() + b"\r"), CLOSE]
+            return script
+
+        def event_of(received):
+            return sse(ONCE, {"error": {"message": received.headers["authorization"]}})
+
+        def bare(head):
+            return lambda received: [head + received.headers["authorization"].encode() + b"\r\n", CLOSE]
+
+        for name, script in (("401", answer(401, "json")), ("302", answer(302, "text")), ("500", answer(500, "text")),
+                             ("200, an error", answer(200, "json")), ("200, text", answer(200, "text")),
+                             ("200, not JSON", answer(200, "cut")), ("event", event_of),
+                             ("status line", bare(b"")), ("chunk size", bare(SSE_HEAD))):
+            for call_name, call in self.both(self.client(self.serve(script), max_retries=0)):
+                with self.subTest(name, call=call_name):
+                    try:
+                        call()
+                        self.fail("no error")
+                    except SirayaError as error:
+                        shown = [str(error), repr(error), repr(vars(error)), traceback.format_exc(),
+                                 repr(getattr(error, "headers", None) and error.headers.items()),
+                                 repr(pickle.dumps(error))]
+                    for text in shown:
+                        self.assertNotIn(KEY, text)
+
+    def test_repr_and_connection_errors_do_not_show_the_key(self):
+        client = self.client(self.serve((CLOSE,)), max_retries=0, headers={"X-Secret": KEY})
+        self.assertNotIn(KEY, repr(client))
+        try:
+            client.complete("hi")
+            self.fail("no error")
+        except APIConnectionError:
+            self.assertNotIn(KEY, traceback.format_exc())
+
+    def test_keys_that_cannot_be_are_refused_without_being_shown(self):
+        for key in (KEY + "\n", KEY + "\r\nX: y", KEY + "\0", "sk-té" + KEY, KEY + " x", "\u201c" + KEY, KEY + "\x7f"):
+            with self.subTest(key.replace(KEY, "KEY")), self.assertRaisesRegex(ValueError, "api_key") as caught:
+                Client(key, "http://127.0.0.1:9/v1")
+            self.assertNotIn(KEY, str(caught.exception))
+        with self.assertRaisesRegex((TypeError, ValueError), "api_key") as caught:
+            Client(KEY.encode(), "http://127.0.0.1:9/v1")
+        self.assertNotIn(KEY, str(caught.exception))
+
+    def test_headers_cannot_carry_others(self):
+        server = self.serve()
+        for headers in ({"X-A": "b\r\nX-C: d"}, {"X-A": "b\nX-C: d"}, {"X-A\r\nX-C": "d"}, {"X-A": "b\0"}, {"X A": "b"},
+                        {"": "b"}, {"X-A": "\u20ac"}, {"X-A": 7}, {7: "b"}, {"X:A": "b"}, {"Content-Length": "0"},
+                        {"Transfer-Encoding": "chunked"}):
+            with self.subTest(headers=headers):
+                with self.assertRaises((ValueError, TypeError)):
+                    self.client(server, headers=headers)
+                with self.assertRaises((ValueError, TypeError)):
+                    self.client(server).complete("hi", extra_headers=headers)
+        self.assertEqual(server.connections, 0)
+
+    def test_a_key_over_plain_http_to_another_machine_warns_once(self):
+        proxy = self.serve()
+        for url, expected in (("http://service.invalid/v1", 1), ("http://127.0.0.1.invalid/v1", 1),
+                              ("http://localhost.invalid/v1", 1), ("http://localhost:81/v1", 0),
+                              ("http://127.0.0.2:81/v1", 0)):
+            with mock.patch.dict(os.environ, http_proxy=proxy.base_url[:-3]), self.subTest(url):
+                client = self.client(url)
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    client.complete("hi")
+                    client.stream("hi").get_final_completion()
+                self.assertEqual(len(caught), expected)
+                for warning in caught:
+                    self.assertIn(url.split("/")[2], str(warning.message))
+                    self.assertNotIn(KEY, str(warning.message))
+                    self.assertEqual(warning.filename, __file__)
+
+
+# What follows the events of "Once" and " upon"; "reset" and the like are steps.
+COMPLETE_ENDS = (
+    ("done", [sse(ONCE, UPON, END, "[DONE]")]),
+    ("done, without a finish_reason", [sse(ONCE, UPON, "[DONE]")]),
+    ("a finish_reason without done", [sse(ONCE, UPON, END)]),
+    ("a finish_reason, then the connection closes", [sse(ONCE, UPON, END, chunked=False), CLOSE]),
+    ("done as the last bytes, no blank line", [sse(ONCE, UPON, b"data: [DONE]")]),
+    ("done as the last bytes, then a close", [sse(ONCE, UPON, b"data: [DONE]", chunked=False), CLOSE]),
+    ("done, then an HTTP chunk cut", [sse(ONCE, UPON, "[DONE]")[:-2], CLOSE]),
+    ("done, then a reset", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")), RESET]),
+    ("done, then silence", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")), SILENCE]),
+    ("done, then another chunk", [sse(ONCE, UPON, "[DONE]", chunk("!"), {"error": "late"}, b"data: {\n\n")]),
+    ("done, then no HTTP", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")) + b"zzz\r\n", CLOSE]),
+    ("usage after the finish_reason", [sse(ONCE, UPON, END, {"choices": [], "usage": {}}, "[DONE]")]),
+    ("comments and empty deltas between", [sse(b": WAIT\n\n", ONCE, chunk(), chunk(refusal=None), UPON, "[DONE]")]),
+    ("lines end in CRLF", [sse(*[event(data).replace(b"\n", b"\r\n") for data in (ONCE, UPON, "[DONE]")])]),
+    ("the answer in one JSON body", [http_answer(200, completion("Once upon"))]),
+    ("JSON with a charset", [http_answer(200, completion("Once upon"), Content_Type="application/json;charset=utf-8")]),
+    ("no Content-Type", [SSE_HEAD.replace(b"Content-Type: text/event-stream\r\n", b"")
+                         + framed(event(ONCE) + event(UPON) + event("[DONE]")) + framed(b"")]),
+)
+CUT_ENDS = (
+    ("the stream just ends", [sse(ONCE, UPON)]),
+    ("the connection just closes", [sse(ONCE, UPON, chunked=False), CLOSE]),
+    ("a cut inside an event", [sse(ONCE, UPON, event(chunk("!"))[:-9])]),
+    ("a cut inside done", [sse(ONCE, UPON, b"data: [DON")]),
+    ("a cut inside an HTTP chunk", [SSE_HEAD + framed(event(ONCE) + event(UPON)) + b"ff\r\ndata: ", CLOSE]),
+    ("a cut before the last HTTP chunk", [SSE_HEAD + framed(event(ONCE) + event(UPON)), CLOSE]),
+    ("a reset", [SSE_HEAD + framed(event(ONCE) + event(UPON)), 0.02, RESET]),
+    ("silence", [SSE_HEAD + framed(event(ONCE) + event(UPON)), SILENCE]),
+    ("an error object", [sse(ONCE, UPON, {"error": {"message": "overloaded", "code": 502}}, "[DONE]")]),
+    ("an error string", [sse(ONCE, UPON, {"error": "overloaded"})]),
+    ("an error event", [sse(ONCE, UPON, event({"message": "overloaded"}, event="error"), "[DONE]")]),
+    ("an error beside a finish_reason", [sse(ONCE, UPON, dict(END, error={"message": "overloaded"}), "[DONE]")]),
+    ("malformed JSON", [sse(ONCE, UPON, b"data: {\"choices\":\n\n", "[DONE]")]),
+    ("two chunks in one event", [sse(ONCE, UPON, event(json.dumps(ONCE) + json.dumps(UPON)), "[DONE]")]),
+    ("an array", [sse(ONCE, UPON, b"data: []\n\n", "[DONE]")]),
+    ("a number", [sse(ONCE, UPON, b"data: 1\n\n", "[DONE]")]),
+    ("null", [sse(ONCE, UPON, b"data: null\n\n", "[DONE]")]),
+    ("choices that are no array", [sse(ONCE, UPON, {"choices": {}}, {"choices": "x"}, "[DONE]")]),
+    ("a choice that is no object", [sse(ONCE, UPON, {"choices": [7]}, "[DONE]")]),
+    ("a delta that is no object", [sse(ONCE, UPON, {"choices": [{"index": 0, "delta": "x"}]}, "[DONE]")]),
+    ("one of two choices unfinished", [sse(ONCE, chunk("x", index=1), UPON, END)]),
+    ("no HTTP chunk size", [SSE_HEAD + framed(event(ONCE) + event(UPON)) + b"zzz\r\n", CLOSE]),
+)
+
+
+class EndsOfStreams(SocketTest):
+    def test_a_stream_that_ends_as_it_should_is_complete(self):
+        for name, steps in COMPLETE_ENDS:
+            with self.subTest(name):
+                server = self.serve(steps)
+                with self.client(server, timeout=5).stream("hi") as stream:
+                    self.assertEqual("".join(stream.text_stream), "Once upon")
+                    self.assertEqual(stream.get_final_completion().text, "Once upon")
+                self.assertEqual(list(stream), [])
+                self.assertEqual(len(server.requests), 1)
+
+    def test_a_stream_cut_short_raises_and_keeps_what_arrived(self):
+        for name, steps in CUT_ENDS:
+            with self.subTest(name):
+                server = self.serve(steps)
+                pieces = []
+                with self.client(server, timeout=0.2 if steps[-1] == SILENCE else 5).stream("hi") as stream:
+                    with self.assertRaises(StreamError) as caught:
+                        pieces.extend(stream.text_stream)
+                        self.fail("the loop ended as if the answer were complete")
+                    with self.assertRaises(StreamError):  # and again, whenever it is asked
+                        stream.get_final_completion()
+                self.assertIsInstance(caught.exception.partial, Completion)
+                self.assertEqual(caught.exception.partial.text, "Once upon")
+                self.assertTrue(server.wait_closed())
+                self.assertEqual(len(server.requests), 1)
+
+    def test_each_piece_is_delivered_before_the_error(self):
+        for name, steps in CUT_ENDS:
+            pieces = []
+            with self.subTest(name), self.assertRaises(StreamError):
+                client = self.client(self.serve(steps), timeout=0.2 if steps[-1] == SILENCE else 5)
+                for piece in client.stream("hi").text_stream:
+                    pieces.append(piece)
+            self.assertEqual("".join(pieces), "Once upon")
+
+    def test_an_error_event_says_what_the_server_said(self):
+        for data in ({"error": {"message": "overloaded", "code": 502}}, {"error": "overloaded"}):
+            with self.assertRaisesRegex(StreamError, "overloaded") as caught:
+                self.client(self.serve(sse(ONCE, data))).stream("hi").get_final_completion()
+            self.assertEqual(caught.exception.body, data)
+
+    def test_a_closed_stream_is_not_taken_for_a_whole_answer(self):
+        with self.client(self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])).stream("hi") as stream:
+            next(iter(stream))
+        with self.assertRaises(StreamError) as caught:
+            stream.get_final_completion()
+        self.assertEqual(caught.exception.partial.text, "Once")
+
+
 class Interruptions(SocketTest):
     """What goes wrong in the midst of reading must not pass for a whole answer, hang, or hold on to anything."""
 
@@ -3256,6 +2985,148 @@ class Interruptions(SocketTest):
                 Client(KEY, **named)
 
 
+def check_that_close_wakes_a_reader(test, client, server):
+    """close() from another thread ends a loop that waits for a chunk, and the request."""
+    stream = client.stream("hi")
+    first, seconds = threading.Event(), []
+
+    def read():
+        for _ in stream:
+            first.set()
+        seconds.append(time.monotonic())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    test.assertTrue(first.wait(5))
+    before = time.monotonic()
+    stream.close()
+    reader.join(5)
+    test.assertTrue(seconds, "the loop did not end quietly")
+    test.assertLess(seconds[0] - before, 1)
+    test.assertTrue(server.wait_closed())
+
+
+class Cancelling(SocketTest):
+    STEPS = [SSE_HEAD + framed(event(ONCE)), SILENCE]
+
+    def test_every_way_of_leaving_a_stream_ends_the_request(self):
+        def close(stream):
+            next(iter(stream))
+            stream.close()
+
+        def leave(stream):
+            with stream:
+                for _ in stream:
+                    break
+
+        def leave_by_exception(stream):
+            with contextlib.suppress(KeyError), stream:
+                for _ in stream.text_stream:
+                    raise KeyError
+
+        def drop(stream):
+            for _ in stream.text_stream:
+                break
+
+        def never_begin(stream):
+            with stream:
+                pass
+
+        for way in (close, leave, leave_by_exception, drop, never_begin):
+            with self.subTest(way.__name__):
+                server = self.serve(self.STEPS, ANSWER)
+                client = self.client(server)
+                way(client.stream("hi"))
+                gc.collect()
+                self.assertTrue(server.wait_closed())
+                client.complete("hi")
+                self.assertEqual(server.connections, 2)  # a stream left early is closed, not drained
+
+    def test_close_wakes_a_reader_in_another_thread(self):
+        server = self.serve(self.STEPS)
+        for _ in range(5):
+            check_that_close_wakes_a_reader(self, self.client(server), server)
+
+    def test_closing_twice_and_after_the_end_is_harmless(self):
+        with self.client(self.serve(STREAM)).stream("hi") as stream:
+            stream.get_final_completion()
+            stream.close()
+            stream.close()
+        self.assertEqual(stream.get_final_completion().text, "Once upon")
+
+    def test_an_interpreter_that_ends_with_an_open_stream_says_nothing(self):
+        server = self.serve(self.STEPS)
+        program = ("from siraya_chat import Client\nclient = Client(%r, %r, model='m')\nstream = client.stream('hi')\n"
+                   "print(next(iter(stream)).choices[0].delta.content)\n" % (KEY, server.base_url))
+        ended = subprocess.run([sys.executable, "-X", "dev", "-c", program], stdout=subprocess.PIPE, timeout=30,
+                               stderr=subprocess.PIPE, env=environment_of_children())
+        self.assertEqual((ended.returncode, ended.stdout.strip(), ended.stderr), (0, b"Once", b""))
+        self.assertTrue(server.wait_closed())
+
+
+class Asyncio(SocketTest):
+    def test_the_loop_goes_on_while_streams_wait_side_by_side(self):
+        go_on = threading.Event()
+        server = self.serve([SSE_HEAD + framed(event(ONCE)), go_on, STREAM[len(SSE_HEAD):]])
+        client = self.client(server, timeout=8)
+
+        async def read(stream, waiting):
+            texts = []
+            async for piece in stream:
+                texts.append(piece.choices[0].delta.content)
+                waiting.discard(stream)
+                if not waiting:  # every stream has its first chunk, and the loop still turns
+                    go_on.set()
+            return texts
+
+        async def together():
+            streams = [client.stream("hi") for _ in range(20)]
+            waiting = set(streams)
+            return await asyncio.gather(*[read(stream, waiting) for stream in streams])
+
+        self.assertEqual(asyncio.run(together()), [["Once", "Once", " upon", None]] * 20)
+
+    def test_a_failure_reaches_the_loop(self):
+        async def read():
+            async for _ in self.client(self.serve(sse(ONCE))).stream("hi"):
+                pass
+
+        with self.assertRaises(StreamError) as caught:
+            asyncio.run(read())
+        self.assertEqual(caught.exception.partial.text, "Once")
+
+    def test_cancelling_the_task_closes_the_stream(self):
+        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
+        client = self.client(server)
+
+        async def read(first):
+            async for _ in client.stream("hi"):
+                first.set()
+
+        async def main():
+            first = asyncio.Event()
+            task = asyncio.ensure_future(read(first))
+            await first.wait()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+            return task.cancelled()
+
+        self.assertTrue(asyncio.run(main()))
+        self.assertTrue(server.wait_closed())
+
+    def test_leaving_the_loop_early_and_closing_ends_the_request(self):
+        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
+
+        async def read():
+            with self.client(server).stream("hi") as stream:
+                async for _ in stream:
+                    break
+
+        asyncio.run(read())
+        self.assertTrue(server.wait_closed())
+
+
 # ----------------------------------------------------------------------------------------------------- the command line
 
 
@@ -3265,81 +3136,10 @@ try:
     import termios
 except ImportError:  # no terminals of this kind, as on Windows
     pty = None  # type: ignore[assignment]
-
-MODULE = os.path.abspath(siraya_chat.__file__)
 SPOKEN = sse(chunk("Once"), chunk(" upon"), chunk(None, "stop"), "[DONE]")  # an answer as it is spoken: "Once upon"
 BROKEN = [SSE_HEAD, framed(event(chunk("Once"))), framed(event(chunk(" upon"))), CLOSE]
 HELD = [SSE_HEAD, framed(event(chunk("Once"))), SILENCE]
-NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: a request to it would fail
 PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0" * 40
-Outcome = collections.namedtuple("Outcome", "status out err")
-
-
-def shell_environment(server=None, **changes):
-    """The environment of a command: nothing of the developer's own settings, a key, the server's address."""
-    environment = {name: value for name, value in os.environ.items()
-                   if not re.match(r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I)}
-    environment.update(SIRAYA_API_KEY="sk-test-0123456789", PYTHONIOENCODING="utf-8",
-                       SIRAYA_BASE_URL=server.base_url if server else NOWHERE)
-    environment.update(changes)
-    return {name: value for name, value in environment.items() if value is not None}
-
-
-def run_main(server, *arguments, **options):
-    """`main` with these arguments in this process; *stdin* and environment variables are keyword arguments."""
-    stdin = io.TextIOWrapper(io.BytesIO(options.pop("stdin", "").encode()), "utf-8")
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-    with mock.patch.dict(os.environ, shell_environment(server, **options), clear=True), warnings.catch_warnings(), \
-            mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err):
-        status = siraya_chat.main(list(arguments))
-    out.flush()
-    err.flush()
-    return Outcome(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode())
-
-
-def default_interrupt():
-    """A runner in the background may have Ctrl-C ignored, and its children inherit that."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
-def start_process(server, *command, **options):
-    """A process of this Python with pipes; *cwd*, *stdin* and environment variables are keyword arguments."""
-    cwd, stdin = options.pop("cwd", None), options.pop("stdin", subprocess.DEVNULL)
-    return subprocess.Popen((sys.executable,) + command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=shell_environment(server, **options),
-                            preexec_fn=default_interrupt if os.name == "posix" else None)
-
-
-def finish_process(process, stdin=None):
-    with process:
-        try:
-            out, err = process.communicate(stdin, timeout=20)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            raise
-    return Outcome(process.returncode, out.decode(), err.decode())
-
-
-def run_process(server, *command, **options):
-    """The outcome of a process of this Python; *stdin* (bytes) besides what `start_process` takes."""
-    stdin = options.pop("stdin", b"")
-    return finish_process(start_process(server, *command, stdin=subprocess.PIPE, **options), stdin)
-
-
-class CommandLineTest(unittest.TestCase):
-    def folder(self, **files):
-        """A new folder with these files; an underscore before the ending stands for its point."""
-        folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, folder)
-        for name, content in files.items():
-            with open(os.path.join(folder, ".".join(name.rsplit("_", 1))), "wb") as file:
-                file.write(content)
-        return folder
-
-    def assert_one_line(self, err, words=""):
-        self.assertRegex(err, r"\A[^\n]+\n\Z")
-        self.assertNotIn("Traceback", err)
-        self.assertIn(words, err)
 
 
 class CommandLineRequests(CommandLineTest):
@@ -4048,6 +3848,202 @@ class Readme(unittest.TestCase):
             self.assertIn("`%s`" % name if name in names else "`" + name, self.text)
 
 
+# -------------------------------------------------------------------------------------------------------------- fuzzing
+
+
+PIECES = [
+    b"data", b"data:", b"data: ", b"event", b"event: ", b"id", b"id: ", b"retry", b"retry: ", b":", b" ", b"\n", b"\r",
+    b"\r\n", b"\n\n", b"\r\n\r\n", BOM, b"\xef", b"\xbb", b"\xbf", b"\0", b"0", b"42", b"x", b"\xe2\x80\xa8",
+    b"\xc2\x85", b"\xe2\x82", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80", b"\xff", b"\xc0\xaf", b"\x0b", b"\x0c",
+    b"\xd9\xa1", b"[DONE]"]
+
+
+def noise(chance, most):
+    return bytes(chance.randrange(256) for _ in range(chance.randrange(most)))
+
+
+def cut_up(chance, data):
+    places = sorted(chance.randrange(len(data) + 1) for _ in range(chance.randrange(8)))
+    return [data[start:end] for start, end in zip([0] + places, places + [len(data)])]
+
+
+def fuzz_parser(chance, count):
+    """The parser against the literal transcription, on streams of the format's own pieces, cut anywhere."""
+    for _ in range(count):
+        data = b"".join(chance.choice(PIECES) for _ in range(chance.randrange(40)))
+        pieces = cut_up(chance, data + noise(chance, 5) + b"\n\n" if chance.random() < 0.5 else data)
+        found, wanted = parsed(*pieces), literal_events(b"".join(pieces))
+        assert found == wanted, "%r gave %r and not %r" % (pieces, found, wanted)
+    return count
+
+
+NAMES = """
+    choices delta index content tool_calls function name arguments id type role logprobs finish_reason message usage
+    object reasoning reasoning_details refusal error __class__ items odd""".split()
+ODD = [None, True, False, 0, 1, -1, 1.5, 10 ** 30, "", "x", "\ud83d", "\ude00", "\u00e9", "tool", {}, []]
+
+
+def any_json(chance, depth=4):
+    """Any JSON value, often one that the format knows."""
+    kind = chance.randrange(10 if depth else 7)
+    if kind < 7:
+        return copy.copy(chance.choice(ODD))
+    if kind == 7:
+        return [any_json(chance, depth - 1) for _ in range(chance.randrange(4))]
+    return {chance.choice(NAMES): any_json(chance, depth - 1) for _ in range(chance.randrange(6))}
+
+
+def changed(chance, value, rate=0.08):
+    """A copy of a JSON value in which some values, at any depth, are others."""
+    if chance.random() < rate:
+        return any_json(chance)
+    if isinstance(value, dict):
+        return {key: changed(chance, item, rate) for key, item in value.items() if chance.random() > rate / 4}
+    return [changed(chance, item, rate) for item in value] if isinstance(value, list) else value
+
+
+def some_chunk(chance):
+    delta = {name: any_json(chance) for name in NAMES if chance.random() < 0.1}
+    text = chance.choice([None, "", "word ", "\u20ac"])
+    data = chunk(text, chance.choice([None, None, "stop"]), chance.randrange(3), tool_calls=[
+        tool_call(chance.randrange(2), "c1", "f", "{", type="function")])
+    data["choices"][0]["delta"].update(delta)
+    return changed(chance, data, chance.choice([0, 0.05, 0.3]))
+
+
+def is_chunk(data):
+    """Whether a stream takes this for a chunk; what it refuses never comes to be put together."""
+    choices = data.get("choices") if isinstance(data, dict) else 0
+    return choices is None or isinstance(choices, list) and all(
+        isinstance(choice, dict) and isinstance(choice.get("delta"), (dict, type(None))) for choice in choices)
+
+
+def fuzz_assembler(chance, count):
+    """Any chunks make an answer of plain JSON, of as many choices as there are, and nothing raises."""
+    for _ in range(count):
+        chunks = [data for data in [some_chunk(chance) for _ in range(chance.randrange(8))] if is_chunk(data)]
+        try:
+            made = assembled(*chunks)
+            assert json.loads(json.dumps(made)) == made
+            assert isinstance(made.text, str) and isinstance(made.tool_calls, list), "text or tool_calls"
+            pickle.loads(pickle.dumps(made)), copy.deepcopy(made)
+        except Exception as error:
+            raise AssertionError("%r from the chunks %s" % (error, json.dumps(chunks))) from error
+    return count
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
+TOKENS = [
+    b"\r\n", b"\n", b"\r\n\r\n", b"\0", b"\xff", b"-1", b"ffffffffffffffff", b"0\r\n\r\n", b"[DONE]", b"data: ",
+    b"data: [DONE]\n\n", b'data: {"choices":5}\n\n', b'data: {"error":"boo"}\n\n', b"event: error\n",
+    b"Content-Length: -1\r\n", b"Content-Length: 5\r\n", b"Content-Length: 99999999999\r\n",
+    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Content-Encoding: gzip\r\n",
+    b"Content-Encoding: deflate\r\n", b"Content-Encoding: br\r\n", b"Connection: close\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 99999 X\r\n",
+    b"HTTP/9.9 200 OK\r\n", b"Content-Type: text/event-stream\r\n", b"Content-Type: application/json\r\n",
+    b"Content-Type: text/html; charset=\xff\r\n", b"[" * 3000, b"NaN", b'"\\ud800"', BOM]
+
+
+def some_answer(chance):
+    """An answer that is right, nearly right, or nothing of the kind."""
+    kind = chance.randrange(10)
+    calls = [tool_call(0, "c1", "f", "{}", type="function")]
+    if kind == 0:
+        return noise(chance, 300)
+    if kind == 1:
+        return HEAD + b"\r\n" + b"".join(chance.choice(PIECES) for _ in range(chance.randrange(60)))
+    if kind < 5:
+        rate = chance.choice([0, 0.05, 0.2])
+        events = [json.dumps(changed(chance, one, rate)) for one in (
+            chunk("Hel", role="assistant"), chunk("lo", tool_calls=calls), chunk(None, "stop"))]
+        data = sse(*events + ["[DONE]"][:chance.randrange(2)], chunked=chance.random() < 0.7)
+    elif kind < 8:
+        body = json.dumps(changed(chance, completion("Hello", tool_calls=calls), 0.05)).encode()
+        head = {}
+        if chance.random() < 0.3:
+            body, head = gzip.compress(body, 1), {"Content_Encoding": "gzip"}
+        data = http_answer(200, body, Content_Type="application/json", **head)
+    else:
+        data = http_answer(chance.choice([204, 302, 400, 401, 402, 403, 404, 408, 409, 418, 429, 500, 503, 599]),
+                           json.dumps(any_json(chance)), Retry_After=chance.choice(["0", "x", "-1", "99999"]))
+    for _ in range(chance.choice([0, 1, 1, 2, 5])):
+        start = chance.randrange(len(data) + 1)
+        end = min(len(data), start + chance.choice([0, 1, 1, 5, 100]))
+        data = chance.choice([
+            data[:start] + data[end:], data[:end] + data[start:], data[:start] + chance.choice(TOKENS) + data[end:],
+            data[:start], data[:start] + noise(chance, 20) + data[end:]])
+    return data
+
+
+def fuzz_client(chance, count):
+    """The client against any bytes: an answer or a SirayaError, in time, and what had arrived is plain JSON."""
+    steps = []
+    with warnings.catch_warnings(record=True) as warned, StandIn(lambda received: steps) as server:
+        warnings.simplefilter("always")
+        with Client("sk-test-0123456789", server.base_url, timeout=0.25, connect_timeout=5, max_retries=0) as client:
+            for _ in range(count):
+                data = some_answer(chance)
+                steps[:] = cut_up(chance, data) + [SILENCE if chance.random() < 0.02 else CLOSE]
+                started = time.monotonic()
+                try:
+                    fuzz_call(client, chance.random() < 0.6)
+                except Exception as error:
+                    raise AssertionError("%r from the bytes %r" % (error, data)) from error
+                # Each piece may take a while to come; far more than all of them would is a client that hangs.
+                assert time.monotonic() - started < 20, "it took %.1f s for %r" % (time.monotonic() - started, data)
+        gc.collect()
+    assert not warned, "left behind: %s" % warned[0].message
+    return count
+
+
+def fuzz_call(client, streamed):
+    """One call; its answer, or what is left of it, is looked at in every way that a user would."""
+    try:
+        if streamed:
+            with client.stream("Hi", "m") as stream:
+                for data in stream:
+                    assert isinstance(data, JSONObject)
+                answer = stream.get_final_completion()
+        else:
+            answer = client.complete("Hi", "m")
+    except SirayaError as error:
+        assert not CONTROL.search(str(error)) and len(str(error)) <= LONGEST, "the message %r" % str(error)
+        assert type(pickle.loads(pickle.dumps(error))) is type(error)
+        answer = getattr(error, "partial", Completion())
+    assert isinstance(answer, Completion)
+    json.dumps(answer)
+    assert isinstance(answer.text, str) and isinstance(answer.tool_calls, list)
+    try:
+        answer.json()
+    except ResponseError:
+        pass
+    return answer
+
+
+def fuzz(seconds, seed=None):
+    """All three until the time is over. A round that failed is repeated by its seed, which is printed first."""
+    seed = random.randrange(10 ** 9) if seed is None else seed
+    end = time.monotonic() + float(seconds)
+    tried = dict.fromkeys(("parser", "assembler", "client"), 0)
+    rounds = ((fuzz_parser, 400), (fuzz_assembler, 150), (fuzz_client, 60))
+    print("seed %d" % seed, flush=True)
+    try:
+        while time.monotonic() < end:
+            for function, count in rounds:
+                tried[function.__name__[5:]] += function(random.Random(seed), count)
+            seed += 1
+    except AssertionError:
+        print("FAILED in the round of seed %d" % seed)
+        raise
+    finally:
+        print(", ".join("%s: %d inputs" % item for item in tried.items()) + "; last seed %d" % seed, flush=True)
+
+
+class Fuzzing(unittest.TestCase):
+    def test_any_bytes_for_an_answer_give_an_answer_or_one_of_our_errors(self):
+        fuzz_client(random.Random(9), 150)
+
+
 # ---------------------------------------------------------------------------------------------------------------- speed
 
 
@@ -4086,7 +4082,6 @@ server = Server(("127.0.0.1", 0), Handler)
 print(server.server_address[1], flush=True)
 server.serve_forever()
 """
-
 BENCH_WORK = """\
 import sys
 sys.path[:0], base, work, amount, path = [sys.argv[1]], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]
@@ -4118,7 +4113,6 @@ else:
     assert count == amount, count
     print(count / (time.perf_counter() - start))
 """
-
 BENCH_CLIENTS = {  # the modules that it needs, and once(), pieces() and upload() with it
     "siraya_chat": (["siraya_chat"], """
 import siraya_chat
@@ -4220,6 +4214,9 @@ class Bench(unittest.TestCase):
             self.assertEqual(bench(rounds=1, events=20, calls=2, upload_bytes=1 << 20), 0)
         for name in ("siraya_chat", "plain urllib"):
             self.assertRegex(out.getvalue(), r"(?m)^%s( +[\d.]+ \([\d.]+\)){4}$" % name)
+
+
+# ----------------------------------------------------------------------------------------------------- the entry points
 
 
 if __name__ == "__main__":
