@@ -66,6 +66,7 @@ from siraya_chat import (
 # ----------------------------------------------------------------------------------------- the stand-in for the service
 
 
+KEY = "sk-test-0123456789"
 CLOSE, RESET, SILENCE = "close", "reset", "silence"  # steps of an answer, see StandIn
 SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
@@ -97,10 +98,10 @@ def framed(data):
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def sse(*events, **options):
-    """A whole streamed answer. With chunked=False its end is that of the connection."""
+def sse(*events, chunked=True):
+    """A whole streamed answer.  Without *chunked* its end is that of the connection."""
     events = [data if isinstance(data, bytes) else event(data) for data in events]
-    if options.get("chunked", True):
+    if chunked:
         return SSE_HEAD + b"".join(map(framed, events)) + framed(b"")
     return SSE_HEAD.replace(b"Transfer-Encoding: chunked", b"Connection: close") + b"".join(events)
 
@@ -171,10 +172,11 @@ def _parts(content):
 
 
 class Received:
-    """A request as it arrived."""
+    """A request as it arrived.  *checksum*: the CRC-32 of its body, which itself may not have been kept."""
 
-    def __init__(self, method, target, headers, body, connection):
-        self.method, self.target, self.headers, self.body, self.connection = method, target, headers, body, connection
+    def __init__(self, connection, method, target, headers):
+        self.connection, self.method, self.target, self.headers = connection, method, target, headers
+        self.body, self.checksum = b"", 0
 
     @property
     def json(self):
@@ -187,13 +189,13 @@ class StandIn:
     Item n of the script answers request n; the last one is repeated; without a script, `describe` answers.
     An item is bytes, a list of steps, or a function of the `Received` request that gives one of these.
     Steps: bytes are sent; a number is a pause in seconds; an Event is waited for; CLOSE ends the connection,
-    RESET aborts it, SILENCE waits for the client to end it. *greeting*: steps before a connection's first request
-    is read.  *tls*: an ssl.SSLContext.
+    RESET aborts it, SILENCE waits for the client to end it; a socket takes over: bytes go to and fro between it and the
+    client.  *greeting*: steps before a connection's first request is read.  *tls*: an ssl.SSLContext.  *keep*: bodies
+    of more bytes are not kept.
     """
 
-    def __init__(self, *script, **options):
-        self._script = script or (describe,)
-        self._tls, self._greeting = options.get("tls"), options.get("greeting", ())
+    def __init__(self, *script, greeting=(), tls=None, keep=math.inf):
+        self._script, self._greeting, self._tls, self._keep = script or (describe,), greeting, tls, keep
         self.requests, self.connections = [], 0
         self.closed = set()  # the numbers of the connections that have ended
         self._change = threading.Condition()
@@ -204,7 +206,8 @@ class StandIn:
         self._listener.bind(("127.0.0.1", 0))
         self._listener.listen(128)
         self.port = self._listener.getsockname()[1]
-        self.base_url = "%s://127.0.0.1:%d/v1" % ("https" if self._tls else "http", self.port)
+        self.address = "127.0.0.1:%d" % self.port
+        self.base_url = "%s://%s/v1" % ("https" if self._tls else "http", self.address)
         self._start(self._accept)
         return self
 
@@ -215,20 +218,18 @@ class StandIn:
         with self._change:
             sockets = list(self._sockets)
         for connection in sockets:
-            try:
+            with contextlib.suppress(OSError):
                 socket.socket.shutdown(connection, socket.SHUT_RDWR)
-            except OSError:
-                pass
         for thread in self._threads:
             thread.join(10)
         self._listener.close()
 
-    def wait(self, condition, timeout=5.0):
+    def wait(self, condition, timeout=20.0):
         """Whether *condition*, a function, comes true in time; it is asked whenever something happens here."""
         with self._change:
             return self._change.wait_for(condition, timeout)
 
-    def wait_closed(self, timeout=5.0):
+    def wait_closed(self, timeout=20.0):
         """Whether the connection of the last request has ended, or does so in time."""
         return self.wait(lambda: self.requests[-1].connection in self.closed, timeout)
 
@@ -236,6 +237,7 @@ class StandIn:
         thread = threading.Thread(target=target, args=arguments, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _accept(self):
         while True:
@@ -276,9 +278,20 @@ class StandIn:
         if not line:
             raise ConnectionResetError
         method, target, _ = line.decode("latin-1").split(" ", 2)
-        headers = {name.lower(): value for name, value in http.client.parse_headers(stream).items()}
-        body = stream.read(int(headers.get("content-length", 0)))
-        received = Received(method, target, headers, body, number)
+        lines = itertools.takewhile(bytes.strip, iter(stream.readline, b""))  # http.client would slow down the bench
+        fields = (line.decode("latin-1").partition(":") for line in lines)
+        received = Received(number, method, target, {name.lower(): value.strip() for name, _, value in fields})
+        left = int(received.headers.get("content-length", 0))
+        keep = left <= self._keep
+        blocks = []
+        while left:
+            block = stream.read(min(left, 1 << 16))
+            if not block:
+                raise ConnectionResetError
+            left -= len(block)
+            received.checksum = zlib.crc32(block, received.checksum)
+            blocks += [block] if keep else []
+        received.body = b"".join(blocks)
         with self._change:
             self.requests.append(received)
             steps = self._script[min(len(self.requests), len(self._script)) - 1]
@@ -292,7 +305,7 @@ class StandIn:
         for step in steps:
             if isinstance(step, bytes):
                 connection.sendall(step)
-                stays = stays and b"connection: close" not in step.lower()
+                stays = stays and b"connection: close" not in step[:9999].lower()
             elif isinstance(step, threading.Event):
                 step.wait(10)
             elif step == SILENCE:
@@ -303,15 +316,30 @@ class StandIn:
                 if step == RESET:
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                 return False
+            elif isinstance(step, socket.socket):
+                with step:
+                    back = self._start(self._pump, connection, step)
+                    self._pump(step, connection)
+                    back.join(10)
+                return False
             else:
                 time.sleep(step)
         return stays
+
+    @staticmethod
+    def _pump(source, sink):
+        with contextlib.suppress(OSError):
+            for data in iter(functools.partial(source.recv, 1 << 16), b""):
+                sink.sendall(data)
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
 
 
 def demo(arguments):
     """The real command line, against a stand-in that streams as a service does."""
     with StandIn(functools.partial(describe, pause=0.02)) as server:
-        os.environ["SIRAYA_API_KEY"], os.environ["SIRAYA_BASE_URL"] = "sk-test-0123456789", server.base_url
+        os.environ["SIRAYA_API_KEY"], os.environ["SIRAYA_BASE_URL"] = KEY, server.base_url
         os.environ.pop("SIRAYA_MODEL", None)
         return siraya_chat.main(arguments)
 
@@ -319,7 +347,6 @@ def demo(arguments):
 # ------------------------------------------------------------------------------------------------- what the tests share
 
 
-KEY = "sk-test-0123456789"
 ONCE, UPON = chunk("Once"), chunk(" upon")
 END = chunk(None, "stop")
 ANSWER = http_answer(200, completion("Once upon"))
@@ -331,6 +358,7 @@ LONGEST = 1000  # characters of an error's message
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line ends, and what a terminal would obey
 Outcome = collections.namedtuple("Outcome", "status out err")
 MODULE = os.path.abspath(siraya_chat.__file__)
+HERE = os.path.dirname(os.path.abspath(__file__))
 NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: a request to it would fail
 
 
@@ -1373,34 +1401,6 @@ class Requests(Table):
         self.refused(TypeError, ["description"], json_schema, SCHEMA, description=5)
 
 
-class SlowReader:
-    """A server that takes an upload block by block, into no memory of its own; it answers 503, then 200."""
-
-    def __init__(self):
-        self.lengths, self.read, self.checks = [], [], []
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(1)
-        self.base_url = "http://127.0.0.1:%d/v1" % self._listener.getsockname()[1]
-        self.thread = threading.Thread(target=self._serve, daemon=True)
-        self.thread.start()
-
-    def _serve(self):
-        block = bytearray(1 << 16)
-        with self._listener, self._listener.accept()[0] as client, client.makefile("rb") as stream:
-            for answer in (http_answer(503), ANSWER):
-                stream.readline()
-                length = int(siraya_chat.http.client.parse_headers(stream)["Content-Length"])
-                read = check = 0
-                while read < length:
-                    size = stream.readinto(memoryview(block)[:min(len(block), length - read)])
-                    check = zlib.crc32(memoryview(block)[:size], check)
-                    read += size
-                self.lengths.append(length)
-                self.checks.append(check)
-                client.sendall(answer)
-
-
 class Uploads(SocketTest):
     def test_a_large_body_is_sent_piece_by_piece_and_again_by_a_retry(self):
         size = 16 << 20
@@ -1408,12 +1408,13 @@ class Uploads(SocketTest):
         messages = [siraya_chat.user("What is it?", image, "é\"\n\\" * 99)]
         request = siraya_chat.build_request(messages, "m")
         expected = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
-        server = SlowReader()
+        server = self.serve(http_answer(503), ANSWER, keep=0)  # the memory is looked at, and the server shares it
         client = self.client(server)
         self.assertLess(peak_memory(lambda: client.complete(messages)), size // 8)
-        server.thread.join(10)
-        self.assertEqual(server.lengths, [len(expected)] * 2)
-        self.assertEqual(server.checks, [zlib.crc32(expected)] * 2)
+        for received in server.requests:
+            self.assertEqual(received.headers["content-length"], str(len(expected)))
+            self.assertEqual(received.checksum, zlib.crc32(expected))
+        self.assertEqual(len(server.requests), 2)
 
     def test_long_texts_arrive_as_they_are(self):
         server = self.serve(ANSWER)
@@ -1999,68 +2000,10 @@ class Reuse(SocketTest):
         self.assertLessEqual(server.connections, 16)
 
 
-class Tunnel:
-    """A proxy for CONNECT: keeps the requests' heads, asks for *credentials*, and hands bytes to and fro."""
-
-    def __init__(self, credentials=None, refusal=None):
-        self.heads, self.passed = [], 0
-        self._expected = credentials and b"Basic " + base64.b64encode(credentials.encode())
-        self._refusal = refusal
-        self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen(16)
-        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept, daemon=True)]
-        self._threads[0].start()
-
-    def close(self):
-        self._refusal = "stop"
-        socket.create_connection(self._listener.getsockname()).close()
-        for thread in self._threads:
-            thread.join(10)
-        self._listener.close()
-
-    def _accept(self):
-        while True:
-            client = self._listener.accept()[0]
-            if self._refusal == "stop":
-                client.close()
-                return
-            thread = threading.Thread(target=self._serve, args=(client,), daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self, client):
-        with client:
-            head = b""
-            while b"\r\n\r\n" not in head:
-                head += client.recv(1)
-            self.heads.append(head)
-            if self._refusal is not None:
-                client.sendall(self._refusal)
-                return
-            if self._expected and b"Proxy-Authorization: " + self._expected not in head:
-                client.sendall(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-                return
-            host, port = head.split()[1].decode().split(":")
-            with socket.create_connection((host, int(port))) as server:
-                client.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
-                back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
-                back.start()
-                self._pump(client, server)
-                back.join(10)
-
-    def _pump(self, source, sink):
-        with contextlib.suppress(OSError):
-            while True:
-                data = source.recv(1 << 16)
-                if not data:
-                    break
-                self.passed += len(data)
-                sink.sendall(data)
-        for end in (source, sink):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+def tunnel(received):
+    """The script of a proxy that is asked to CONNECT to a server."""
+    host, port = received.target.split(":")
+    return [b"HTTP/1.1 200 Connection established\r\n\r\n", socket.create_connection((host, int(port)))]
 
 
 CERTIFICATE_SETTINGS = """\
@@ -2107,11 +2050,6 @@ class TLS(SocketTest):
     def trusting(self):
         return ssl.create_default_context(cafile=self.authority)
 
-    def tunnel(self, **options):
-        tunnel = Tunnel(**options)
-        self.addCleanup(tunnel.close)
-        return tunnel
-
     def test_an_unknown_authority_is_an_error_at_once_that_says_what_to_do(self):
         server = self.serve(tls=self.server_side)
         for name, call in self.both(self.client(server)):
@@ -2148,40 +2086,28 @@ class TLS(SocketTest):
 
     def test_a_tunnel_carries_calls_and_streams_and_sees_nothing_of_them(self):
         server = self.serve(tls=self.server_side)
-        for name in ("https_proxy", "HTTPS_PROXY"):
-            tunnel = self.tunnel(credentials="user:p@ss word")
-            connections = server.connections
-            address = "http://user:p%%40ss%%20word@%s" % tunnel.address
-            with mock.patch.dict(os.environ, {name: address}), self.subTest(name):
+        for number, name in enumerate(("https_proxy", "HTTPS_PROXY"), 1):
+            proxy = self.serve(tunnel)
+            with mock.patch.dict(os.environ, {name: "http://user:p%40ss%20word@" + proxy.address}), self.subTest(name):
                 client = self.client(server, ssl_context=self.trusting(), headers={"X-Secret": "y"})
                 for _, call in self.both(client) * 2:
                     self.assertIn("model m", call().text)
-                client.close()
-                self.assertEqual((len(tunnel.heads), server.connections), (1, connections + 1))
-                lines = [line for line in tunnel.heads[0].decode().splitlines() if line]
-                names = {line.partition(":")[0].lower() for line in lines[1:]}
-                self.assertEqual(lines[0].split()[:2], ["CONNECT", "127.0.0.1:%d" % server.port])
-                self.assertLessEqual(names, {"host", "proxy-authorization"})
+                self.assertEqual((proxy.connections, server.connections), (1, number))
+                received, = proxy.requests
+                self.assertEqual((received.method, received.target), ("CONNECT", server.address))
+                self.assertEqual(received.headers.pop("proxy-authorization"), "Basic " + text64(b"user:p@ss word"))
+                self.assertLessEqual(set(received.headers), {"host"})
                 self.assertNotIn("proxy-authorization", server.requests[-1].headers)
                 self.assertEqual(server.requests[-1].headers["x-secret"], "y")
 
-    def test_no_proxy_goes_direct(self):
-        server = self.serve(tls=self.server_side)
-        tunnel = self.tunnel()
-        for name in ("no_proxy", "NO_PROXY"):
-            with mock.patch.dict(os.environ, {"https_proxy": "http://" + tunnel.address, name: "127.0.0.1"}):
-                self.client(server, ssl_context=self.trusting()).complete("hi")
-        self.assertEqual((tunnel.heads, len(server.requests)), ([], 2))
-
     def test_a_tunnel_that_is_refused_is_a_connection_error(self):
         server = self.serve(tls=self.server_side)
-        for name, options, error in (
-                ("wrong password", {"credentials": "user:other"}, "407"),
-                ("forbidden", {"refusal": b"HTTP/1.1 403 Forbidden\r\n\r\n"}, "403"),
-                ("dropped", {"refusal": b""}, ""), ("no HTTP", {"refusal": b"\x00\x01\r\n\r\n"}, ""),
-                ("endless headers", {"refusal": b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300}, "")):
-            tunnel = self.tunnel(**options)
-            with mock.patch.dict(os.environ, https_proxy="http://user:pass@" + tunnel.address), self.subTest(name):
+        for name, answer, error in (
+                ("wrong password", http_answer(407), "407"), ("forbidden", http_answer(403), "403"),
+                ("dropped", b"", ""), ("no HTTP", b"\x00\x01\r\n\r\n", ""),
+                ("endless headers", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300, "")):
+            proxy = self.serve([answer, CLOSE])
+            with mock.patch.dict(os.environ, https_proxy="http://user:pass@" + proxy.address), self.subTest(name):
                 client = self.client(server, ssl_context=self.trusting(), max_retries=0, timeout=2)
                 with self.assertRaisesRegex(APIConnectionError, error) as caught:
                     client.complete("hi")
@@ -2189,11 +2115,18 @@ class TLS(SocketTest):
         self.assertEqual(server.requests, [])
 
     def test_an_untrusted_server_behind_a_tunnel_is_refused_too(self):
-        server, tunnel = self.serve(tls=self.server_side), self.tunnel()
-        os.environ["https_proxy"] = "http://" + tunnel.address
+        server, proxy = self.serve(tls=self.server_side), self.serve(tunnel)
+        os.environ["https_proxy"] = "http://" + proxy.address
         with self.assertRaisesRegex(APIConnectionError, "SSL_CERT_FILE"):
             self.client(server).complete("hi")
-        self.assertEqual((len(tunnel.heads), server.requests), (1, []))
+        self.assertEqual((len(proxy.requests), server.requests), (1, []))
+
+    def test_no_proxy_goes_direct(self):
+        server, proxy = self.serve(tls=self.server_side), self.serve(tunnel)
+        for name in ("no_proxy", "NO_PROXY"):
+            with mock.patch.dict(os.environ, {"https_proxy": "http://" + proxy.address, name: "127.0.0.1"}):
+                self.client(server, ssl_context=self.trusting()).complete("hi")
+        self.assertEqual((proxy.connections, len(server.requests)), (0, 2))
 
     def test_a_stream_over_tls_is_cut_or_cancelled_like_any_other(self):
         server = self.serve([SSE_HEAD + framed(event(ONCE)), CLOSE], [SSE_HEAD + framed(event(ONCE)), SILENCE],
@@ -2209,8 +2142,7 @@ class PlainProxies(SocketTest):
     def test_plain_requests_go_through_http_proxy_with_user_and_password(self):
         for name in ("http_proxy", "HTTP_PROXY"):
             proxy = self.serve()
-            address = "http://user:p%%40ss@127.0.0.1:%d" % proxy.port
-            with mock.patch.dict(os.environ, {name: address}), self.subTest(name):
+            with mock.patch.dict(os.environ, {name: "http://user:p%40ss@" + proxy.address}), self.subTest(name):
                 client = self.client("http://service.invalid:8080/v1")
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")  # about the key on a plain connection
@@ -2219,13 +2151,12 @@ class PlainProxies(SocketTest):
             for received in proxy.requests:
                 self.assertEqual(received.target, "http://service.invalid:8080/v1/chat/completions")
                 self.assertEqual(received.headers["host"], "service.invalid:8080")
-                self.assertEqual(received.headers["proxy-authorization"],
-                                 "Basic " + base64.b64encode(b"user:p@ss").decode())
+                self.assertEqual(received.headers["proxy-authorization"], "Basic " + text64(b"user:p@ss"))
             self.assertEqual((len(proxy.requests), proxy.connections), (2, 1))
 
     def test_no_proxy_goes_direct(self):
         server, proxy = self.serve(), self.serve()
-        os.environ.update(http_proxy=proxy.base_url, no_proxy="127.0.0.1")
+        os.environ.update(http_proxy="http://" + proxy.address, no_proxy="127.0.0.1")
         self.client(server).complete("hi")
         self.assertEqual((len(server.requests), proxy.connections), (1, 0))
 
@@ -2761,7 +2692,7 @@ class Secrecy(SocketTest):
         for url, expected in (("http://service.invalid/v1", 1), ("http://127.0.0.1.invalid/v1", 1),
                               ("http://localhost.invalid/v1", 1), ("http://localhost:81/v1", 0),
                               ("http://127.0.0.2:81/v1", 0)):
-            with mock.patch.dict(os.environ, http_proxy=proxy.base_url[:-3]), self.subTest(url):
+            with mock.patch.dict(os.environ, http_proxy="http://" + proxy.address), self.subTest(url):
                 client = self.client(url)
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
@@ -4047,41 +3978,6 @@ class Fuzzing(unittest.TestCase):
 # ---------------------------------------------------------------------------------------------------------------- speed
 
 
-BENCH_SERVER = """\
-import json, socketserver, sys
-CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "m"}
-def framed(data):
-    data = b"data: " + (data if isinstance(data, bytes) else json.dumps(data).encode()) + b"\\n\\n"
-    return b"%x\\r\\n%s\\r\\n" % (len(data), data)
-def piece(delta, reason=None):
-    return framed(dict(CHUNK, choices=[{"index": 0, "delta": delta, "logprobs": None, "finish_reason": reason}]))
-OK = b"HTTP/1.1 200 OK\\r\\nContent-Type: "
-STREAM = (OK + b"text/event-stream\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n"
-          + piece({"role": "assistant", "content": ""}) + piece({"content": " upon"}) * int(sys.argv[1])
-          + piece({}, "stop") + framed(b"[DONE]") + b"0\\r\\n\\r\\n")
-WHOLE = json.dumps({"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": "m", "choices": [
-    {"index": 0, "message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}], "usage": None}).encode()
-WHOLE = OK + b"application/json\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(WHOLE), WHOLE)
-class Handler(socketserver.StreamRequestHandler):
-    disable_nagle_algorithm = True
-    def handle(self):
-        while self.rfile.readline():
-            left, streamed, line = 0, False, b"-"
-            while line.strip():
-                line = self.rfile.readline().lower()
-                if line.startswith(b"content-length:"):
-                    left = int(line[15:])
-            while left:
-                block = self.rfile.read(min(left, 1 << 16))
-                left -= len(block)
-                streamed = streamed or b'"stream":true' in block.replace(b" ", b"")
-            self.wfile.write(STREAM if streamed else WHOLE)
-class Server(socketserver.ThreadingTCPServer):
-    daemon_threads = True
-server = Server(("127.0.0.1", 0), Handler)
-print(server.server_address[1], flush=True)
-server.serve_forever()
-"""
 BENCH_WORK = """\
 import sys
 sys.path[:0], base, work, amount, path = [sys.argv[1]], sys.argv[2], sys.argv[3], int(sys.argv[4]), sys.argv[5]
@@ -4158,6 +4054,21 @@ def upload(): client.post(URL, json=body(encoded())).json()
 """)}
 
 
+def serve_bench(events):
+    """Answers for ever, with a stream of so many events or with a whole answer, and tells its port."""
+    def piece(text=None, reason=None, **delta):
+        data = chunk(text, reason, **delta)
+        data["choices"][0]["logprobs"] = None
+        return event(data)
+
+    whole = http_answer(200, completion("42"))
+    stream = sse(piece("", role="assistant"), *[piece(" upon")] * events, piece(reason="stop"), "[DONE]")
+    with StandIn(lambda received: stream if b'"stream":true' in received.body.replace(b" ", b"") else whole,
+                 keep=1 << 20) as server:
+        print(server.port, flush=True)
+        threading.Event().wait()
+
+
 def bench(rounds=5, events=20000, calls=300, upload_bytes=32 << 20):
     """Prints a table: siraya_chat beside the clients that are installed, medians of rounds in which they take turns."""
     clients = {name: client for name, client in BENCH_CLIENTS.items()
@@ -4180,7 +4091,9 @@ def bench(rounds=5, events=20000, calls=300, upload_bytes=32 << 20):
         path = os.path.join(folder, "clip.mp4")
         with open(path, "wb") as file:
             file.write(b"\0\0\0\x18ftypmp42" + b"\1" * upload_bytes)
-        server = subprocess.Popen([sys.executable, "-c", BENCH_SERVER, str(events)], stdout=subprocess.PIPE)
+        server = subprocess.Popen(
+            [sys.executable, "-c", "import test_siraya_chat as tests; tests.serve_bench(%d)" % events],
+            env=dict(environment, PYTHONPATH=os.pathsep.join((HERE, folder))), stdout=subprocess.PIPE)
         try:
             base = "http://127.0.0.1:%d/v1" % int(server.stdout.readline())
             for _ in range(rounds):
