@@ -15,8 +15,6 @@ import codecs
 import collections
 import contextlib
 import copy
-import datetime
-import email.message
 import email.utils
 import functools
 import gc
@@ -347,19 +345,24 @@ def demo(arguments):
 # ------------------------------------------------------------------------------------------------- what the tests share
 
 
-ONCE, UPON = chunk("Once"), chunk(" upon")
-END = chunk(None, "stop")
-ANSWER = http_answer(200, completion("Once upon"))
-STREAM = sse(ONCE, UPON, END, "[DONE]")
-FULL_ERROR = {"error": {"message": "bad model", "type": "invalid", "param": "model", "code": "m1"}}
-PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 3
+HERE = os.path.dirname(os.path.abspath(__file__))
+MODULE = os.path.abspath(siraya_chat.__file__)
+COMMAND = (sys.executable, MODULE)
+BACKOFF = {name: getattr(siraya_chat, name) for name in ("MIN_BACKOFF", "MAX_BACKOFF")}  # that tests make shorter
 EITHER = (ValueError, TypeError)  # where both would be a good answer
 LONGEST = 1000  # characters of an error's message
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line ends, and what a terminal would obey
+ONCE, UPON, END = chunk("Once"), chunk(" upon"), chunk(None, "stop")
+BODY = json.dumps(completion("Once upon"))
+ANSWER = http_answer(200, completion("Once upon"))
+STREAM = sse(ONCE, UPON, END, "[DONE]")
+BEGUN = SSE_HEAD + framed(event(ONCE) + event(UPON))
+BROKEN = [BEGUN, CLOSE]
+HELD = [SSE_HEAD + framed(event(ONCE)), SILENCE]
+REFUSAL = {"error": {"message": "bad model", "type": "invalid", "param": "model", "code": "m1"}}
+PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 3
+CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 Outcome = collections.namedtuple("Outcome", "status out err")
-MODULE = os.path.abspath(siraya_chat.__file__)
-HERE = os.path.dirname(os.path.abspath(__file__))
-NOWHERE = "http://127.0.0.1:9/v1"  # the discard port: a request to it would fail
 
 
 def objects(value):
@@ -369,6 +372,10 @@ def objects(value):
 
 def assembled(*chunks):
     return siraya_chat._assemble(objects(list(chunks)))
+
+
+def text64(content):
+    return base64.b64encode(content).decode()
 
 
 def growth(work, small, large):
@@ -383,40 +390,31 @@ def growth(work, small, large):
     return best(large) / best(small)
 
 
-def peak_memory(call):
-    """The most bytes that Python held at a time while it called."""
+def memory(call):
+    """The most bytes that Python held at a time while it called, and those that it still held afterwards."""
     tracemalloc.start()
     try:
         call()
-        return tracemalloc.get_traced_memory()[1]
+        return tracemalloc.get_traced_memory()[::-1]
     finally:
         tracemalloc.stop()
 
 
-def environment_of_children():
-    """The environment of a Python that finds this module where this one found it."""
-    return dict(os.environ, PYTHONPATH=os.path.dirname(os.path.abspath(siraya_chat.__file__)))
-
-
-def shell_environment(server=None, **changes):
-    """The environment of a command: nothing of the developer's own settings, a key, the server's address."""
-    environment = {name: value for name, value in os.environ.items()
-                   if not re.match(r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I)}
-    environment.update(SIRAYA_API_KEY="sk-test-0123456789", PYTHONIOENCODING="utf-8",
-                       SIRAYA_BASE_URL=server.base_url if server else NOWHERE)
-    environment.update(changes)
+def own_environment(server=None, **changes):
+    """The environment of a command: that of the `Test`, a key, the server's address; what is ``None`` goes."""
+    environment = dict(os.environ, SIRAYA_API_KEY=KEY, PYTHONIOENCODING="utf-8")
+    environment.update({"SIRAYA_BASE_URL": server.base_url if server else "https://nowhere.invalid/v1"}, **changes)
     return {name: value for name, value in environment.items() if value is not None}
 
 
-def run_main(server, *arguments, **options):
-    """`main` with these arguments in this process; *stdin* and environment variables are keyword arguments."""
-    stdin = io.TextIOWrapper(io.BytesIO(options.pop("stdin", "").encode()), "utf-8")
-    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-    with mock.patch.dict(os.environ, shell_environment(server, **options), clear=True), warnings.catch_warnings(), \
+def run_main(server, *arguments, stdin="", **changes):
+    """The outcome of `main` with these arguments in this process; *changes* are of its environment."""
+    stdin, out, err = (io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8") for text in (stdin, "", ""))
+    with mock.patch.dict(os.environ, own_environment(server, **changes), clear=True), warnings.catch_warnings(), \
             mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err):
         status = siraya_chat.main(list(arguments))
-    out.flush()
-    err.flush()
+    for stream in (out, err):
+        stream.flush()
     return Outcome(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode())
 
 
@@ -425,71 +423,46 @@ def default_interrupt():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start_process(server, *command, **options):
-    """A process of this Python with pipes; *cwd*, *stdin* and environment variables are keyword arguments."""
-    cwd, stdin = options.pop("cwd", None), options.pop("stdin", subprocess.DEVNULL)
-    return subprocess.Popen((sys.executable,) + command, cwd=cwd, stdin=stdin, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, env=shell_environment(server, **options),
+def start_process(server, *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=None, **changes):
+    """A process with pipes; *changes* are of its environment."""
+    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, cwd=cwd,
+                            env=own_environment(server, **changes),
                             preexec_fn=default_interrupt if os.name == "posix" else None)
 
 
-def finish_process(process, stdin=None):
-    with process:
+def run_process(server, *command, stdin=b"", **options):
+    """The outcome of a process, see `start_process`, to which *stdin* is piped."""
+    with start_process(server, *command, stdin=subprocess.PIPE, **options) as process:
         try:
-            out, err = process.communicate(stdin, timeout=20)
+            out, err = process.communicate(stdin, timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    return Outcome(process.returncode, out.decode(), err.decode())
+    return Outcome(process.returncode, *[(data or b"").decode("utf-8", "replace") for data in (out, err)])
 
 
-def run_process(server, *command, **options):
-    """The outcome of a process of this Python; *stdin* (bytes) besides what `start_process` takes."""
-    stdin = options.pop("stdin", b"")
-    return finish_process(start_process(server, *command, stdin=subprocess.PIPE, **options), stdin)
+@contextlib.contextmanager
+def unused_port():
+    """The base URL of a port where no one listens, and that no one else takes, since it is bound."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        yield "http://127.0.0.1:%d/v1" % unused.getsockname()[1]
 
 
-class Table(unittest.TestCase):
-    def refused(self, error, words, function, *args, **named):
-        """*function* raises exactly this class, with every one of the words in a message of one line."""
-        with self.assertRaises(error) as caught:
-            function(*args, **named)
-        message = str(caught.exception)
-        self.assertNotIn("\n", message)
-        self.assertLess(len(message), 1500)
-        for word in words:
-            self.assertIn(word, message)
-        return caught.exception
+class Test(unittest.TestCase):
+    """A test with an environment of its own; its stand-ins, clients and files are gone after it."""
 
-
-class WithFiles(Table):
-    @classmethod
-    def setUpClass(cls):
-        cls._directory = tempfile.TemporaryDirectory()
-        cls.directory = cls._directory.name
-
-    @classmethod
-    def tearDownClass(cls):
-        cls._directory.cleanup()
-
-    def path(self, name, content):
-        path = os.path.join(self.directory, name)
-        with open(path, "wb") as file:
-            file.write(content)
-        return path
-
-
-class SocketTest(unittest.TestCase):
-    """A test with stand-ins and clients that are closed after it, and an environment of its own."""
+    maxDiff = None
 
     def setUp(self):
         environment = mock.patch.dict(os.environ)
         environment.start()
         self.addCleanup(environment.stop)
         for name in list(os.environ):
-            if name.lower().endswith("_proxy") or name.startswith(("SIRAYA_", "SSL_CERT_")):
+            if re.match(r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I):  # the developer's own settings
                 del os.environ[name]
-        self.patch(MIN_BACKOFF=0.001, MAX_BACKOFF=0.002)
+        # Retries come at once, and a machine under load has time for what follows [DONE].
+        self.patch(MIN_BACKOFF=0.001, MAX_BACKOFF=0.002, DRAIN_SECONDS=5.0)
 
     def patch(self, **constants):
         for name, value in constants.items():
@@ -512,16 +485,46 @@ class SocketTest(unittest.TestCase):
         return (("complete", lambda: client.complete("hi")),
                 ("stream", lambda: client.stream("hi").get_final_completion()))
 
+    def file(self, name, content, mode=0o644):
+        """The path of a new file in the test's folder."""
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as file:
+            file.write(content)
+        os.chmod(path, mode)
+        return path
 
-class CommandLineTest(unittest.TestCase):
-    def folder(self, **files):
-        """A new folder with these files; an underscore before the ending stands for its point."""
-        folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, folder)
-        for name, content in files.items():
-            with open(os.path.join(folder, ".".join(name.rsplit("_", 1))), "wb") as file:
-                file.write(content)
-        return folder
+    @property
+    def folder(self):
+        if not hasattr(self, "_folder"):
+            self._folder = tempfile.mkdtemp()
+            self.addCleanup(shutil.rmtree, self._folder)
+        return self._folder
+
+    def refused(self, error, words, function, *args, **named):
+        """*function* raises exactly this class, with every one of the words in a message of one bounded line."""
+        with self.assertRaises(error) as caught:
+            function(*args, **named)
+        try:
+            said = str(caught.exception)
+            self.assertIn(type(caught.exception), error if isinstance(error, tuple) else (error,))
+            self.assertTrue(said.isprintable(), repr(said))
+            self.assertLessEqual(len(said), LONGEST if isinstance(caught.exception, SirayaError) else 1500)
+            for word in words:
+                self.assertIn(word, said)
+            return caught.exception
+        finally:
+            del caught  # its cause's traceback refers to this frame: together they would be a cycle
+
+    def assert_close_wakes_a_reader(self, client, server):
+        """close() from another thread ends a loop that waits for a chunk, without an error, and the request."""
+        stream, first = client.stream("hi"), threading.Event()
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(lambda: [first.set() for _ in stream])
+            self.assertTrue(first.wait(20))
+            stream.close()
+            self.assertEqual(reading.result(20), [None])
+        self.assertTrue(server.wait_closed())
 
     def assert_one_line(self, err, words=""):
         self.assertRegex(err, r"\A[^\n]+\n\Z")
@@ -533,114 +536,56 @@ class CommandLineTest(unittest.TestCase):
 
 
 ERRORS = [getattr(siraya_chat, name) for name in siraya_chat.__all__ if name.endswith("Error")]
-
-
-def headers_of(**fields):
-    """Headers as http.client gives them: names in any case. An underscore stands for a hyphen."""
-    message = email.message.Message()
-    for name, value in fields.items():
-        message[name.replace("_", "-")] = value
-    return message
-
-
-def http_date(seconds):
-    moment = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
-    return email.utils.format_datetime(moment, usegmt=True)
-
-
-class Errors(Table):
-    def test_every_error_is_one_of_ours_and_its_text_is_one_bounded_line(self):
-        self.assertGreater(len(ERRORS), 10)
-        for error in ERRORS:
-            with self.subTest(error.__name__):
-                self.assertTrue(issubclass(error, SirayaError))
-                text = str(error("first\r\nsecond\x1b[31m\u2028third\x85\x00" * 5000))
-                self.assertTrue(text.startswith("first second [31m third"), text[:60])
-                self.assertIsNone(CONTROL.search(text))
-                self.assertLessEqual(len(text), LONGEST)
-
-    def test_the_classes_stand_under_each_other_as_promised(self):
-        for child, parent in (
-                ("APITimeoutError", "APIConnectionError"), ("BadRequestError", "APIStatusError"),
-                ("AuthenticationError", "APIStatusError"), ("PaymentRequiredError", "APIStatusError"),
-                ("PermissionDeniedError", "APIStatusError"), ("NotFoundError", "APIStatusError"),
-                ("RateLimitError", "APIStatusError"), ("InternalServerError", "APIStatusError"),
-                ("StreamError", "ResponseError"), ("ResponseError", "SirayaError")):
-            with self.subTest(child):
-                self.assertTrue(issubclass(getattr(siraya_chat, child), getattr(siraya_chat, parent)))
-
-    def test_errors_pickle_with_their_attributes(self):
-        given = {"status_code": 429, "code": "slow", "type": "rate", "param": None, "body": {"error": {"code": "slow"}},
-                 "headers": headers_of(X_Request_Id="r1"), "request_id": "r1", "retry_after": 1.5}
-        for error in ERRORS:
-            for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
-                with self.subTest(error.__name__, protocol=protocol):
-                    raised = error("it failed")
-                    vars(raised).update(given)
-                    again = pickle.loads(pickle.dumps(raised, protocol))
-                    self.assertIs(type(again), error)
-                    self.assertEqual(str(again), "it failed")
-                    self.assertEqual({name: getattr(again, name) for name in given if name != "headers"},
-                                     {name: given[name] for name in given if name != "headers"})
-                    self.assertEqual(again.headers["x-request-id"], "r1")
-
-    def test_a_stream_error_pickles_with_what_had_arrived(self):
-        partial = assembled(chunk("Hel"), chunk("lo"))
-        again = pickle.loads(pickle.dumps(StreamError("cut off", partial=partial)))
-        self.assertEqual((str(again), again.partial), ("cut off", partial))
-        self.assertIs(type(again.partial), Completion)
-        self.assertEqual(again.partial.text, "Hello")
-        self.assertEqual(StreamError("cut off").partial.text, "")
-
-    def test_the_servers_wish_for_a_pause_is_read_from_any_form(self):
-        for headers, seconds in (
-                ({}, None),
-                ({"Retry_After": "3"}, 3.0),
-                ({"retry_after": " 2.5 "}, 2.5),
-                ({"Retry_After": "0"}, 0.0),
-                ({"Retry_After": "86400"}, 86400.0),
-                ({"Retry_After": "-5"}, None),
-                ({"Retry_After": "nan"}, None),
-                ({"Retry_After": "inf"}, None),
-                ({"Retry_After": "1e999"}, None),
-                ({"Retry_After": ""}, None),
-                ({"Retry_After": "soon"}, None),
-                ({"Retry_After": "Wed, 99 Foo 2026 07:28:00 GMT"}, None),
-                ({"Retry_After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
-                ({"Retry_After": "Fri, 31 Dec 99999 23:59:59 GMT"}, None),
-                ({"retry_after_ms": "250"}, 0.25),
-                ({"retry_after_ms": "250", "Retry_After": "9"}, 0.25),
-                ({"retry_after_ms": "-1", "Retry_After": "9"}, 9.0),
-                ({"retry_after_ms": "nan", "Retry_After": "9"}, 9.0),
-                ({"retry_after_ms": "soon", "Retry_After": "9"}, 9.0)):
-            with self.subTest(headers):
-                self.assertEqual(siraya_chat._retry_after(headers_of(**headers)), seconds)
-        date = email.utils.formatdate(time.time() + 30, usegmt=True)
-        self.assertTrue(25 < siraya_chat._retry_after(headers_of(Retry_After=date)) <= 30)
-
-    def test_the_pause_before_a_retry_is_the_servers_up_to_a_minute_and_else_our_own_growing_one(self):
-        for asked in (0.0, 0.25, 7.0, 60.0):
-            self.assertEqual(siraya_chat._retry_delay(0, asked), asked)
-        for attempt in (0, 1, 2, 3, 4, 10, 100, 5000):
-            for asked in (None, 60.5, 86400.0):
-                with self.subTest(attempt=attempt, asked=asked):
-                    pauses = [siraya_chat._retry_delay(attempt, asked) for _ in range(200)]
-                    self.assertGreaterEqual(min(pauses), 0.5)
-                    self.assertLessEqual(max(pauses), 8.0)
-                    self.assertGreater(len(set(pauses)), 100, "no jitter")
-        first, late = ([siraya_chat._retry_delay(attempt, None) for _ in range(200)] for attempt in (0, 6))
-        self.assertLess(sum(first), sum(late) / 2, "no growth")
-
-
-STATUS_CLASSES = (
-    (400, BadRequestError, 1), (401, AuthenticationError, 1), (402, PaymentRequiredError, 1),
-    (403, PermissionDeniedError, 1), (404, NotFoundError, 1), (405, APIStatusError, 1), (408, APIStatusError, 3),
-    (409, APIStatusError, 3), (413, APIStatusError, 1), (422, APIStatusError, 1), (429, RateLimitError, 3),
-    (500, InternalServerError, 3), (502, InternalServerError, 3), (503, InternalServerError, 3),
-    (504, InternalServerError, 3), (529, InternalServerError, 3), (599, InternalServerError, 3),
+ANCESTORS = {
+    "APIConnectionError": "SirayaError", "APITimeoutError": "APIConnectionError", "APIStatusError": "SirayaError",
+    "BadRequestError": "APIStatusError", "AuthenticationError": "APIStatusError",
+    "PaymentRequiredError": "APIStatusError", "PermissionDeniedError": "APIStatusError",
+    "NotFoundError": "APIStatusError", "RateLimitError": "APIStatusError", "InternalServerError": "APIStatusError",
+    "ResponseError": "SirayaError", "StreamError": "ResponseError", "SirayaError": "Exception"}
+RETRY_AFTER = (  # headers of an answer, the seconds that they ask for
+    ({}, None),
+    ({"Retry-After": "3"}, 3.0),
+    ({"retry-after": " 2.5 "}, 2.5),
+    ({"Retry-After": "0"}, 0.0),
+    ({"Retry-After": "86400"}, 86400.0),
+    ({"Retry-After": "-5"}, None),
+    ({"Retry-After": "nan"}, None),
+    ({"Retry-After": "inf"}, None),
+    ({"Retry-After": "1e999"}, None),
+    ({"Retry-After": ""}, None),
+    ({"Retry-After": "soon"}, None),
+    ({"Retry-After": "Wed"}, None),
+    ({"Retry-After": "Wed, 99 Foo 2026 07:28:00 GMT"}, None),
+    ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0.0),
+    ({"Retry-After": "Fri, 31 Dec 99999 23:59:59 GMT"}, None),
+    ({"Retry-After": "9" * 5000}, None),
+    ({"retry-after-ms": "250"}, 0.25),
+    ({"retry-after-ms": "250", "Retry-After": "9"}, 0.25),
+    ({"retry-after-ms": "-1", "Retry-After": "9"}, 9.0),
+    ({"retry-after-ms": "nan", "Retry-After": "9"}, 9.0),
+    ({"retry-after-ms": "soon", "Retry-After": "9"}, 9.0),
+)
+STATUSES = (  # its error, how often the request is sent with two retries
+    (400, BadRequestError, 1),
+    (401, AuthenticationError, 1),
+    (402, PaymentRequiredError, 1),
+    (403, PermissionDeniedError, 1),
+    (404, NotFoundError, 1),
+    (405, APIStatusError, 1),
+    (408, APIStatusError, 3),
+    (409, APIStatusError, 3),
+    (413, APIStatusError, 1),
+    (422, APIStatusError, 1),
+    (429, RateLimitError, 3),
+    (500, InternalServerError, 3),
+    (502, InternalServerError, 3),
+    (503, InternalServerError, 3),
+    (504, InternalServerError, 3),
+    (529, InternalServerError, 3),
+    (599, InternalServerError, 3),
 )
 ERROR_BODIES = (  # body, what the message holds, (code, type, param)
-    (json.dumps(FULL_ERROR), "bad model", ("m1", "invalid", "model")),
+    (json.dumps(REFUSAL), "bad model", ("m1", "invalid", "model")),
     ('{"error": {"message": "bad model", "code": 400}}', "bad model", (400, None, None)),
     ('{"error": "bad model"}', "bad model", (None, None, None)),
     ('{"message": "bad model", "code": "m1"}', "bad model", ("m1", None, None)),
@@ -654,72 +599,123 @@ ERROR_BODIES = (  # body, what the message holds, (code, type, param)
     ("", "HTTP 400", (None, None, None)),
     ("<html><style>p {}</style><body><h1>bad\nmodel</h1></body></html>", "bad model", (None, None, None)),
     (b"bad model \xff\xfe", "bad model", (None, None, None)),
-    ('{"error": {"message": "bad \\u001b[31m\\r\\n model"}}', r"bad \[31m model", (None, None, None)),
+    ('{"error": {"message": "bad \\u001b[31m\\r\\n model"}}', "bad [31m model", (None, None, None)),
     ("[" * 100000, "HTTP 400", (None, None, None)),
     ('{"error":' * 100000, "HTTP 400", (None, None, None)),
     ('{"error": {"message": "bad model %s"}}' % ("x" * 100000), "bad model", (None, None, None)),
 )
 
 
-class Refusals(SocketTest):
-    def test_each_status_has_its_class_and_is_sent_again_where_that_may_help(self):
-        for status, error, sent in STATUS_CLASSES:
-            server = self.serve(http_answer(status, FULL_ERROR))
-            client = self.client(server)
-            for times, (name, call) in enumerate(self.both(client), 1):
-                with self.subTest(status=status, call=name), self.assertRaises(error) as caught:
-                    call()
-                self.assertIs(type(caught.exception), error)
-                self.assertEqual(caught.exception.status_code, status)
-                self.assertEqual(len(server.requests), sent * times)
+def headers_of(fields):
+    """Headers as http.client gives them: names in any case."""
+    message = http.client.HTTPMessage()
+    for name, value in fields.items():
+        message[name] = value
+    return message
 
-    def test_an_error_is_filled_from_any_body(self):
-        for body, message, fields in ERROR_BODIES:
-            with self.subTest(body[:60]):
-                server = self.serve(http_answer(400, body, Content_Type="text/plain"))
-                with self.assertRaisesRegex(BadRequestError, message) as caught:
-                    self.client(server).complete("hi")
-                error = caught.exception
-                self.assertEqual((error.code, error.type, error.param), fields)
-                self.assertLessEqual(len(str(error)), 1100)
-                self.assertTrue(str(error).isprintable())
 
-    def test_an_error_carries_what_a_program_needs(self):
-        server = self.serve(http_answer(429, FULL_ERROR, X_Request_Id="req-7", Retry_After="120", X_Left="0"))
-        with self.assertRaises(RateLimitError) as caught:
-            self.client(server, max_retries=0).complete("hi")
-        for error in (caught.exception, pickle.loads(pickle.dumps(caught.exception)), copy.copy(caught.exception)):
-            self.assertIs(type(error), RateLimitError)
-            self.assertEqual(str(error), str(caught.exception))
-            self.assertEqual((error.status_code, error.request_id, error.retry_after), (429, "req-7", 120.0))
-            self.assertEqual((error.body, error.code, error.headers["X-LEFT"]), (FULL_ERROR, "m1", "0"))
+def http_date(seconds):
+    """The date of so many seconds from now."""
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
 
-    def test_every_error_travels_between_processes(self):
-        for script, attribute, value in (
-                ([sse(ONCE, UPON)], "partial.text", "Once upon"),
-                ([http_answer(200, "<html>")], "body", "<html>"),
-                ([http_answer(200, "{", Content_Length=9), CLOSE], "body", "{")):
-            client = self.client(self.serve(script))
-            call = self.both(client)[attribute == "partial.text"][1]
-            with self.subTest(attribute), self.assertRaises(SirayaError) as caught:
+
+class Errors(Test):
+    def test_every_error_is_one_of_ours_and_its_text_is_one_bounded_line(self):
+        for error in ERRORS:
+            with self.subTest(error.__name__):
+                self.assertTrue(issubclass(error, SirayaError))
+                text = str(error("first\r\nsecond\x1b[31m\u2028third\x85\x00" * 5000))
+                self.assertTrue(text.startswith("first second [31m third"), text[:60])
+                self.assertIsNone(CONTROL.search(text))
+                self.assertLessEqual(len(text), LONGEST)
+
+    def test_the_classes_stand_under_each_other_as_promised(self):
+        self.assertEqual({error.__name__: error.__base__.__name__ for error in ERRORS}, ANCESTORS)
+
+    def test_errors_pickle_with_their_attributes(self):
+        given = {"status_code": 429, "code": "slow", "type": "rate", "param": None, "body": {"error": {"code": "slow"}},
+                 "request_id": "r1", "retry_after": 1.5}
+        for error, protocol in itertools.product(ERRORS, range(pickle.HIGHEST_PROTOCOL + 1)):
+            with self.subTest(error.__name__, protocol=protocol):
+                raised = error("it failed")
+                vars(raised).update(given, headers=headers_of({"X-Request-Id": "r1"}))
+                again = pickle.loads(pickle.dumps(raised, protocol))
+                self.assertIs(type(again), error)
+                self.assertEqual(str(again), "it failed")
+                self.assertEqual({name: getattr(again, name) for name in given}, given)
+                self.assertEqual(again.headers["x-request-id"], "r1")
+
+    def test_a_stream_error_pickles_with_what_had_arrived(self):
+        partial = assembled(chunk("Hel"), chunk("lo"))
+        again = pickle.loads(pickle.dumps(StreamError("cut off", partial=partial)))
+        self.assertEqual((str(again), again.partial), ("cut off", partial))
+        self.assertIs(type(again.partial), Completion)
+        self.assertEqual(again.partial.text, "Hello")
+        self.assertEqual(StreamError("cut off").partial.text, "")
+
+    def test_every_error_travels_between_processes_as_it_was_raised(self):
+        for script, streamed, attribute, value in (
+                ([sse(ONCE, UPON)], 1, "partial.text", "Once upon"),
+                ([http_answer(200, "<html>")], 0, "body", "<html>"),
+                ([http_answer(200, "{", Content_Length=9), CLOSE], 0, "body", "{")):
+            call = self.both(self.client(self.serve(script)))[streamed][1]
+            with self.subTest(attribute, value=value), self.assertRaises(SirayaError) as caught:
                 call()
             error = pickle.loads(pickle.dumps(caught.exception))
             self.assertEqual((type(error), str(error)), (type(caught.exception), str(caught.exception)))
-            for name in attribute.split("."):
-                error = getattr(error, name)
-            self.assertEqual(error, value)
+            self.assertEqual(functools.reduce(getattr, attribute.split("."), error), value)
+
+    def test_the_servers_wish_for_a_pause_is_read_from_any_form(self):
+        for headers, seconds in RETRY_AFTER:
+            with self.subTest(headers):
+                self.assertEqual(siraya_chat._retry_after(headers_of(headers)), seconds)
+        self.assertAlmostEqual(siraya_chat._retry_after(headers_of({"Retry-After": http_date(40)})), 38, delta=3)
+
+    def test_the_pause_before_a_retry_is_the_servers_up_to_a_minute_and_else_our_own_growing_one(self):
+        self.patch(**BACKOFF)
+        for asked in (0.0, 0.25, 7.0, 60.0):
+            self.assertEqual(siraya_chat._retry_delay(0, asked), asked)
+        for attempt, asked in itertools.product((0, 1, 2, 3, 4, 10, 100, 5000), (None, 60.1, 86400.0)):
+            with self.subTest(attempt=attempt, asked=asked):
+                pauses = [siraya_chat._retry_delay(attempt, asked) for _ in range(200)]
+                self.assertGreaterEqual(min(pauses), 0.5)
+                self.assertLessEqual(max(pauses), 8.0)
+                self.assertGreater(len(set(pauses)), 100, "no jitter")
+        first, late = ([siraya_chat._retry_delay(attempt, None) for _ in range(200)] for attempt in (0, 6))
+        self.assertLess(sum(first), sum(late) / 2, "no growth")
+
+    def test_each_status_has_its_class_and_is_sent_again_where_that_may_help(self):
+        for status, error, sent in STATUSES:
+            server = self.serve(http_answer(status, REFUSAL))
+            for times, (name, call) in enumerate(self.both(self.client(server)), 1):
+                with self.subTest(status=status, call=name):
+                    self.assertEqual(self.refused(error, ["bad model"], call).status_code, status)
+                    self.assertEqual(len(server.requests), sent * times)
+
+    def test_an_error_is_filled_from_any_body(self):
+        for body, words, fields in ERROR_BODIES:
+            with self.subTest(body[:60]):
+                client = self.client(self.serve(http_answer(400, body)))
+                error = self.refused(BadRequestError, [words], client.complete, "hi")
+                self.assertEqual((error.code, error.type, error.param), fields)
+
+    def test_an_error_carries_what_a_program_needs(self):
+        server = self.serve(http_answer(429, REFUSAL, X_Request_Id="req-7", Retry_After="120", X_Left="0"))
+        raised = self.refused(RateLimitError, [], self.client(server, max_retries=0).complete, "hi")
+        for error in (raised, pickle.loads(pickle.dumps(raised)), copy.copy(raised)):
+            self.assertIs(type(error), RateLimitError)
+            self.assertEqual(str(error), str(raised))
+            self.assertEqual((error.status_code, error.request_id, error.retry_after), (429, "req-7", 120.0))
+            self.assertEqual((error.body, error.code, error.headers["X-LEFT"]), (REFUSAL, "m1", "0"))
 
     def test_redirects_are_not_followed_but_named(self):
         elsewhere = self.serve()
+        target = elsewhere.base_url + "/chat/completions"
         for status in (301, 302, 303, 307, 308):
-            target = elsewhere.base_url + "/chat/completions"
             server = self.serve(http_answer(status, "", Location=target))
             for name, call in self.both(self.client(server)):
-                with self.subTest(status=status, call=name), self.assertRaises(APIStatusError) as caught:
-                    call()
-                self.assertEqual(caught.exception.status_code, status)
-                self.assertIn(target, str(caught.exception))
-                self.assertIn("base_url", str(caught.exception))
+                with self.subTest(status=status, call=name):
+                    self.assertEqual(self.refused(APIStatusError, [target, "base_url"], call).status_code, status)
             self.assertEqual(len(server.requests), 2)
         self.assertEqual(elsewhere.connections, 0)
 
@@ -727,8 +723,8 @@ class Refusals(SocketTest):
     def test_a_refusal_that_comes_before_the_upload_has_ended_is_heard(self):
         # The server answers and closes without reading the body, so the client's writes fail.
         server = self.serve(greeting=(http_answer(413, {"error": "too big"}, Connection="close"), CLOSE))
-        with self.assertRaisesRegex(APIStatusError, "413 .*too big"):
-            self.client(server, max_retries=0).complete("x" * (8 << 20))
+        call = self.client(server, max_retries=0).complete
+        self.refused(APIStatusError, ["413", "too big"], call, "x" * (8 << 20))
 
 
 # --------------------------------------------------------------------------------------------- the data that comes back
@@ -740,11 +736,10 @@ DEFINED = """
     total_tokens prompt_tokens_details completion_tokens_details system_fingerprint service_tier cached_tokens
     reasoning_tokens""".split()
 HOSTILE = ["__deepcopy__", "__copy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__",
-           "__getnewargs_ex__",
-           "__class__", "__dict__", "__len__", "__iter__", "__json__", "__array_interface__"]
+           "__getnewargs_ex__", "__class__", "__dict__", "__len__", "__iter__", "__json__", "__array_interface__"]
 
 
-class Data(Table):
+class Data(Test):
     def test_keys_read_as_attributes_at_any_depth(self):
         answer = objects({"choices": [{"message": {"content": "Hi", "x": [[{"odd_name": 1}]]}}],
                           "usage": {"total_tokens": 3}})
@@ -799,13 +794,12 @@ class Data(Table):
         self.assertEqual(value["__json__"], "boo")
 
     def test_a_completion_has_short_ways_to_its_first_choice(self):
-        calls = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
         two = objects(completion("One", finish_reason="length"))
         two["choices"] += objects(completion("Two"))["choices"]
         for answer, text, tool_calls, reason in (
                 (objects(completion("Hi")), "Hi", [], "stop"),
                 (two, "One", [], "length"),
-                (objects(completion(None, "tool_calls", tool_calls=calls)), "", calls, "tool_calls"),
+                (objects(completion(None, "tool_calls", tool_calls=[CALL])), "", [CALL], "tool_calls"),
                 (objects(completion(None, tool_calls=None)), "", [], "stop"),
                 ({"choices": [JSONObject(message=None)]}, "", [], None),
                 ({"choices": [JSONObject()]}, "", [], None),
@@ -819,9 +813,9 @@ class Data(Table):
         self.assertIsNone(Completion().message)
 
     def test_short_ways_keep_their_types_whatever_the_server_sent(self):
-        for odd in (5, True, {"a": 1}, "text", [1], [{"a": 1}]):
-            with self.subTest(odd):
-                answer = Completion(objects(completion(odd if odd != "text" else None, tool_calls=odd)))
+        for content in (5, True, {"a": 1}, None, [1], [{"a": 1}]):
+            with self.subTest(content):
+                answer = Completion(objects(completion(content, tool_calls=content or "text")))
                 self.assertIsInstance(answer.text, str)
                 self.assertIsInstance(answer.tool_calls, list)
 
@@ -868,10 +862,6 @@ DOCX = b"PK\3\4\x14\0\6\0" + b"\1" * 90
 DOCX_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
-def text64(content):
-    return base64.b64encode(content).decode()
-
-
 def data_url(media_type, content):
     return "data:%s;base64,%s" % (media_type, text64(content))
 
@@ -888,7 +878,7 @@ def expected_part(helper, content, media_type, filename):
     return {"type": "file", "file": {"filename": filename, "file_data": data_url(media_type, content)}}
 
 
-class Drip(object):
+class Drip:
     """A binary file without a name that gives a few bytes at a time, as a pipe does."""
 
     def __init__(self, content, step):
@@ -898,7 +888,7 @@ class Drip(object):
         return self.file.read(self.step if size < 0 else min(size, self.step))
 
 
-class Messages(WithFiles):
+class Messages(Test):
     def test_messages_are_what_a_person_would_write(self):
         part = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
         for made, written in (
@@ -920,11 +910,17 @@ class Messages(WithFiles):
 
     def test_wrong_arguments_of_messages_are_named(self):
         for error, function, arguments in (
-                (EITHER, user, ()), (TypeError, user, (5,)), (TypeError, user, ("Hi", None)),
+                (ValueError, user, ()),
+                (TypeError, user, (5,)),
+                (TypeError, user, ("Hi", None)),
                 (TypeError, user, (b"Hi",)),
-                (TypeError, user, (["Hi"],)), (TypeError, system, (None,)), (TypeError, system, (b"x",)),
-                (TypeError, assistant, (5,)), (TypeError, tool_result, ("call_1", {"a": 1})),
-                (TypeError, tool_result, ("call_1", 5)), (TypeError, tool_result, ("call_1", None)),
+                (TypeError, user, (["Hi"],)),
+                (TypeError, system, (None,)),
+                (TypeError, system, (b"x",)),
+                (TypeError, assistant, (5,)),
+                (TypeError, tool_result, ("call_1", {"a": 1})),
+                (TypeError, tool_result, ("call_1", 5)),
+                (TypeError, tool_result, ("call_1", None)),
                 (TypeError, tool_result, ("x", 5))):
             with self.subTest(function=function.__name__, arguments=arguments):
                 self.refused(error, [repr(value) for value in arguments[-1:]], function, *arguments)
@@ -933,7 +929,7 @@ class Messages(WithFiles):
     def test_every_kind_comes_from_every_source(self):
         for helper, (content, media_type) in OF_KIND.items():
             content += bytes(range(256)) * 800  # more than one block, and no multiple of three
-            path = self.path("file.bin", content)
+            path = self.file("file.bin", content)
             for what, source, filename in (
                     ("path", path, "file.bin"), ("PathLike", pathlib.Path(path), "file.bin"),
                     ("bytes", content, "document.pdf"), ("bytearray", bytearray(content), "document.pdf"),
@@ -956,7 +952,7 @@ class Messages(WithFiles):
         for what, content, media_type, helper in KINDS:
             for name in ("nameless", "wrong.png", "wrong.pdf", "wrong.txt", "wrong.mp3"):
                 with self.subTest(what, name=name):
-                    path = self.path(name, content)
+                    path = self.file(name, content)
                     self.assertEqual(attach(path), expected_part(helper, content, media_type, name))
                     self.assertEqual(helper(path), expected_part(helper, content, media_type, name))
             with self.subTest(what):
@@ -965,58 +961,59 @@ class Messages(WithFiles):
     def test_the_name_decides_where_the_content_has_no_signature(self):
         content = b"\1\2\3\xff no signature"
         for name, media_type, helper in (
-                ("a.png", "image/png", image), ("a.JPG", "image/jpeg", image), ("a.jpeg", "image/jpeg", image),
-                ("a.gif", "image/gif", image), ("a.webp", "image/webp", image), ("a.pdf", "application/pdf", pdf),
-                ("a.wav", "audio/wav", audio), ("a.mp3", "audio/mpeg", audio), ("a.mp4", "video/mp4", video),
-                ("a.mov", "video/quicktime", video), ("a.mpeg", "video/mpeg", video), ("a.mpg", "video/mpeg", video),
-                ("a.webm", "video/webm", video), ("a.docx", DOCX_TYPE, None)):
+                ("a.png", "image/png", image),
+                ("a.JPG", "image/jpeg", image),
+                ("a.jpeg", "image/jpeg", image),
+                ("a.gif", "image/gif", image),
+                ("a.webp", "image/webp", image),
+                ("a.pdf", "application/pdf", pdf),
+                ("a.wav", "audio/wav", audio),
+                ("a.mp3", "audio/mpeg", audio),
+                ("a.mp4", "video/mp4", video),
+                ("a.mov", "video/quicktime", video),
+                ("a.mpeg", "video/mpeg", video),
+                ("a.mpg", "video/mpeg", video),
+                ("a.webm", "video/webm", video),
+                ("a.docx", DOCX_TYPE, None)):
             with self.subTest(name):
-                path = self.path(name, content)
+                path = self.file(name, content)
                 self.assertEqual(attach(path), expected_part(helper, content, media_type, name))
                 with open(path, "rb") as file:
                     self.assertEqual(attach(file), expected_part(helper, content, media_type, name))
 
     def test_media_type_overrules_content_and_name(self):
-        path = self.path("a.png", PNG)
-        for part, written in (
-                (image(path, media_type="image/avif"), expected_part(image, PNG, "image/avif", "")),
-                (image(b"\1\2", media_type="image/png"), expected_part(image, b"\1\2", "image/png", "")),
-                (image(data_url("image/png", PNG), media_type="image/gif"), expected_part(image, PNG, "image/gif", "")),
-                (pdf(b"\1\2", media_type="application/pdf"),
-                 expected_part(pdf, b"\1\2", "application/pdf", "document.pdf")),
-                (audio(b"\1\2", media_type="audio/wav"), expected_part(audio, b"\1\2", "audio/wav", "")),
-                (audio(b"\1\2", format="mp3"), expected_part(audio, b"\1\2", "audio/mpeg", "")),
-                (audio(OF_KIND[audio][0], format="mp3"), expected_part(audio, OF_KIND[audio][0], "audio/mpeg", "")),
-                (video(b"\1\2", media_type="video/x-matroska"), expected_part(video, b"\1\2", "video/x-matroska", "")),
-                (attach(path, media_type="application/pdf"), expected_part(pdf, PNG, "application/pdf", "a.png")),
-                (attach(path, media_type="application/x-odd"), expected_part(None, PNG, "application/x-odd", "a.png")),
-                (attach(b"\1\2", media_type="video/mp4"), expected_part(video, b"\1\2", "video/mp4", ""))):
-            self.assertEqual(part, written)
+        path, bare, mp3 = self.file("a.png", PNG), b"\1\2", OF_KIND[audio][0]
+        for helper, source, content, media_type, like in (
+                (image, path, PNG, "image/avif", image),
+                (image, bare, bare, "image/png", image),
+                (image, data_url("image/png", PNG), PNG, "image/gif", image),
+                (pdf, bare, bare, "application/pdf", pdf),
+                (audio, bare, bare, "audio/wav", audio),
+                (video, bare, bare, "video/x-matroska", video),
+                (attach, path, PNG, "application/pdf", pdf),
+                (attach, path, PNG, "application/x-odd", None),
+                (attach, bare, bare, "video/mp4", video)):
+            with self.subTest(helper=helper.__name__, media_type=media_type):
+                written = expected_part(like, content, media_type, "a.png" if source is path else "document.pdf")
+                self.assertEqual(helper(source, media_type=media_type), written)
+        for content in (bare, mp3):
+            self.assertEqual(audio(content, format="mp3"), expected_part(audio, content, "audio/mpeg", ""))
 
     def test_a_url_is_passed_on_and_judged_by_its_path_alone(self):
-        for part, written in (
-                (image("https://example.com/cat.png?size=2#top"),
-                 {"type": "image_url", "image_url": {"url": "https://example.com/cat.png?size=2#top"}}),
-                (image("http://example.com/cat"),
-                 {"type": "image_url", "image_url": {"url": "http://example.com/cat"}}),
-                (image("https://example.com/cat", detail="low"),
-                 {"type": "image_url", "image_url": {"url": "https://example.com/cat", "detail": "low"}}),
-                (video("https://example.com/clip.mov"),
-                 {"type": "video_url", "video_url": {"url": "https://example.com/clip.mov"}}),
-                (pdf("https://example.com/a/report.pdf?v=1"), {"type": "file", "file": {
-                    "filename": "report.pdf", "file_data": "https://example.com/a/report.pdf?v=1"}}),
-                (attach("https://example.com/cat.JPEG"),
-                 {"type": "image_url", "image_url": {"url": "https://example.com/cat.JPEG"}}),
-                (attach("https://example.com/a.mp4"),
-                 {"type": "video_url", "video_url": {"url": "https://example.com/a.mp4"}}),
-                (attach("https://example.com/my%20report.pdf"), {"type": "file", "file": {
-                    "filename": "my report.pdf", "file_data": "https://example.com/my%20report.pdf"}}),
-                (attach("https://example.com/a.docx"), {"type": "file", "file": {
-                    "filename": "a.docx", "file_data": "https://example.com/a.docx"}}),
-                (attach("https://example.com/get?id=1", media_type="image/png"),
-                 {"type": "image_url", "image_url": {"url": "https://example.com/get?id=1"}})):
-            with self.subTest(written):
-                self.assertEqual(part, written)
+        for helper, url, named, kind, fields in (
+                (image, "https://example.com/cat.png?size=2#top", {}, "image_url", {}),
+                (image, "http://example.com/cat", {}, "image_url", {}),
+                (image, "https://example.com/cat", {"detail": "low"}, "image_url", {"detail": "low"}),
+                (video, "https://example.com/clip.mov", {}, "video_url", {}),
+                (pdf, "https://example.com/a/report.pdf?v=1", {}, "file", {"filename": "report.pdf"}),
+                (attach, "https://example.com/cat.JPEG", {}, "image_url", {}),
+                (attach, "https://example.com/a.mp4", {}, "video_url", {}),
+                (attach, "https://example.com/my%20report.pdf", {}, "file", {"filename": "my report.pdf"}),
+                (attach, "https://example.com/a.docx", {}, "file", {"filename": "a.docx"}),
+                (attach, "https://example.com/get?id=1", {"media_type": "image/png"}, "image_url", {})):
+            with self.subTest(url):
+                fields["file_data" if kind == "file" else "url"] = url
+                self.assertEqual(helper(url, **named), {"type": kind, kind: fields})
         self.assertEqual(image("HTTPS://example.com/Cat")["image_url"]["url"].partition(":")[2], "//example.com/Cat")
 
     def test_a_data_url_is_passed_on_and_taken_apart_for_audio(self):
@@ -1034,14 +1031,18 @@ class Messages(WithFiles):
         self.assertNotIn("detail", image(PNG)["image_url"])
         content = OF_KIND[pdf][0]
         self.assertEqual(pdf(content, filename="report.pdf")["file"]["filename"], "report.pdf")
-        self.assertEqual(pdf(self.path("a.pdf", content), filename="b.pdf")["file"]["filename"], "b.pdf")
+        self.assertEqual(pdf(self.file("a.pdf", content), filename="b.pdf")["file"]["filename"], "b.pdf")
 
     def test_text_is_attached_as_a_part_that_names_the_file(self):
         for name, text in (
-                ("notes.txt", "one\ntwo\n"), ("script.py", "print('\u00e9')\n"), ("data.json", '{"a": 1}'),
-                ("table.csv", "a;b\r\n1;2\r\n"), ("README", "plain \U0001f600 words"),
-                ("doc", "no ending, only the name of one"), ("page.html", "<p>Hi</p>")):
-            path = self.path(name, text.encode("utf-8"))
+                ("notes.txt", "one\ntwo\n"),
+                ("script.py", "print('\u00e9')\n"),
+                ("data.json", '{"a": 1}'),
+                ("table.csv", "a;b\r\n1;2\r\n"),
+                ("README", "plain \U0001f600 words"),
+                ("doc", "no ending, only the name of one"),
+                ("page.html", "<p>Hi</p>")):
+            path = self.file(name, text.encode("utf-8"))
             with open(path, "rb") as file:
                 for source in (path, pathlib.Path(path), file):
                     with self.subTest(name, source=type(source).__name__):
@@ -1056,26 +1057,26 @@ class Messages(WithFiles):
         self.assertIn("words", attach("data:text/plain;base64," + text64(b"words"))["text"])
 
     def test_a_document_goes_as_a_file_part(self):
-        self.assertEqual(attach(self.path("report.docx", DOCX)), expected_part(None, DOCX, DOCX_TYPE, "report.docx"))
+        self.assertEqual(attach(self.file("report.docx", DOCX)), expected_part(None, DOCX, DOCX_TYPE, "report.docx"))
 
     def test_what_cannot_be_recognised_names_the_file_and_the_way_out(self):
         for name, content in (("core.dump", b"\x7fELF\0\1"), ("latin.txt", b"caf\xe9"), ("zero.txt", b"a\0b"),
                               ("a", b"\xff\xfe")):
             with self.subTest(name):
-                self.refused(ValueError, [name, "media_type="], attach, self.path(name, content))
+                self.refused(ValueError, [name, "media_type="], attach, self.file(name, content))
         self.refused(ValueError, ["media_type="], attach, b"\x7fELF\0\1")
         self.refused(ValueError, ["thing", "media_type="], attach, "https://example.com/thing")
         self.refused(ValueError, ["media_type="], attach, "data:;base64,AAAA")
-        self.refused(ValueError, ["odd.bin", "media_type="], image, self.path("odd.bin", b"\1\2\3"))
+        self.refused(ValueError, ["odd.bin", "media_type="], image, self.file("odd.bin", b"\1\2\3"))
 
     def test_mistakes_say_what_is_wrong(self):
-        def opened(name, mode):
-            file = open(os.path.join(self.directory, name), mode)
+        def opened(name):
+            file = open(os.path.join(self.folder, name))
             self.addCleanup(file.close)
             return file
-        png = self.path("cat.png", PNG)
-        self.path("words.txt", b"words")
-        empty = self.path("empty.png", b"")
+        png = self.file("cat.png", PNG)
+        self.file("words.txt", b"words")
+        empty = self.file("empty.png", b"")
         flac = b"fLaC\0\0\0\x22" + b"\1" * 50
         for error, words, helper, source, named in (
                 (ValueError, ["cat.png", "image/png", "pdf"], pdf, png, {}),
@@ -1091,12 +1092,12 @@ class Messages(WithFiles):
                 (ValueError, ["empty"], image, b"", {}),
                 (ValueError, ["empty"], attach, bytearray(), {}),
                 (ValueError, ["empty"], pdf, io.BytesIO(), {}),
-                (ValueError, ["directory"], image, self.directory, {}),
-                (ValueError, ["directory"], attach, pathlib.Path(self.directory), {}),
-                (FileNotFoundError, ["none.png"], image, os.path.join(self.directory, "none.png"), {}),
-                (FileNotFoundError, ["none.png"], attach, pathlib.Path(self.directory, "none.png"), {}),
-                (TypeError, ["binary"], attach, opened("words.txt", "r"), {}),
-                (TypeError, ["binary"], image, opened("cat.png", "r"), {}),
+                (ValueError, ["directory"], image, self.folder, {}),
+                (ValueError, ["directory"], attach, pathlib.Path(self.folder), {}),
+                (FileNotFoundError, ["none.png"], image, os.path.join(self.folder, "none.png"), {}),
+                (FileNotFoundError, ["none.png"], attach, pathlib.Path(self.folder, "none.png"), {}),
+                (TypeError, ["binary"], attach, opened("words.txt"), {}),
+                (TypeError, ["binary"], image, opened("cat.png"), {}),
                 (TypeError, ["binary"], image, io.StringIO("words"), {}),
                 (TypeError, ["binary"], image, io.StringIO(""), {}),
                 (TypeError, ["image", "int"], image, 5, {}),
@@ -1121,16 +1122,12 @@ class Messages(WithFiles):
     def test_encoding_holds_at_most_2_8_times_the_size_and_nothing_of_the_original_afterwards(self):
         size = 12 << 20
         for helper, (content, _) in OF_KIND.items():
-            path = self.path("large.bin", content + bytes(size - len(content)))
+            path = self.file("large.bin", content + bytes(size - len(content)))
             for what, function, source in (("path", helper, path), ("attach", attach, path), ("file", helper, None)):
                 with self.subTest(helper=helper.__name__, source=what), open(path, "rb") as file:
-                    tracemalloc.start()
-                    try:
-                        part = function(source or file)
-                        held, peak = tracemalloc.get_traced_memory()
-                    finally:
-                        tracemalloc.stop()
-                    self.assertGreater(len(json.dumps(part)), size)
+                    parts = []
+                    peak, held = memory(lambda: parts.append(function(source or file)))
+                    self.assertGreater(len(json.dumps(parts)), size)
                     self.assertLess(peak / size, 2.8)
                     self.assertLess(held / size, 1.4)
                 if helper is not image:
@@ -1298,7 +1295,7 @@ NO_MESSAGES = [  # what is given for messages, the error, words of its message
 ]
 
 
-class Requests(Table):
+class Requests(Test):
     def test_the_smallest_request(self):
         self.assertEqual(build_request("Hi", "m"), {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
         self.assertEqual(build_request("Hi", "m", stream=True),
@@ -1332,24 +1329,22 @@ class Requests(Table):
                 self.refused(error[0], ("messages",) + error[1:], build_request, messages, "m")
 
     def test_every_role_and_form_of_content_is_taken(self):
-        calls = [{"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
         messages = [
             system("a"), {"role": "developer", "content": "b"}, user("c", "d"), assistant("e"),
-            {"role": "assistant", "content": None, "tool_calls": calls}, {"role": "assistant", "tool_calls": calls},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "assistant", "tool_calls": [CALL]},
             tool_result("c", "f"), {"role": "user", "content": [], "name": "x"},
             {"role": "user", "content": ({"type": "odd", "odd": 1},)}]
         self.assertEqual(build_request(messages, "m")["messages"], messages)
 
     def test_an_answers_message_goes_back_into_the_conversation(self):
-        answer = Completion(objects(completion(None, "tool_calls", tool_calls=[
-            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}])))
-        history = [user("Hi"), answer.message, tool_result(answer.tool_calls[0].id, "42")]
-        self.assertEqual(build_request(history, "m")["messages"][1], completion(None, "tool_calls", tool_calls=[
-            {"id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}])["choices"][0]["message"])
+        answer = completion(None, "tool_calls", tool_calls=[CALL])
+        reply = Completion(objects(answer))
+        history = [user("Hi"), reply.message, tool_result(reply.tool_calls[0].id, "42")]
+        self.assertEqual(build_request(history, "m")["messages"][1], answer["choices"][0]["message"])
 
     def test_the_model_is_required(self):
-        for model, error, word in ((None, ValueError, "model"), ("", ValueError, "''"), (5, TypeError, "5"),
-                                   (b"m", TypeError, "b'm'")):
+        for model, error, word in (
+                (None, ValueError, "model"), ("", ValueError, "''"), (5, TypeError, "5"), (b"m", TypeError, "b'm'")):
             self.refused(error, ["model", word], build_request, "Hi", model)
 
     def test_extra_body_is_merged_in_last_and_may_hold_none(self):
@@ -1401,16 +1396,15 @@ class Requests(Table):
         self.refused(TypeError, ["description"], json_schema, SCHEMA, description=5)
 
 
-class Uploads(SocketTest):
+class Uploads(Test):
     def test_a_large_body_is_sent_piece_by_piece_and_again_by_a_retry(self):
         size = 16 << 20
-        image = siraya_chat.image(b"\x89PNG\r\n\x1a\n" + b"x" * size)
-        messages = [siraya_chat.user("What is it?", image, "é\"\n\\" * 99)]
-        request = siraya_chat.build_request(messages, "m")
+        messages = [user("What is it?", image(PNG + b"x" * size), "\u00e9\"\n\\" * 99)]
+        request = build_request(messages, "m")
         expected = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
         server = self.serve(http_answer(503), ANSWER, keep=0)  # the memory is looked at, and the server shares it
         client = self.client(server)
-        self.assertLess(peak_memory(lambda: client.complete(messages)), size // 8)
+        self.assertLess(memory(lambda: client.complete(messages))[0], size // 8)
         for received in server.requests:
             self.assertEqual(received.headers["content-length"], str(len(expected)))
             self.assertEqual(received.checksum, zlib.crc32(expected))
@@ -1418,8 +1412,8 @@ class Uploads(SocketTest):
 
     def test_long_texts_arrive_as_they_are(self):
         server = self.serve(ANSWER)
-        text = "a\u0000\"\\\n\u2028é\U0001f600" * 30000
-        self.client(server).complete([siraya_chat.system(text), siraya_chat.user(text, "short")])
+        text = "a\u0000\"\\\n\u2028\u00e9\U0001f600" * 30000
+        self.client(server).complete([system(text), user(text, "short")])
         received = server.requests[0]
         self.assertEqual(received.json["messages"][0]["content"], text)
         self.assertEqual(received.json["messages"][1]["content"][0]["text"], text)
@@ -1549,9 +1543,7 @@ def literal_events(data):
     return events
 
 
-class ServerSentEvents(unittest.TestCase):
-    maxDiff = None
-
+class ServerSentEvents(Test):
     def test_the_specification_holds_wherever_the_bytes_are_cut(self):
         for what, data, events in STREAMS:
             with self.subTest(what):
@@ -1595,9 +1587,6 @@ class ServerSentEvents(unittest.TestCase):
             with self.subTest(work.__name__):
                 self.assertLess(growth(work, small, large), 10)
 
-    def test_a_short_fuzzing_agrees_with_the_literal_transcription(self):
-        fuzz_parser(random.Random(9), 1500)
-
 
 # -------------------------------------------------------------------------------------------- putting a stream together
 
@@ -1608,9 +1597,7 @@ def tool_call(index, id=None, name=None, arguments=None, **more):
     return dict(ids, function=function, **more)
 
 
-class Assembling(unittest.TestCase):
-    maxDiff = None
-
+class Assembling(Test):
     def message(self, *deltas):
         """The message that these deltas make; its role is looked at here."""
         made = assembled(*[chunk(**delta) for delta in deltas]).message
@@ -1726,28 +1713,24 @@ class Assembling(unittest.TestCase):
         self.assertIn('"x"', json.dumps(made))
 
     def test_fields_of_a_wrong_type_raise_nothing_and_lose_no_text(self):
-        for odd in (None, True, 5, 1.5, "x", [], [None], [5], ["x"], [[]], [{}], [{"index": 0}], [{"index": "0"}],
-                    [{"index": None}],
-                    [{"index": 0, "function": 5}], [{"index": 0, "id": 5}], {}, {"a": 1}):
-            for name in ("tool_calls", "role", "reasoning", "logprobs", "function_call", "index", "finish_reason"):
-                with self.subTest(name, odd=odd):
-                    data = chunk("b")
-                    if name in ("logprobs", "index", "finish_reason"):
-                        data["choices"][0][name] = odd
-                    else:
-                        data["choices"][0]["delta"][name] = odd
-                    made = assembled(chunk("a"), data, chunk("c"), data)
-                    self.assertEqual(json.loads(json.dumps(made)), made)
-                    self.assertEqual("".join(sorted("".join(one.message.content for one in made.choices))), "abbc")
+        values = (None, True, 5, 1.5, "x", [], [None], [5], ["x"], [[]], [{}], [{"index": 0}], [{"index": "0"}],
+                  [{"index": None}], [{"index": 0, "function": 5}], [{"index": 0, "id": 5}], {}, {"a": 1})
+        in_choice = ("logprobs", "index", "finish_reason")
+        in_delta = ("tool_calls", "role", "reasoning", "function_call")
+        for name, odd in itertools.product(in_choice + in_delta, values):
+            with self.subTest(name, odd=odd):
+                choice = chunk("b")["choices"][0]
+                (choice if name in in_choice else choice["delta"])[name] = odd
+                data = {"choices": [choice]}
+                made = assembled(chunk("a"), data, chunk("c"), data)
+                self.assertEqual(json.loads(json.dumps(made)), made)
+                self.assertEqual("".join(sorted("".join(one.message.content for one in made.choices))), "abbc")
 
     def test_the_cost_is_linear_in_the_chunks(self):
         def assemble(size):
             siraya_chat._assemble(chunks[:size])
         chunks = objects([chunk("word ", tool_calls=[tool_call(0, arguments="xyz ")])] * 16000)
         self.assertLess(growth(assemble, 4000, 16000), 10)
-
-    def test_a_short_fuzzing_raises_nothing_and_gives_json(self):
-        fuzz_assembler(random.Random(9), 400)
 
 
 # -------------------------------------------------------------------------------------------------------- the transport
@@ -1765,13 +1748,14 @@ def sse_head(**headers):
     return SSE_HEAD[:-2] + "".join(lines).encode() + b"\r\n"
 
 
-class Arrival(SocketTest):
+class Decoding(Test):
     def test_chunks_reach_the_caller_as_they_arrive(self):
         events = [event(ONCE), event(UPON), event(END) + event("[DONE]")]
         halves = b"".join(map(framed, (b": wait\n\n" + events[0][:30], events[0][30:])))
         rest = b"".join(map(framed, events[1:] + [b""]))
         for name, head, first, rest in (
-                ("chunked", SSE_HEAD, framed(events[0]), rest), ("an event in two chunks", SSE_HEAD, halves, rest),
+                ("chunked", SSE_HEAD, framed(events[0]), rest),
+                ("an event in two chunks", SSE_HEAD, halves, rest),
                 ("until close", sse(chunked=False), events[0], events[1] + events[2]),
                 ("gzip", sse_head(Content_Encoding="gzip"), *self.coded_steps(31, events)),
                 ("deflate", sse_head(Content_Encoding="deflate"), *self.coded_steps(15, events)),
@@ -1779,7 +1763,7 @@ class Arrival(SocketTest):
             with self.subTest(name):
                 go_on = threading.Event()
                 server = self.serve([head, first, go_on, rest])
-                with self.client(server, timeout=3).stream("hi") as stream:
+                with self.client(server, timeout=20).stream("hi") as stream:
                     chunks = iter(stream)
                     self.assertEqual(next(chunks), ONCE)  # while the server still holds the rest back
                     go_on.set()
@@ -1791,22 +1775,22 @@ class Arrival(SocketTest):
         return pieces[0], b"".join(pieces[1:]) + framed(b"")
 
     def test_whole_answers_are_decoded(self):
-        text = json.dumps(completion("Once upon")).encode()
-        packed = gzip.compress(text)
+        text = BODY.encode()
         for name, coding, body in (
-                ("gzip", "gzip", packed), ("its old name", "x-gzip", packed), ("any case", "GZIP", packed),
-                ("deflate", "deflate", zlib.compress(text)), ("bare deflate", "deflate", coded(-15, text)[0]),
-                ("none", "identity", text),
-                ("two members", "gzip", gzip.compress(text[:20]) + gzip.compress(text[20:]))):
+                ("gzip", "gzip", gzip.compress(text)),
+                ("its old name", "x-gzip", gzip.compress(text)),
+                ("any case", "GZIP", gzip.compress(text)),
+                ("two members", "gzip", gzip.compress(text[:20]) + gzip.compress(text[20:])),
+                ("deflate", "deflate", zlib.compress(text)),
+                ("bare deflate", "deflate", coded(-15, text)[0]),
+                ("none", "identity", text)):
             with self.subTest(name):
                 server = self.serve(http_answer(200, body, Content_Encoding=coding))
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_a_compressed_error_is_decoded(self):
-        body = gzip.compress(b'{"error": {"message": "no such model"}}')
-        server = self.serve(http_answer(404, body, Content_Encoding="gzip"))
-        with self.assertRaisesRegex(NotFoundError, "no such model"):
-            self.client(server).complete("hi")
+        server = self.serve(http_answer(404, gzip.compress(json.dumps(REFUSAL).encode()), Content_Encoding="gzip"))
+        self.refused(NotFoundError, ["bad model"], self.client(server).complete, "hi")
 
     def test_what_expands_without_end_is_stopped_early(self):
         self.patch(MAX_BODY_BYTES=1 << 20, MAX_EVENT_BYTES=1 << 20)
@@ -1815,18 +1799,17 @@ class Arrival(SocketTest):
             server = self.serve(http_answer(200, bomb, Content_Type=kind, Content_Encoding="gzip"))
             name, call = self.both(self.client(server))[error is StreamError]
             with self.subTest(name):
-                self.assertLess(peak_memory(lambda: self.assertRaises(error, call)), 8 << 20)
+                self.assertLess(memory(lambda: self.assertRaises(error, call))[0], 8 << 20)
 
 
-class Timeouts(SocketTest):
+class Timeouts(Test):
     def test_each_timeout_says_which_it_is(self):
-        for name, options, scheme, server_options, script in (
-                ("timeout", {"timeout": 0.1}, "http", {}, (SILENCE,)),
-                ("timeout", {"timeout": 0.1}, "http", {}, (b"HTTP/1.1 100 Continue\r\n\r\n", SILENCE)),
-                ("connect_timeout", {"connect_timeout": 0.1}, "https", {"greeting": (SILENCE,)}, ())):
-            server = self.serve(script, **server_options)
-            client = self.client(server.base_url.replace("http", scheme), max_retries=0, **options)
-            for call_name, call in self.both(client):
+        for name, scheme, script, greeting in (
+                ("timeout", "http", [SILENCE], ()),
+                ("timeout", "http", [b"HTTP/1.1 100 Continue\r\n\r\n", SILENCE], ()),
+                ("connect_timeout", "https", [], [SILENCE])):
+            url = self.serve(script, greeting=greeting).base_url.replace("http", scheme)
+            for call_name, call in self.both(self.client(url, max_retries=0, **{name: 0.1})):
                 with self.subTest(name, call=call_name), self.assertRaisesRegex(APITimeoutError, r"\W%s\b" % name):
                     call()
 
@@ -1845,29 +1828,34 @@ class Timeouts(SocketTest):
             client = self.client(url, connect_timeout=0.2, max_retries=0)
             with self.assertRaisesRegex(APITimeoutError, "connect_timeout"):
                 client.complete("hi")
-            self.assertLess(time.monotonic() - before, 3)
+            self.assertLess(time.monotonic() - before, 10)
 
     def test_timeout_is_silence_between_bytes_not_the_whole_time(self):
-        slow = list(itertools.chain.from_iterable((b"%c" % byte, 0.01) for byte in ANSWER[-40:]))
-        self.assertEqual(self.client(self.serve([ANSWER[:-40]] + slow), timeout=0.3).complete("hi").text, "Once upon")
+        slow = list(itertools.chain.from_iterable((b"%c" % byte, 0.02) for byte in ANSWER[-40:]))
+        self.assertEqual(self.client(self.serve([ANSWER[:-40]] + slow), timeout=0.7).complete("hi").text, "Once upon")
 
     def test_none_waits_for_as_long_as_it_takes(self):
         client = self.client(self.serve([0.05, ANSWER]), timeout=None, connect_timeout=None)
         self.assertEqual(client.complete("hi").text, "Once upon")
 
 
-class Reuse(SocketTest):
+class Reuse(Test):
     def test_a_connection_is_used_again_after_any_answer_that_was_read(self):
-        for name, kind, answer, connections in (
-                ("whole", 0, ANSWER, 1), ("stream", 1, STREAM, 1), ("JSON for a stream", 1, ANSWER, 1),
-                ("error", 0, http_answer(400, FULL_ERROR), 1), ("error for a stream", 1, http_answer(404), 1),
-                ("not JSON", 0, http_answer(200, "hello"), 1), ("chunked whole", 0, sse(completion("x")), 1),
-                ("Connection: close", 0, http_answer(200, completion("x"), Connection="close"), 3),
+        close = http_answer(200, completion("x"), Connection="close")
+        for name, streamed, answer, connections in (
+                ("whole", 0, ANSWER, 1),
+                ("stream", 1, STREAM, 1),
+                ("JSON for a stream", 1, ANSWER, 1),
+                ("error", 0, http_answer(400, REFUSAL), 1),
+                ("error for a stream", 1, http_answer(404), 1),
+                ("not JSON", 0, http_answer(200, "hello"), 1),
+                ("chunked whole", 0, sse(completion("x")), 1),
+                ("Connection: close", 0, close, 3),
                 ("Connection: close, stream", 1, sse(ONCE, "[DONE]", chunked=False), 3),
                 ("HTTP/1.0", 0, [ANSWER.replace(b"HTTP/1.1", b"HTTP/1.0"), CLOSE], 3)):
             with self.subTest(name):
                 server = self.serve(answer)
-                call = self.both(self.client(server))[kind][1]
+                call = self.both(self.client(server))[streamed][1]
                 for _ in range(3):
                     with contextlib.suppress(SirayaError):
                         call()
@@ -1881,7 +1869,17 @@ class Reuse(SocketTest):
         client.stream("hi").get_final_completion()
         go_on.set()
         self.assertEqual(client.complete("hi").text, "Once upon")
-        self.assertLessEqual(server.connections, 2)  # 1 unless the last bytes took their time
+        self.assertEqual(server.connections, 1)
+
+    def test_what_trickles_after_done_does_not_hold_up_the_next_call(self):
+        self.patch(DRAIN_SECONDS=0.1)
+        trickle = [SSE_HEAD + framed(event(ONCE) + event("[DONE]"))] + [framed(b": more\n"), 0.02] * 400
+        server = self.serve(trickle, ANSWER)
+        client = self.client(server)
+        client.stream("hi").get_final_completion()
+        before = time.monotonic()
+        self.assertEqual(client.complete("hi").text, "Once upon")
+        self.assertLess(time.monotonic() - before, 5)
 
     def test_a_connection_that_the_server_has_closed_is_noticed(self):
         for name, steps in (("close", [ANSWER, CLOSE]), ("reset", [ANSWER, RESET]),
@@ -1957,7 +1955,7 @@ class Reuse(SocketTest):
     def test_a_forked_child_has_connections_of_its_own(self):
         server = self.serve()
         program = ("import os, sys; from siraya_chat import Client\n"
-                   "client = Client(%r, %r, model='m')\n"
+                   "client = Client(model='m')\n"
                    "stream = client.stream('of the parent')\n"
                    "client.complete('before')\n"
                    "child = os.fork()\n"
@@ -1968,8 +1966,8 @@ class Reuse(SocketTest):
                    "    sys.exit()\n"
                    "assert not os.waitpid(child, 0)[1]\n"
                    "stream.get_final_completion()\n"  # not ended by the child
-                   "client.complete('after')\n" % (KEY, server.base_url))
-        subprocess.run([sys.executable, "-c", program], check=True, timeout=30, env=environment_of_children())
+                   "client.complete('after')\n")
+        self.assertEqual(run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE), (0, "", ""))
         told = {received.json["messages"][0]["content"]: received.connection for received in server.requests}
         self.assertIn(told.pop("after"), (1, 2))
         self.assertEqual(told, {"of the parent": 1, "before": 2, "of the child": 3})
@@ -2026,26 +2024,26 @@ subjectAltName = IP:127.0.0.1
 
 
 @unittest.skipUnless(shutil.which("openssl"), "needs the openssl command to make certificates")
-class TLS(SocketTest):
+class TLS(Test):
     @classmethod
     def setUpClass(cls):
-        cls.folder = tempfile.mkdtemp()
-        with open(os.path.join(cls.folder, "settings"), "w") as settings:
+        cls.certificates = tempfile.mkdtemp()
+        with open(os.path.join(cls.certificates, "settings"), "w") as settings:
             settings.write(CERTIFICATE_SETTINGS)
         new = "-config settings -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
         for command in ("req -x509 -days 2 -extensions authority -keyout authority.key -out authority.pem " + new,
                         "req -keyout server.key -out server.csr " + new,
                         "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -set_serial 7 -days 2 "
                         "-extfile settings -extensions server -out server.pem"):
-            subprocess.run(["openssl"] + command.split(), cwd=cls.folder, check=True, stdout=subprocess.DEVNULL,
+            subprocess.run(["openssl"] + command.split(), cwd=cls.certificates, check=True, stdout=subprocess.DEVNULL,
                            stderr=subprocess.DEVNULL)
-        cls.authority = os.path.join(cls.folder, "authority.pem")
+        cls.authority = os.path.join(cls.certificates, "authority.pem")
         cls.server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        cls.server_side.load_cert_chain(os.path.join(cls.folder, "server.pem"), os.path.join(cls.folder, "server.key"))
+        cls.server_side.load_cert_chain(*[os.path.join(cls.certificates, "server" + end) for end in (".pem", ".key")])
 
     @classmethod
     def tearDownClass(cls):
-        shutil.rmtree(cls.folder, ignore_errors=True)
+        shutil.rmtree(cls.certificates, ignore_errors=True)
 
     def trusting(self):
         return ssl.create_default_context(cafile=self.authority)
@@ -2053,17 +2051,14 @@ class TLS(SocketTest):
     def test_an_unknown_authority_is_an_error_at_once_that_says_what_to_do(self):
         server = self.serve(tls=self.server_side)
         for name, call in self.both(self.client(server)):
-            with self.subTest(name), self.assertRaises(APIConnectionError) as caught:
-                call()
-            self.assertIn("SSL_CERT_FILE", str(caught.exception))
-            self.assertIn("ssl_context", str(caught.exception))
+            with self.subTest(name):
+                self.refused(APIConnectionError, ["SSL_CERT_FILE", "ssl_context"], call)
         self.assertEqual((server.connections, server.requests), (2, []))  # one a call: not tried again
 
     def test_a_certificate_for_another_name_is_refused(self):
         server = self.serve(tls=self.server_side)
         client = self.client(server.base_url.replace("127.0.0.1", "localhost"), ssl_context=self.trusting())
-        with self.assertRaisesRegex(APIConnectionError, "localhost"):
-            client.complete("hi")
+        self.refused(APIConnectionError, ["localhost"], client.complete, "hi")
         self.assertEqual((server.connections, server.requests), (1, []))
 
     def test_an_authority_is_trusted_through_ssl_context_or_ssl_cert_file(self):
@@ -2079,10 +2074,8 @@ class TLS(SocketTest):
     def test_another_process_trusts_what_its_environment_names(self):
         server = self.serve(tls=self.server_side)
         program = "from siraya_chat import Client; print(Client().complete('hi', 'm').text)"
-        environment = dict(environment_of_children(), SSL_CERT_FILE=self.authority, SIRAYA_API_KEY=KEY,
-                           SIRAYA_BASE_URL=server.base_url)
-        printed = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment, timeout=30)
-        self.assertIn(b"model m", printed.stdout)
+        outcome = run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE, SSL_CERT_FILE=self.authority)
+        self.assertIn("model m", outcome.out)
 
     def test_a_tunnel_carries_calls_and_streams_and_sees_nothing_of_them(self):
         server = self.serve(tls=self.server_side)
@@ -2102,23 +2095,23 @@ class TLS(SocketTest):
 
     def test_a_tunnel_that_is_refused_is_a_connection_error(self):
         server = self.serve(tls=self.server_side)
-        for name, answer, error in (
-                ("wrong password", http_answer(407), "407"), ("forbidden", http_answer(403), "403"),
-                ("dropped", b"", ""), ("no HTTP", b"\x00\x01\r\n\r\n", ""),
+        for name, answer, words in (
+                ("wrong password", http_answer(407), "407"),
+                ("forbidden", http_answer(403), "403"),
+                ("dropped", b"", ""),
+                ("no HTTP", b"\x00\x01\r\n\r\n", ""),
                 ("endless headers", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300, "")):
             proxy = self.serve([answer, CLOSE])
             with mock.patch.dict(os.environ, https_proxy="http://user:pass@" + proxy.address), self.subTest(name):
-                client = self.client(server, ssl_context=self.trusting(), max_retries=0, timeout=2)
-                with self.assertRaisesRegex(APIConnectionError, error) as caught:
-                    client.complete("hi")
-                self.assertNotIn("pass", str(caught.exception).replace("password", ""))
+                client = self.client(server, ssl_context=self.trusting(), max_retries=0, timeout=20)
+                error = self.refused(APIConnectionError, [words], client.complete, "hi")
+                self.assertNotIn("pass", str(error).replace("password", ""))
         self.assertEqual(server.requests, [])
 
     def test_an_untrusted_server_behind_a_tunnel_is_refused_too(self):
         server, proxy = self.serve(tls=self.server_side), self.serve(tunnel)
         os.environ["https_proxy"] = "http://" + proxy.address
-        with self.assertRaisesRegex(APIConnectionError, "SSL_CERT_FILE"):
-            self.client(server).complete("hi")
+        self.refused(APIConnectionError, ["SSL_CERT_FILE"], self.client(server).complete, "hi")
         self.assertEqual((len(proxy.requests), server.requests), (1, []))
 
     def test_no_proxy_goes_direct(self):
@@ -2129,16 +2122,14 @@ class TLS(SocketTest):
         self.assertEqual((proxy.connections, len(server.requests)), (0, 2))
 
     def test_a_stream_over_tls_is_cut_or_cancelled_like_any_other(self):
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), CLOSE], [SSE_HEAD + framed(event(ONCE)), SILENCE],
-                            tls=self.server_side)
+        server = self.serve(BROKEN, HELD, tls=self.server_side)
         client = self.client(server, ssl_context=self.trusting())
-        with self.assertRaises(StreamError) as caught:
-            client.stream("hi").get_final_completion()
-        self.assertEqual(caught.exception.partial.text, "Once")
-        check_that_close_wakes_a_reader(self, client, server)
+        error = self.refused(StreamError, [], client.stream("hi").get_final_completion)
+        self.assertEqual(error.partial.text, "Once upon")
+        self.assert_close_wakes_a_reader(client, server)
 
 
-class PlainProxies(SocketTest):
+class PlainProxies(Test):
     def test_plain_requests_go_through_http_proxy_with_user_and_password(self):
         for name in ("http_proxy", "HTTP_PROXY"):
             proxy = self.serve()
@@ -2162,10 +2153,10 @@ class PlainProxies(SocketTest):
 
 
 JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-BODY = json.dumps(completion("Once upon"))
 LONG_EVENT = event(chunk(" upon" * 20))
 GARBAGE = b"\x16\x03\x01\x00\xff garbage\r\n\r\n" * 3
-FAULTS = {"close": (CLOSE,), "reset": (0.02, RESET), "silence": (SILENCE,), "garbage": (GARBAGE, CLOSE)}
+# The pause is for systems where a reset wipes out what has arrived and is not yet read; Linux hands it over.
+FAULTS = {"close": (CLOSE,), "reset": (0.05, RESET), "silence": (SILENCE,), "garbage": (GARBAGE, CLOSE)}
 POINTS = {  # what was sent before the fault: of a whole answer, of a stream
     "connect": (b"", b""), "TLS": (b"", b""), "request sent": (b"", b""),
     "status": (b"HTTP/1.1 20", b"HTTP/1.1 20"),
@@ -2214,7 +2205,7 @@ MATRIX = (
 )
 
 
-class FaultMatrix(SocketTest):
+class FaultMatrix(Test):
     def test_the_table_has_every_point_and_every_fault(self):
         self.assertEqual([row[:2] for row in MATRIX], list(itertools.product(POINTS, FAULTS)))
 
@@ -2235,7 +2226,7 @@ class FaultMatrix(SocketTest):
         at_once = point in ("connect", "TLS")
         steps = ((POINTS[point][streamed],) if not at_once else ()) + FAULTS[fault]
         with StandIn(steps, greeting=steps if at_once else ()) as server:
-            seconds = 0.2 if fault == "silence" else 10.0
+            seconds = 0.5 if fault == "silence" else 20.0
             url = server.base_url.replace("http", "https") if point == "TLS" else server.base_url
             with Client(KEY, url, model="m", timeout=seconds, connect_timeout=seconds, max_retries=1) as client:
                 try:
@@ -2295,27 +2286,27 @@ HOSTILE_BODIES = (  # a ResponseError of a whole call, a StreamError of a stream
 )
 GOOD_CHUNK = framed(BODY.encode())  # that is refused only for what stands before it or after it
 HOSTILE_FRAMES = (  # after the headers of a chunked answer: lost within the answer
-    ("a negative chunk size", b"-5\r\nhello\r\n0\r\n\r\n"), ("a signed chunk size", b"+" + GOOD_CHUNK + framed(b"")),
-    ("a prefixed chunk size", b"0x" + GOOD_CHUNK + framed(b"")), ("an underscore", b"0_" + GOOD_CHUNK + framed(b"")),
-    ("a chunk size of words", b"xyz\r\nhello\r\n"), ("an empty chunk size", b"\r\nhello\r\n"),
-    ("a huge chunk size", b"f" * 17 + b"\r\nhello\r\n"), ("an endless chunk size", b"5;" + b"x" * 300000),
-    ("a chunk longer than its size", b"2\r\nhello\r\n0\r\n\r\n"), ("a chunk cut short", b"ffff\r\nhello"),
-    ("no last chunk", GOOD_CHUNK), ("endless trailers", GOOD_CHUNK + b"0\r\n" + b"X: y\r\n" * 50000),
+    ("a negative chunk size", b"-5\r\nhello\r\n0\r\n\r\n"),
+    ("a signed chunk size", b"+" + GOOD_CHUNK + framed(b"")),
+    ("a prefixed chunk size", b"0x" + GOOD_CHUNK + framed(b"")),
+    ("an underscore", b"0_" + GOOD_CHUNK + framed(b"")),
+    ("a chunk size of words", b"xyz\r\nhello\r\n"),
+    ("an empty chunk size", b"\r\nhello\r\n"),
+    ("a huge chunk size", b"f" * 17 + b"\r\nhello\r\n"),
+    ("an endless chunk size", b"5;" + b"x" * 300000),
+    ("a chunk longer than its size", b"2\r\nhello\r\n0\r\n\r\n"),
+    ("a chunk cut short", b"ffff\r\nhello"),
+    ("no last chunk", GOOD_CHUNK),
+    ("endless trailers", GOOD_CHUNK + b"0\r\n" + b"X: y\r\n" * 50000),
 )
 
 
-class HostileAnswers(SocketTest):
+class HostileAnswers(Test):
     def check(self, what, steps, whole_error, stream_error):
         for streamed, error in enumerate((whole_error, stream_error)):
-            client = self.client(self.serve(steps), max_retries=0, timeout=5)
-            name, call = self.both(client)[streamed]
+            name, call = self.both(self.client(self.serve(steps), max_retries=0, timeout=20))[streamed]
             with self.subTest(what, call=name):
-                with self.assertRaises(error) as caught:
-                    call()
-                self.assertIs(type(caught.exception), error)
-                self.assertLess(len(str(caught.exception)), 1100)
-                self.assertTrue(str(caught.exception).isprintable(), repr(str(caught.exception)))
-                self.assertNotIn("timeout", str(caught.exception))
+                self.assertNotIn("timeout", str(self.refused(error, [], call)))
 
     def test_what_is_no_http_answer_is_a_connection_error(self):
         for name, head in HOSTILE_HEADS:
@@ -2331,12 +2322,11 @@ class HostileAnswers(SocketTest):
 
     def test_lengths_that_lie_are_errors(self):
         for length in ("-1", "-999999", "x", "", "1e3", str(len(BODY) + 5), "9" * 30):
-            with self.subTest(length):
-                answer = http_answer(200, BODY[:-4], Content_Type="application/json", Content_Length=length)
-                server = self.serve([answer, CLOSE])
-                for name, call in self.both(self.client(server, max_retries=0, timeout=5)):
-                    with self.subTest(call=name), self.assertRaises(SirayaError):
-                        call()
+            answer = http_answer(200, BODY[:-4], Content_Type="application/json", Content_Length=length)
+            server = self.serve([answer, CLOSE])
+            for name, call in self.both(self.client(server, max_retries=0, timeout=20)):
+                with self.subTest(length, call=name), self.assertRaises(SirayaError):
+                    call()
 
     def test_a_body_shorter_than_it_is_does_not_reach_the_next_answer(self):
         answer = http_answer(200, BODY, Content_Type="application/json", Content_Length=5)
@@ -2349,7 +2339,7 @@ class HostileAnswers(SocketTest):
     def test_what_never_ends_is_given_up_at_the_limits(self):
         self.patch(MAX_BODY_BYTES=200000, MAX_EVENT_BYTES=50000, MAX_ERROR_BODY_BYTES=50000)
         many, refusal = b"".join(framed(event(ONCE)) for _ in range(2000)), JSON_HEAD.replace(b"200 OK", b"400 No")
-        for name, kind, head, content, error in (
+        for name, streamed, head, content, error in (
                 ("a body", 0, JSON_HEAD, framed(b" " * 1000) * 500, ResponseError),
                 ("a body for a stream", 1, JSON_HEAD, framed(b" " * 1000) * 500, StreamError),
                 ("a line", 1, SSE_HEAD, framed(b"data: ") + framed(b"x" * 1000) * 100, StreamError),
@@ -2359,18 +2349,17 @@ class HostileAnswers(SocketTest):
                 ("an error body", 0, refusal, framed(b"x" * 1000) * 500, BadRequestError)):
             with self.subTest(name):
                 server = self.serve([head + content, SILENCE])
-                with self.assertRaises(error) as caught:
-                    self.both(self.client(server, timeout=2, max_retries=0))[kind][1]()
-                self.assertNotIn("timeout", str(caught.exception))
+                call = self.both(self.client(server, timeout=20, max_retries=0))[streamed][1]
+                self.assertNotIn("timeout", str(self.refused(error, [], call)))
                 self.assertTrue(server.wait_closed())
 
     def test_interim_answers_are_skipped(self):
         interim = (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nX: y\r\n\r\n"
                    b"HTTP/1.1 102 Processing\r\n\r\n")
-        for kind, answer in ((0, ANSWER), (1, STREAM)):
+        for streamed, answer in enumerate((ANSWER, STREAM)):
             server = self.serve(interim + answer)
             for _ in range(2):
-                self.assertEqual(self.both(self.client(server))[kind][1]().text, "Once upon")
+                self.assertEqual(self.both(self.client(server))[streamed][1]().text, "Once upon")
 
     def test_fields_of_any_type_beside_the_choices_do_no_harm(self):
         for value in (None, True, -1, 1e308, "x", [], {}, [[{}]], {"a": {"b": None}}):
@@ -2396,6 +2385,22 @@ class HostileAnswers(SocketTest):
         gc.collect()
         self.assertTrue(server.wait(lambda: len(server.closed) == server.connections))
         self.assertLessEqual(threading.active_count(), threads + 1)
+
+    def test_failures_hold_on_to_nothing(self):
+        class Messages(list):  # that can be referred to weakly
+            pass
+
+        gc.disable()
+        try:
+            for answer in (http_answer(401, "no"), http_answer(200, "no"), [JSON_HEAD + framed(b"{"), CLOSE]):
+                messages = Messages([{"role": "user", "content": "hi"}])
+                held = weakref.ref(messages)
+                with self.assertRaises(SirayaError):
+                    self.client(self.serve(answer), max_retries=0).complete(messages)
+                del messages
+                self.assertIsNone(held(), answer)
+        finally:
+            gc.enable()
 
 
 # ----------------------------------------------------------------------------------------------------------- the client
@@ -2452,10 +2457,10 @@ for chunk in stream:
 """
 
 
-class Calls(SocketTest):
+class Calls(Test):
     def test_a_call_sends_the_request_and_gives_the_answer(self):
         server = self.serve()
-        reply = self.client(server).complete([siraya_chat.user("hé")], "m", temperature=0)
+        reply = self.client(server).complete([user("h\u00e9")], "m", temperature=0)
         self.assertIsInstance(reply, Completion)
         self.assertIn("model m; 1 message (user); parts: text 2 characters.", reply.text)
         received, = server.requests
@@ -2463,12 +2468,11 @@ class Calls(SocketTest):
         self.assertEqual(received.headers["authorization"], "Bearer " + KEY)
         self.assertEqual(received.headers["content-type"], "application/json")
         self.assertEqual(received.headers["content-length"], str(len(received.body)))
-        self.assertEqual(received.json, siraya_chat.build_request([siraya_chat.user("hé")], "m", temperature=0))
+        self.assertEqual(received.json, build_request([user("h\u00e9")], "m", temperature=0))
 
     def test_a_streamed_answer_is_the_whole_answer_in_pieces(self):
         client = self.client(self.serve())
-        tools = [{"type": "function", "function": {"name": "look", "parameters": {}}}]
-        for params in ({}, {"tools": tools}, {"response_format": {"type": "json_object"}}):
+        for params in ({}, {"tools": [TOOL]}, {"response_format": {"type": "json_object"}}):
             with self.subTest(**params), client.stream("hi", **params) as stream:
                 whole = client.complete("hi", **params)
                 self.assertEqual(stream.get_final_completion().choices, whole.choices)
@@ -2482,8 +2486,7 @@ class Calls(SocketTest):
         self.assertIsInstance(create(model="m", messages=messages, stream=False), Completion)
         with create(model="m", messages=messages, stream=True) as stream:
             self.assertIsInstance(stream, Stream)
-        with self.assertRaisesRegex(TypeError, "stream"):
-            create(model="m", messages=messages, stream="yes")
+        self.refused(TypeError, ["stream"], create, model="m", messages=messages, stream="yes")
 
     def test_the_examples_of_the_documentation_run_with_another_import(self):
         for name, example in (("whole", EXAMPLE_WHOLE), ("streamed", EXAMPLE_STREAMED)):
@@ -2501,8 +2504,7 @@ class Calls(SocketTest):
     def test_options_of_one_call_hold_for_that_call_alone(self):
         server = self.serve(http_answer(503), ANSWER, ANSWER, (SILENCE,))
         client = self.client(server, headers={"X-Team": "blue", "X-Tag": "a"})
-        with self.assertRaises(InternalServerError):
-            client.complete("hi", max_retries=0)
+        self.refused(InternalServerError, [], client.complete, "hi", max_retries=0)
         client.complete("hi", extra_headers={"x-team": "red"}, extra_body={"seed": 7, "model": "other"})
         client.complete("hi")
         first, second, third = server.requests
@@ -2510,13 +2512,12 @@ class Calls(SocketTest):
         self.assertEqual(second.headers["x-tag"], "a")
         self.assertEqual((second.json["seed"], second.json["model"], third.json["model"]), (7, "other", "m"))
         self.assertFalse({"extra_headers", "extra_body", "max_retries", "timeout"} & set(first.json))
-        with self.assertRaises(APITimeoutError):
-            client.complete("hi", timeout=0.05, max_retries=0)
+        self.refused(APITimeoutError, [], client.complete, "hi", timeout=0.05, max_retries=0)
 
     def test_settings_come_from_the_environment(self):
         server = self.serve()
         os.environ.update(SIRAYA_API_KEY=" %s\n" % KEY, SIRAYA_BASE_URL=server.base_url + "/", SIRAYA_MODEL="of-env",
-                          OPENAI_API_KEY="sk-other", OPENAI_BASE_URL="http://127.0.0.1:9")
+                          OPENAI_API_KEY="sk-other", OPENAI_BASE_URL="http://other.invalid")
         with Client() as client:
             self.assertIn("model of-env;", client.complete("hi").text)
         self.assertEqual(server.requests[0].headers["authorization"], "Bearer " + KEY)
@@ -2525,61 +2526,79 @@ class Calls(SocketTest):
     def test_a_missing_key_is_an_error_of_the_first_call_that_says_how_to_give_one(self):
         server = self.serve()
         os.environ["OPENAI_API_KEY"] = KEY
-        client = Client(base_url=server.base_url)
-        with self.assertRaisesRegex(SirayaError, "SIRAYA_API_KEY"):
-            client.complete("hi", "m")
+        self.refused(SirayaError, ["SIRAYA_API_KEY"], Client(base_url=server.base_url).complete, "hi", "m")
         self.assertEqual(server.connections, 0)
 
     def test_bad_arguments_are_refused_before_a_byte_is_sent(self):
         server = self.serve()
         client = self.client(server)
-        for params, error in ((dict(temperature=3), ValueError), (dict(timeout=-1), ValueError),
-                              (dict(timeout="1"), TypeError), (dict(max_retries=-1), ValueError),
-                              (dict(max_retries=True), TypeError), (dict(extra_headers={"a b": "c"}), ValueError)):
+        for name, value, error in (
+                ("temperature", 3, ValueError),
+                ("timeout", -1, ValueError),
+                ("timeout", "1", TypeError),
+                ("max_retries", -1, ValueError),
+                ("max_retries", True, TypeError),
+                ("extra_headers", {"a b": "c"}, ValueError)):
             for call in (client.complete, client.stream):
-                with self.subTest(**params), self.assertRaisesRegex(error, list(params)[0]):
-                    call("hi", **params)
+                with self.subTest(call=call.__name__, **{name: value}):
+                    self.refused(error, [name], call, "hi", **{name: value})
         self.assertEqual(server.connections, 0)
+
+    def test_bad_settings_are_refused_at_once(self):
+        for name, value, error in (
+                ("headers", 5, TypeError),
+                ("headers", ["a"], TypeError),
+                ("ssl_context", 5, TypeError),
+                ("base_url", 5, TypeError),
+                ("timeout", "5", TypeError),
+                ("timeout", 0, ValueError),
+                ("connect_timeout", -1, ValueError),
+                ("max_retries", None, TypeError),
+                ("max_retries", 1.5, TypeError)):
+            with self.subTest(**{name: value}):
+                self.refused(error, [name], Client, KEY, **{name: value})
 
     def test_base_urls_that_cannot_work_are_refused(self):
         for url in ("file:///etc/passwd", "ftp://host/v1", "data:text/plain,hi", "host/v1", "http://", "https:///v1",
-                    "http://h:99999/v1", "http://h:x/v1", "http://h/v1?a=b", "http://h/v1#x", "http://h/a b",
-                    "http://h\n/", "http://user:pass@h/v1", "http://h/é", "http://[::1/v1"):
-            with self.subTest(url), self.assertRaisesRegex(ValueError, "base_url") as caught:
-                Client(KEY, url)
-            self.assertNotIn("pass@", str(caught.exception))
+                    "http://h:99999/v1", "http://h:0/v1", "http://h:x/v1", "http://h/v1?a=b", "http://h/v1#x",
+                    "http://h/a b", "http://h\n/", "http://user:pass@h/v1", "http://h/\u00e9", "http://[::1/v1"):
+            with self.subTest(url):
+                self.assertNotIn("pass@", str(self.refused(ValueError, ["base_url"], Client, KEY, url)))
 
 
-class Retries(SocketTest):
+class Retries(Test):
     def test_a_failure_that_passes_is_not_seen(self):
-        for name, failures in (("status", [http_answer(503), http_answer(429)]), ("drop", [(CLOSE,), (RESET,)]),
-                               ("no HTTP", [[b"what?\r\n", CLOSE], [b"\x00\xff", CLOSE]])):
-            for kind in (0, 1):
-                with self.subTest(name, stream=kind):
-                    server = self.serve(*(failures + [(ANSWER, STREAM)[kind]]))
-                    self.assertEqual(self.both(self.client(server))[kind][1]().text, "Once upon")
+        for name, first, second in (
+                ("status", http_answer(503), http_answer(429)),
+                ("drop", [CLOSE], [RESET]),
+                ("no HTTP", [b"what?\r\n", CLOSE], [b"\x00\xff", CLOSE])):
+            for streamed, answer in enumerate((ANSWER, STREAM)):
+                with self.subTest(name, streamed=streamed):
+                    server = self.serve(first, second, answer)
+                    self.assertEqual(self.both(self.client(server))[streamed][1]().text, "Once upon")
                     self.assertEqual(len(server.requests), 3)
                     self.assertEqual(len({received.body for received in server.requests}), 1)
 
     def test_max_retries_counts_the_repetitions(self):
         for retries in (0, 1, 4):
             server = self.serve(http_answer(500))
-            with self.assertRaises(InternalServerError):
-                self.client(server, max_retries=retries).complete("hi")
+            self.refused(InternalServerError, [], self.client(server, max_retries=retries).complete, "hi")
             self.assertEqual(len(server.requests), 1 + retries)
 
     def test_the_server_may_say_when_to_come_back(self):
         # The own backoff would take a minute, and so would Retry-After where retry-after-ms stands beside it.
         self.patch(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
-        for headers in ({"Retry_After": "0"}, {"retry_after_ms": "30"}, {"retry_after_ms": "30", "Retry_After": "59"},
-                        {"Retry_After": http_date(-100)}, {"Retry_After": "0.03"}):
+        for headers, least in (
+                ({"Retry_After": "0"}, 0),
+                ({"retry_after_ms": "30"}, 0.03),
+                ({"retry_after_ms": "30", "Retry_After": "59"}, 0.03),
+                ({"Retry_After": http_date(-100)}, 0),
+                ({"Retry_After": "0.03"}, 0.03)):
             server = self.serve(http_answer(503, "", **headers), ANSWER)
             before = time.monotonic()
             with self.subTest(**headers):
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
-                self.assertLess(time.monotonic() - before, 10)
-                if headers.get("Retry_After") == "0.03" or "retry_after_ms" in headers:
-                    self.assertGreaterEqual(time.monotonic() - before, 0.03)
+                self.assertTrue(least <= time.monotonic() - before < 20)
 
     def test_a_server_that_asks_for_too_long_gets_our_own_backoff(self):
         for value in ("86400", "61", "-5", "nan", "inf", "1e999", "soon", "", http_date(86400), "9" * 5000):
@@ -2587,93 +2606,74 @@ class Retries(SocketTest):
             with self.subTest(value[:50]):
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
-    def test_retry_after_is_read_in_all_its_forms(self):
-        for headers, seconds in (
-                ({}, None), ({"Retry-After": "7"}, 7), ({"Retry-After": "1.5"}, 1.5), ({"retry-after-ms": "250"}, 0.25),
-                ({"retry-after-ms": "250", "Retry-After": "7"}, 0.25), ({"retry-after-ms": "x", "Retry-After": "7"}, 7),
-                ({"Retry-After": "-5"}, None), ({"Retry-After": "nan"}, None), ({"Retry-After": "86400"}, 86400),
-                ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 0), ({"Retry-After": "Wed"}, None)):
-            with self.subTest(**headers):
-                self.assertEqual(siraya_chat._retry_after(headers), seconds)
-        self.assertAlmostEqual(siraya_chat._retry_after({"Retry-After": http_date(40)}), 40, delta=2)
-
-    def test_the_backoff_grows_and_is_bounded(self):
-        self.patch(MIN_BACKOFF=0.5, MAX_BACKOFF=8.0)
-        spans = []
-        for attempt in range(7):
-            delays = [siraya_chat._retry_delay(attempt, None) for _ in range(300)]
-            self.assertTrue(0.5 <= min(delays) and max(delays) <= 8.0, delays)
-            spans.append(max(delays))
-        self.assertLess(spans[0], spans[3])
-        self.assertGreater(len(set(delays)), 1)
-        self.assertEqual(siraya_chat._retry_delay(0, 60.0), 60.0)
-        self.assertLessEqual(siraya_chat._retry_delay(0, 60.1), 8.0)
-
     def test_a_stream_that_has_begun_is_never_sent_again(self):
         server = self.serve([SSE_HEAD, RESET], STREAM)
-        with self.assertRaises(StreamError):
-            self.client(server).stream("hi").get_final_completion()
+        self.refused(StreamError, [], self.client(server).stream("hi").get_final_completion)
         self.assertEqual(len(server.requests), 1)
 
     def test_a_port_where_no_one_listens_is_tried_again_and_named(self):
-        with socket.socket() as unused:  # bound, so that no one else takes it, but not listening
-            unused.bind(("127.0.0.1", 0))
-            url = "http://127.0.0.1:%d/v1" % unused.getsockname()[1]
+        with unused_port() as url:
             for name, call in self.both(self.client(url)):
-                with self.subTest(name), self.assertRaisesRegex(APIConnectionError, "127.0.0.1") as caught:
-                    call()
-                self.assertNotIsInstance(caught.exception, APITimeoutError)
+                with self.subTest(name):
+                    self.refused(APIConnectionError, ["127.0.0.1"], call)
 
 
-class Secrecy(SocketTest):
+class Secrecy(Test):
+    def shown(self, call):
+        """All that the error of a call shows."""
+        try:
+            call()
+        except SirayaError as error:
+            headers = getattr(error, "headers", None)
+            return "\n".join((str(error), repr(error), repr(vars(error)), repr(headers and headers.items()),
+                              repr(pickle.dumps(error)), traceback.format_exc()))
+        self.fail("no error")
+
     def test_a_server_that_echoes_the_key_does_not_publish_it(self):
-        def answer(status, kind):
+        def answer(status, body):
             def script(received):
                 echo = received.headers["authorization"]
-                body = {"json": {"error": {"message": "bad " + echo, "code": echo}}, "text": "bad " + echo,
-                        "cut": "{" + echo}[kind]
-                return [http_answer(status, body, X_Echo=echo).replace(b"OK\r", b"OK " + echo.encode() + b"\r"), CLOSE]
+                said = json.loads(json.dumps(body).replace("ECHO", echo))
+                return [http_answer(status, said, X_Echo=echo).replace(b"OK\r", b"OK " + echo.encode() + b"\r"), CLOSE]
             return script
 
-        def event_of(received):
-            return sse(ONCE, {"error": {"message": received.headers["authorization"]}})
+        def bare(before, after=b"\r\n"):
+            return lambda received: [before + received.headers["authorization"].encode() + after, CLOSE]
 
-        def bare(head):
-            return lambda received: [head + received.headers["authorization"].encode() + b"\r\n", CLOSE]
-
-        for name, script in (("401", answer(401, "json")), ("302", answer(302, "text")), ("500", answer(500, "text")),
-                             ("200, an error", answer(200, "json")), ("200, text", answer(200, "text")),
-                             ("200, not JSON", answer(200, "cut")), ("event", event_of),
-                             ("status line", bare(b"")), ("chunk size", bare(SSE_HEAD))):
+        for name, script in (
+                ("401", answer(401, {"error": {"message": "bad ECHO", "code": "ECHO"}})),
+                ("302", answer(302, "bad ECHO")),
+                ("500", answer(500, "bad ECHO")),
+                ("200, an error", answer(200, {"error": {"message": "bad ECHO", "code": "ECHO"}})),
+                ("200, text", answer(200, "bad ECHO")),
+                ("200, not JSON", answer(200, "{ECHO")),
+                ("event", bare(sse(ONCE, chunked=False) + b'data: {"error": {"message": "', b'"}}\n\n')),
+                ("status line", bare(b"")),
+                ("chunk size", bare(SSE_HEAD))):
             for call_name, call in self.both(self.client(self.serve(script), max_retries=0)):
                 with self.subTest(name, call=call_name):
-                    try:
-                        call()
-                        self.fail("no error")
-                    except SirayaError as error:
-                        shown = [str(error), repr(error), repr(vars(error)), traceback.format_exc(),
-                                 repr(getattr(error, "headers", None) and error.headers.items()),
-                                 repr(pickle.dumps(error))]
-                    for text in shown:
-                        self.assertNotIn(KEY, text)
+                    self.assertNotIn(KEY, self.shown(call))
+
+    def test_a_key_is_masked_in_whatever_escapes_a_server_echoes_it(self):
+        key = "sk/test-0123456789"
+        for said in (key, key.replace("/", "\\/"), key.replace("-", "\\u002d"), key.upper()):
+            for answer in (http_answer(401, '{"error": {"message": "bad key %s"}}' % said),
+                           http_answer(200, '{"error": {"message": "%sbad key %s"}}' % ("x" * 150, said)),
+                           sse(event('{"error": "bad key %s"}' % said))):
+                for name, call in self.both(Client(key, self.serve(answer).base_url, model="m", max_retries=0)):
+                    with self.subTest(said, call=name):
+                        self.assertNotIn("0123456789", self.shown(call))
 
     def test_repr_and_connection_errors_do_not_show_the_key(self):
         client = self.client(self.serve((CLOSE,)), max_retries=0, headers={"X-Secret": KEY})
         self.assertNotIn(KEY, repr(client))
-        try:
-            client.complete("hi")
-            self.fail("no error")
-        except APIConnectionError:
-            self.assertNotIn(KEY, traceback.format_exc())
+        self.assertNotIn(KEY, self.shown(lambda: client.complete("hi")))
 
     def test_keys_that_cannot_be_are_refused_without_being_shown(self):
-        for key in (KEY + "\n", KEY + "\r\nX: y", KEY + "\0", "sk-té" + KEY, KEY + " x", "\u201c" + KEY, KEY + "\x7f"):
-            with self.subTest(key.replace(KEY, "KEY")), self.assertRaisesRegex(ValueError, "api_key") as caught:
-                Client(key, "http://127.0.0.1:9/v1")
-            self.assertNotIn(KEY, str(caught.exception))
-        with self.assertRaisesRegex((TypeError, ValueError), "api_key") as caught:
-            Client(KEY.encode(), "http://127.0.0.1:9/v1")
-        self.assertNotIn(KEY, str(caught.exception))
+        for key in (KEY + "\n", KEY + "\r\nX: y", KEY + "\0", "sk-t\u00e9" + KEY, KEY + " x", "\u201c" + KEY,
+                    KEY + "\x7f", KEY.encode()):
+            with self.subTest(repr(key).replace(KEY, "KEY")):
+                self.assertNotIn(KEY, str(self.refused(EITHER, ["api_key"], Client, key)))
 
     def test_headers_cannot_carry_others(self):
         server = self.serve()
@@ -2681,17 +2681,18 @@ class Secrecy(SocketTest):
                         {"": "b"}, {"X-A": "\u20ac"}, {"X-A": 7}, {7: "b"}, {"X:A": "b"}, {"Content-Length": "0"},
                         {"Transfer-Encoding": "chunked"}):
             with self.subTest(headers=headers):
-                with self.assertRaises((ValueError, TypeError)):
-                    self.client(server, headers=headers)
-                with self.assertRaises((ValueError, TypeError)):
-                    self.client(server).complete("hi", extra_headers=headers)
+                self.refused(EITHER, ["headers"], self.client, server, headers=headers)
+                self.refused(EITHER, ["extra_headers"], self.client(server).complete, "hi", extra_headers=headers)
         self.assertEqual(server.connections, 0)
 
     def test_a_key_over_plain_http_to_another_machine_warns_once(self):
         proxy = self.serve()
-        for url, expected in (("http://service.invalid/v1", 1), ("http://127.0.0.1.invalid/v1", 1),
-                              ("http://localhost.invalid/v1", 1), ("http://localhost:81/v1", 0),
-                              ("http://127.0.0.2:81/v1", 0)):
+        for url, expected in (
+                ("http://service.invalid/v1", 1),
+                ("http://127.0.0.1.invalid/v1", 1),
+                ("http://localhost.invalid/v1", 1),
+                ("http://localhost:81/v1", 0),
+                ("http://127.0.0.2:81/v1", 0)):
             with mock.patch.dict(os.environ, http_proxy="http://" + proxy.address), self.subTest(url):
                 client = self.client(url)
                 with warnings.catch_warnings(record=True) as caught:
@@ -2705,36 +2706,36 @@ class Secrecy(SocketTest):
                     self.assertEqual(warning.filename, __file__)
 
 
-# What follows the events of "Once" and " upon"; "reset" and the like are steps.
-COMPLETE_ENDS = (
+DONE = SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]"))
+COMPLETE_ENDS = (  # the answers "Once upon" that are whole
     ("done", [sse(ONCE, UPON, END, "[DONE]")]),
     ("done, without a finish_reason", [sse(ONCE, UPON, "[DONE]")]),
     ("a finish_reason without done", [sse(ONCE, UPON, END)]),
     ("a finish_reason, then the connection closes", [sse(ONCE, UPON, END, chunked=False), CLOSE]),
     ("done as the last bytes, no blank line", [sse(ONCE, UPON, b"data: [DONE]")]),
     ("done as the last bytes, then a close", [sse(ONCE, UPON, b"data: [DONE]", chunked=False), CLOSE]),
+    ("done behind white space", [sse(ONCE, UPON, b"data:   [DONE]\n\n")]),
     ("done, then an HTTP chunk cut", [sse(ONCE, UPON, "[DONE]")[:-2], CLOSE]),
-    ("done, then a reset", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")), RESET]),
-    ("done, then silence", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")), SILENCE]),
+    ("done, then a reset", [DONE, RESET]),
+    ("done, then silence", [DONE, SILENCE]),
     ("done, then another chunk", [sse(ONCE, UPON, "[DONE]", chunk("!"), {"error": "late"}, b"data: {\n\n")]),
-    ("done, then no HTTP", [SSE_HEAD + framed(event(ONCE) + event(UPON) + event("[DONE]")) + b"zzz\r\n", CLOSE]),
+    ("done, then no HTTP", [DONE + b"zzz\r\n", CLOSE]),
     ("usage after the finish_reason", [sse(ONCE, UPON, END, {"choices": [], "usage": {}}, "[DONE]")]),
     ("comments and empty deltas between", [sse(b": WAIT\n\n", ONCE, chunk(), chunk(refusal=None), UPON, "[DONE]")]),
     ("lines end in CRLF", [sse(*[event(data).replace(b"\n", b"\r\n") for data in (ONCE, UPON, "[DONE]")])]),
     ("the answer in one JSON body", [http_answer(200, completion("Once upon"))]),
     ("JSON with a charset", [http_answer(200, completion("Once upon"), Content_Type="application/json;charset=utf-8")]),
-    ("no Content-Type", [SSE_HEAD.replace(b"Content-Type: text/event-stream\r\n", b"")
-                         + framed(event(ONCE) + event(UPON) + event("[DONE]")) + framed(b"")]),
+    ("no Content-Type", [DONE.replace(b"Content-Type: text/event-stream\r\n", b"") + framed(b"")]),
 )
-CUT_ENDS = (
+CUT_ENDS = (  # those that are not
     ("the stream just ends", [sse(ONCE, UPON)]),
     ("the connection just closes", [sse(ONCE, UPON, chunked=False), CLOSE]),
     ("a cut inside an event", [sse(ONCE, UPON, event(chunk("!"))[:-9])]),
     ("a cut inside done", [sse(ONCE, UPON, b"data: [DON")]),
-    ("a cut inside an HTTP chunk", [SSE_HEAD + framed(event(ONCE) + event(UPON)) + b"ff\r\ndata: ", CLOSE]),
-    ("a cut before the last HTTP chunk", [SSE_HEAD + framed(event(ONCE) + event(UPON)), CLOSE]),
-    ("a reset", [SSE_HEAD + framed(event(ONCE) + event(UPON)), 0.02, RESET]),
-    ("silence", [SSE_HEAD + framed(event(ONCE) + event(UPON)), SILENCE]),
+    ("a cut inside an HTTP chunk", [BEGUN + b"ff\r\ndata: ", CLOSE]),
+    ("a cut before the last HTTP chunk", [BEGUN, CLOSE]),
+    ("a reset", [BEGUN, *FAULTS["reset"]]),
+    ("silence", [BEGUN, SILENCE]),
     ("an error object", [sse(ONCE, UPON, {"error": {"message": "overloaded", "code": 502}}, "[DONE]")]),
     ("an error string", [sse(ONCE, UPON, {"error": "overloaded"})]),
     ("an error event", [sse(ONCE, UPON, event({"message": "overloaded"}, event="error"), "[DONE]")]),
@@ -2748,72 +2749,52 @@ CUT_ENDS = (
     ("a choice that is no object", [sse(ONCE, UPON, {"choices": [7]}, "[DONE]")]),
     ("a delta that is no object", [sse(ONCE, UPON, {"choices": [{"index": 0, "delta": "x"}]}, "[DONE]")]),
     ("one of two choices unfinished", [sse(ONCE, chunk("x", index=1), UPON, END)]),
-    ("no HTTP chunk size", [SSE_HEAD + framed(event(ONCE) + event(UPON)) + b"zzz\r\n", CLOSE]),
+    ("no HTTP chunk size", [BEGUN + b"zzz\r\n", CLOSE]),
 )
 
 
-class EndsOfStreams(SocketTest):
+class EndsOfStreams(Test):
     def test_a_stream_that_ends_as_it_should_is_complete(self):
         for name, steps in COMPLETE_ENDS:
             with self.subTest(name):
                 server = self.serve(steps)
-                with self.client(server, timeout=5).stream("hi") as stream:
+                with self.client(server, timeout=20).stream("hi") as stream:
                     self.assertEqual("".join(stream.text_stream), "Once upon")
                     self.assertEqual(stream.get_final_completion().text, "Once upon")
                 self.assertEqual(list(stream), [])
                 self.assertEqual(len(server.requests), 1)
 
-    def test_a_stream_cut_short_raises_and_keeps_what_arrived(self):
+    def test_a_stream_cut_short_raises_after_its_last_piece_and_keeps_what_arrived(self):
         for name, steps in CUT_ENDS:
             with self.subTest(name):
                 server = self.serve(steps)
                 pieces = []
-                with self.client(server, timeout=0.2 if steps[-1] == SILENCE else 5).stream("hi") as stream:
+                with self.client(server, timeout=0.5 if steps[-1] == SILENCE else 20).stream("hi") as stream:
                     with self.assertRaises(StreamError) as caught:
-                        pieces.extend(stream.text_stream)
+                        for piece in stream.text_stream:
+                            pieces.append(piece)
                         self.fail("the loop ended as if the answer were complete")
-                    with self.assertRaises(StreamError):  # and again, whenever it is asked
-                        stream.get_final_completion()
+                    self.refused(StreamError, [], stream.get_final_completion)  # and again, whenever it is asked
+                self.assertEqual("".join(pieces), "Once upon")
                 self.assertIsInstance(caught.exception.partial, Completion)
                 self.assertEqual(caught.exception.partial.text, "Once upon")
                 self.assertTrue(server.wait_closed())
                 self.assertEqual(len(server.requests), 1)
 
-    def test_each_piece_is_delivered_before_the_error(self):
-        for name, steps in CUT_ENDS:
-            pieces = []
-            with self.subTest(name), self.assertRaises(StreamError):
-                client = self.client(self.serve(steps), timeout=0.2 if steps[-1] == SILENCE else 5)
-                for piece in client.stream("hi").text_stream:
-                    pieces.append(piece)
-            self.assertEqual("".join(pieces), "Once upon")
-
     def test_an_error_event_says_what_the_server_said(self):
         for data in ({"error": {"message": "overloaded", "code": 502}}, {"error": "overloaded"}):
-            with self.assertRaisesRegex(StreamError, "overloaded") as caught:
-                self.client(self.serve(sse(ONCE, data))).stream("hi").get_final_completion()
-            self.assertEqual(caught.exception.body, data)
+            stream = self.client(self.serve(sse(ONCE, data))).stream("hi")
+            self.assertEqual(self.refused(StreamError, ["overloaded"], stream.get_final_completion).body, data)
+
+    def test_a_document_that_is_cut_short_is_handed_over(self):
+        for fault in ("close", "reset"):
+            stream = self.client(self.serve([JSON_HEAD + framed(b'{"choices": '), *FAULTS[fault]])).stream("hi")
+            self.assertEqual(self.refused(StreamError, [], stream.get_final_completion).body, '{"choices": ')
 
     def test_a_closed_stream_is_not_taken_for_a_whole_answer(self):
-        with self.client(self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])).stream("hi") as stream:
+        with self.client(self.serve(HELD)).stream("hi") as stream:
             next(iter(stream))
-        with self.assertRaises(StreamError) as caught:
-            stream.get_final_completion()
-        self.assertEqual(caught.exception.partial.text, "Once")
-
-
-class Interruptions(SocketTest):
-    """What goes wrong in the midst of reading must not pass for a whole answer, hang, or hold on to anything."""
-
-    def test_a_stream_whose_reading_was_interrupted_is_no_whole_answer(self):
-        stream = self.client(self.serve(sse(ONCE, UPON, END, "[DONE]"))).stream("hi")
-        read, stream._read = stream._read, mock.Mock(side_effect=KeyboardInterrupt)
-        with self.assertRaises(KeyboardInterrupt):
-            list(stream)
-        stream._read = read
-        for again in (lambda: list(stream), stream.get_final_completion):
-            with self.assertRaisesRegex(StreamError, "interrupted"):
-                again()
+        self.assertEqual(self.refused(StreamError, [], stream.get_final_completion).partial.text, "Once")
 
     def test_an_iterator_that_outlives_a_failure_cannot_make_the_answer_whole(self):
         block = b"".join(event(data) for data in (ONCE, "{", UPON, END, "[DONE]"))
@@ -2821,125 +2802,34 @@ class Interruptions(SocketTest):
         held = iter(stream)
         self.assertEqual(next(held), ONCE)
         for again in (lambda: list(stream), lambda: list(held), stream.get_final_completion):
-            with self.assertRaises(StreamError) as caught:
-                again()
-            self.assertEqual(caught.exception.partial.text, "Once")
+            self.assertEqual(self.refused(StreamError, [], again).partial.text, "Once")
 
-    def test_closing_ends_the_wait_for_a_document_too(self):
-        server = self.serve([JSON_HEAD + framed(b'{"choices": '), SILENCE])
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "needs POSIX timers")
+    def test_a_stream_whose_reading_was_interrupted_is_no_whole_answer(self):
+        def interrupt(_, frame):
+            while frame and frame.f_globals is not vars(siraya_chat):
+                frame = frame.f_back
+            if frame:
+                raise KeyboardInterrupt
+
+        go_on = threading.Event()
+        server = self.serve([BEGUN, go_on, framed(event(END) + event("[DONE]")) + framed(b"")])
         stream = self.client(server).stream("hi")
-        with ThreadPoolExecutor(1) as thread:
-            reading = thread.submit(list, stream)
-            self.assertTrue(server.wait(lambda: server.requests, 10))
-            stream.close()
-            self.assertEqual(reading.result(10), [])
-        self.assertTrue(server.wait_closed())
-
-    def test_a_document_that_is_cut_short_is_handed_over(self):
-        for answer in ([JSON_HEAD + framed(b'{"choices": '), CLOSE], [JSON_HEAD + framed(b'{"choices": '), RESET]):
-            with self.assertRaises(StreamError) as caught:
-                self.client(self.serve(answer)).stream("hi").get_final_completion()
-            self.assertEqual(caught.exception.body, '{"choices": ')
-
-    @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
-    def test_a_forked_child_can_close_a_stream_that_its_parent_is_reading(self):
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
-        stream = self.client(server).stream("hi")
-        arrived = threading.Event()
-        reader = threading.Thread(target=lambda: [arrived.set() for _ in stream])
-        reader.start()
-        self.assertTrue(arrived.wait(10))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # newer versions warn of any fork beside threads
-            child = os.fork()
-        if not child:
-            stream.close()
-            os._exit(7)
-        for _ in range(1000):
-            found, status = os.waitpid(child, os.WNOHANG)
-            if found:
-                break
-            time.sleep(0.01)
-        else:
-            os.kill(child, 9)
-            os.waitpid(child, 0)
-        self.assertEqual((found, status >> 8), (child, 7))
-        self.assertFalse(server.closed)  # the parent's request goes on
-        stream.close()
-        reader.join(10)
-
-    def test_what_trickles_after_done_does_not_hold_up_the_next_call(self):
-        trickle = [SSE_HEAD + framed(event(ONCE) + event("[DONE]"))] + [framed(b": more\n"), 0.02] * 400
-        server = self.serve(trickle, ANSWER)
-        client = self.client(server)
-        client.stream("hi").get_final_completion()
-        before = time.monotonic()
-        self.assertEqual(client.complete("hi").text, "Once upon")
-        self.assertLess(time.monotonic() - before, 4)
-
-    def test_done_may_stand_behind_white_space(self):
-        reply = self.client(self.serve(sse(ONCE, b"data:   [DONE]\n\n"))).stream("hi").get_final_completion()
-        self.assertEqual(reply.text, "Once")
-
-    def test_failures_hold_on_to_nothing(self):
-        class Messages(list):
-            pass
-        answers = (http_answer(401, "no"), http_answer(200, "no"), [JSON_HEAD + framed(b"{"), CLOSE])
-        gc.disable()
-        try:
-            for answer in answers:
-                messages = Messages([{"role": "user", "content": "hi"}])
-                held = weakref.ref(messages)
-                with self.assertRaises(SirayaError):
-                    self.client(self.serve(answer), max_retries=0).complete(messages)
-                del messages
-                self.assertIsNone(held(), answer)
-        finally:
-            gc.enable()
-
-    def test_a_key_is_masked_in_whatever_escapes_a_server_echoes_it(self):
-        key = "sk/test-0123456789"
-        for said in (key, key.replace("/", "\\/"), key.replace("-", "\\u002d"), key.upper()):
-            for answer in (http_answer(401, '{"error": {"message": "bad key %s"}}' % said),
-                           http_answer(200, '{"error": {"message": "%sbad key %s"}}' % ("x" * 150, said)),
-                           sse(event('{"error": "bad key %s"}' % said))):
-                for name, call in self.both(Client(key, self.serve(answer).base_url, model="m", max_retries=0)):
-                    with self.subTest(said, call=name), self.assertRaises(SirayaError) as caught:
-                        call()
-                    shown = "%s %r %r" % (caught.exception, vars(caught.exception), traceback.format_exception(
-                        type(caught.exception), caught.exception, caught.exception.__traceback__))
-                    self.assertNotIn("0123456789", shown)
-
-    def test_arguments_of_a_wrong_type_are_refused_at_once(self):
-        for named in ({"headers": 5}, {"headers": ["a"]}, {"ssl_context": 5}, {"base_url": 5}, {"timeout": "5"}):
-            with self.subTest(**named), self.assertRaises(TypeError):
-                Client(KEY, **named)
+        chunks = iter(stream)
+        self.assertEqual([next(chunks), next(chunks)], [ONCE, UPON])
+        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, interrupt))
+        with self.assertRaises(KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
+            try:
+                next(chunks)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        go_on.set()
+        for again in (lambda: list(stream), stream.get_final_completion):
+            self.assertEqual(self.refused(StreamError, ["interrupted"], again).partial.text, "Once upon")
 
 
-def check_that_close_wakes_a_reader(test, client, server):
-    """close() from another thread ends a loop that waits for a chunk, and the request."""
-    stream = client.stream("hi")
-    first, seconds = threading.Event(), []
-
-    def read():
-        for _ in stream:
-            first.set()
-        seconds.append(time.monotonic())
-
-    reader = threading.Thread(target=read)
-    reader.start()
-    test.assertTrue(first.wait(5))
-    before = time.monotonic()
-    stream.close()
-    reader.join(5)
-    test.assertTrue(seconds, "the loop did not end quietly")
-    test.assertLess(seconds[0] - before, 1)
-    test.assertTrue(server.wait_closed())
-
-
-class Cancelling(SocketTest):
-    STEPS = [SSE_HEAD + framed(event(ONCE)), SILENCE]
-
+class Cancelling(Test):
     def test_every_way_of_leaving_a_stream_ends_the_request(self):
         def close(stream):
             next(iter(stream))
@@ -2965,7 +2855,7 @@ class Cancelling(SocketTest):
 
         for way in (close, leave, leave_by_exception, drop, never_begin):
             with self.subTest(way.__name__):
-                server = self.serve(self.STEPS, ANSWER)
+                server = self.serve(HELD, ANSWER)
                 client = self.client(server)
                 way(client.stream("hi"))
                 gc.collect()
@@ -2974,9 +2864,40 @@ class Cancelling(SocketTest):
                 self.assertEqual(server.connections, 2)  # a stream left early is closed, not drained
 
     def test_close_wakes_a_reader_in_another_thread(self):
-        server = self.serve(self.STEPS)
+        server = self.serve(HELD)
         for _ in range(5):
-            check_that_close_wakes_a_reader(self, self.client(server), server)
+            self.assert_close_wakes_a_reader(self.client(server), server)
+
+    def test_closing_ends_the_wait_for_a_document_too(self):
+        server = self.serve([JSON_HEAD + framed(b'{"choices": '), SILENCE])
+        stream = self.client(server).stream("hi")
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(list, stream)
+            self.assertTrue(server.wait(lambda: server.requests))
+            stream.close()
+            self.assertEqual(reading.result(20), [])
+        self.assertTrue(server.wait_closed())
+
+    @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
+    def test_a_forked_child_can_close_a_stream_that_its_parent_is_reading(self):
+        server = self.serve(HELD)
+        stream, arrived = self.client(server).stream("hi"), threading.Event()
+        with ThreadPoolExecutor(1) as thread:
+            reading = thread.submit(lambda: [arrived.set() for _ in stream])
+            self.assertTrue(arrived.wait(20))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # newer versions warn of any fork beside threads
+                child = os.fork()
+            if not child:
+                stream.close()
+                os._exit(7)
+            watchdog = threading.Timer(20, os.kill, (child, signal.SIGTERM))
+            watchdog.start()
+            self.assertEqual(os.waitpid(child, 0)[1] >> 8, 7)
+            watchdog.cancel()
+            self.assertFalse(server.closed, "the child has ended its parent's request")
+            stream.close()
+            self.assertEqual(reading.result(20), [None])
 
     def test_closing_twice_and_after_the_end_is_harmless(self):
         with self.client(self.serve(STREAM)).stream("hi") as stream:
@@ -2986,20 +2907,19 @@ class Cancelling(SocketTest):
         self.assertEqual(stream.get_final_completion().text, "Once upon")
 
     def test_an_interpreter_that_ends_with_an_open_stream_says_nothing(self):
-        server = self.serve(self.STEPS)
-        program = ("from siraya_chat import Client\nclient = Client(%r, %r, model='m')\nstream = client.stream('hi')\n"
-                   "print(next(iter(stream)).choices[0].delta.content)\n" % (KEY, server.base_url))
-        ended = subprocess.run([sys.executable, "-X", "dev", "-c", program], stdout=subprocess.PIPE, timeout=30,
-                               stderr=subprocess.PIPE, env=environment_of_children())
-        self.assertEqual((ended.returncode, ended.stdout.strip(), ended.stderr), (0, b"Once", b""))
+        server = self.serve(HELD)
+        program = ("from siraya_chat import Client\nclient = Client(model='m')\nstream = client.stream('hi')\n"
+                   "print(next(iter(stream)).choices[0].delta.content)\n")
+        outcome = run_process(server, sys.executable, "-X", "dev", "-c", program, PYTHONPATH=HERE)
+        self.assertEqual(outcome, (0, "Once\n", ""))
         self.assertTrue(server.wait_closed())
 
 
-class Asyncio(SocketTest):
+class Asyncio(Test):
     def test_the_loop_goes_on_while_streams_wait_side_by_side(self):
         go_on = threading.Event()
         server = self.serve([SSE_HEAD + framed(event(ONCE)), go_on, STREAM[len(SSE_HEAD):]])
-        client = self.client(server, timeout=8)
+        client = self.client(server, timeout=20)
 
         async def read(stream, waiting):
             texts = []
@@ -3022,12 +2942,10 @@ class Asyncio(SocketTest):
             async for _ in self.client(self.serve(sse(ONCE))).stream("hi"):
                 pass
 
-        with self.assertRaises(StreamError) as caught:
-            asyncio.run(read())
-        self.assertEqual(caught.exception.partial.text, "Once")
+        self.assertEqual(self.refused(StreamError, [], lambda: asyncio.run(read())).partial.text, "Once")
 
     def test_cancelling_the_task_closes_the_stream(self):
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
+        server = self.serve(HELD)
         client = self.client(server)
 
         async def read(first):
@@ -3047,7 +2965,7 @@ class Asyncio(SocketTest):
         self.assertTrue(server.wait_closed())
 
     def test_leaving_the_loop_early_and_closing_ends_the_request(self):
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), SILENCE])
+        server = self.serve(HELD)
 
         async def read():
             with self.client(server).stream("hi") as stream:
@@ -3067,17 +2985,13 @@ try:
     import termios
 except ImportError:  # no terminals of this kind, as on Windows
     pty = None  # type: ignore[assignment]
-SPOKEN = sse(chunk("Once"), chunk(" upon"), chunk(None, "stop"), "[DONE]")  # an answer as it is spoken: "Once upon"
-BROKEN = [SSE_HEAD, framed(event(chunk("Once"))), framed(event(chunk(" upon"))), CLOSE]
-HELD = [SSE_HEAD, framed(event(chunk("Once"))), SILENCE]
-PICTURE = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0" * 40
 
 
-class CommandLineRequests(CommandLineTest):
+class CommandLineRequests(Test):
     def test_every_option_of_a_request_arrives_in_its_body(self):
         hi = [{"role": "user", "content": "hi"}]
         schema = {"type": "object", "properties": {"answer": {"type": "integer"}}}
-        folder = self.folder(schema_json=json.dumps(schema).encode())
+        path = self.file("schema.json", json.dumps(schema).encode())
         for arguments, name, value in (
                 (["hi"], "model", "anthropic/claude-sonnet-4.5"),
                 (["-m", "m1", "hi"], "model", "m1"),
@@ -3100,9 +3014,8 @@ class CommandLineRequests(CommandLineTest):
                 (["-o", "logprobs=true", "hi"], "logprobs", True),
                 (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "provider", {"sort": "price"}),
                 (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "seed", 1),
-                (["--schema", json.dumps(schema), "hi"], "response_format", siraya_chat.json_schema(schema)),
-                (["--schema", os.path.join(folder, "schema.json"), "hi"], "response_format",
-                 siraya_chat.json_schema(schema)),
+                (["--schema", json.dumps(schema), "hi"], "response_format", json_schema(schema)),
+                (["--schema", path, "hi"], "response_format", json_schema(schema)),
                 (["-u", "hi"], "stream_options", {"include_usage": True}),
                 (["-u", "--no-stream", "hi"], "stream_options", None),
                 (["hi"], "stream_options", None)):
@@ -3123,17 +3036,15 @@ class CommandLineRequests(CommandLineTest):
             self.assertEqual([received.target for received in server.requests], ["/v1/chat/completions"])
 
     def test_attachments_are_sent_after_the_text_in_their_order(self):
-        folder = self.folder(cat_png=PICTURE, notes_txt="caf\u00e9".encode())
-        cat, notes = os.path.join(folder, "cat.png"), os.path.join(folder, "notes.txt")
+        cat, notes = self.file("cat.png", PNG), self.file("notes.txt", "caf\u00e9".encode())
         link = "https://files.example/dog.jpg"
         with StandIn() as server:
             outcome = run_main(server, "-a", cat, "--attach", notes, "-a", link, "Look.")
             self.assertEqual((outcome.status, outcome.err), (0, ""))
             run_main(server, "-a", cat)
             first, second = [received.json["messages"][0]["content"] for received in server.requests]
-        self.assertEqual(first, [{"type": "text", "text": "Look."}] + [siraya_chat.attach(source) for source in
-                                                                        (cat, notes, link)])
-        self.assertEqual(second, [siraya_chat.attach(cat)])
+        self.assertEqual(first, [{"type": "text", "text": "Look."}] + [attach(cat), attach(notes), attach(link)])
+        self.assertEqual(second, [attach(cat)])
 
     def test_piped_input_joins_the_prompt_clearly_apart_and_is_the_prompt_if_alone(self):
         for arguments, stdin, content in (
@@ -3145,9 +3056,9 @@ class CommandLineRequests(CommandLineTest):
                 self.assertRegex(server.requests[0].json["messages"][0]["content"], content)
 
     def test_a_dry_run_needs_no_key_sends_nothing_and_prints_exactly_the_body(self):
-        folder = self.folder(cat_png=PICTURE)
+        cat = self.file("cat.png", PNG)
         for arguments in (["hi"], ["-s", "caf\u00e9", "-m", "m", "hi"], ["--no-stream", "hi"], ["-u", "hi"],
-                          ["-a", os.path.join(folder, "cat.png"), "hi"], ["--schema", '{"type": "object"}', "hi"],
+                          ["-a", cat, "hi"], ["--schema", '{"type": "object"}', "hi"],
                           ["-o", "temperature=1", "-o", "max_retries=1", "-o", "timeout=9", "hi"]):
             with self.subTest(arguments=arguments), StandIn() as server:
                 outcome = run_main(server, "-n", *arguments, stdin="more", SIRAYA_API_KEY=None)
@@ -3157,7 +3068,7 @@ class CommandLineRequests(CommandLineTest):
         self.assertEqual(run_main(None, "--dry-run", "hi", SIRAYA_API_KEY=None).status, 0)
 
 
-class CommandLineOutput(CommandLineTest):
+class CommandLineOutput(Test):
     def test_the_answer_goes_to_standard_output_with_one_line_end_and_nothing_to_standard_error(self):
         for text, out in (("Once upon", "Once upon\n"), ("Once\n", "Once\n"), ("a\r\nb\tc", "a\r\nb\tc\n"),
                           ("\x1b[31mred\x1b[0m \x07\x9b2J\x7f", "\x1b[31mred\x1b[0m \x07\x9b2J\x7f\n"), ("", "")):
@@ -3169,7 +3080,7 @@ class CommandLineOutput(CommandLineTest):
                     self.assertEqual(outcome.out.rstrip("\n") if not text else outcome.out, out)
 
     def test_json_is_one_chunk_a_line_when_streamed_and_one_object_otherwise(self):
-        with StandIn(SPOKEN, http_answer(200, completion("caf\u00e9\n"))) as server:
+        with StandIn(STREAM, http_answer(200, completion("caf\u00e9\n"))) as server:
             streamed, whole = run_main(server, "-j", "hi"), run_main(server, "--json", "--no-stream", "hi")
         chunks = [json.loads(line) for line in streamed.out.splitlines()]
         self.assertEqual(chunks, [chunk("Once"), chunk(" upon"), chunk(None, "stop")])
@@ -3195,7 +3106,7 @@ class CommandLineOutput(CommandLineTest):
                 self.assertEqual("cost" in outcome.err, name.startswith("cost"))
 
     def test_usage_that_the_service_does_not_tell_is_not_made_up(self):
-        with StandIn(SPOKEN) as server:
+        with StandIn(STREAM) as server:
             outcome = run_main(server, "--usage", "hi")
             self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
             self.assertNotIn("None", outcome.err)
@@ -3218,18 +3129,19 @@ class CommandLineOutput(CommandLineTest):
                 self.assertNotIn("\x1b", outcome.err)
 
     def test_a_service_that_is_not_there_is_status_1_and_one_line(self):
-        with mock.patch("siraya_chat.time.sleep"):
-            outcome = run_main(None, "hi")
+        with unused_port() as url:
+            outcome = run_main(None, "hi", SIRAYA_BASE_URL=url)
         self.assertEqual((outcome.status, outcome.out), (1, ""))
-        self.assert_one_line(outcome.err, NOWHERE)
+        self.assert_one_line(outcome.err, url)
 
     def test_a_mistake_is_status_2_and_one_sentence_and_nothing_is_sent(self):
-        folder = self.folder(odd_bin=b"\0\1\2\3" * 9, empty_txt=b"", bad_json=b"{]")
-        inside = [os.path.join(folder, name) for name in ("odd.bin", "empty.txt", "bad.json", "missing.png")]
+        odd, empty, bad = (self.file(name, content) for name, content in (
+            ("odd.bin", b"\0\1\2\3" * 9), ("empty.txt", b""), ("bad.json", b"{]")))
+        missing = os.path.join(self.folder, "missing.png")
         for arguments, words in (
-                (["-a", inside[0], "hi"], "odd.bin"), (["-a", inside[1], "hi"], "empty.txt"),
-                (["-a", inside[3], "hi"], "missing.png"), (["-a", folder, "hi"], os.path.basename(folder)),
-                (["--schema", inside[2], "hi"], "--schema"), (["--schema", inside[3], "hi"], "missing.png"),
+                (["-a", odd, "hi"], "odd.bin"), (["-a", empty, "hi"], "empty.txt"),
+                (["-a", missing, "hi"], "missing.png"), (["-a", self.folder, "hi"], os.path.basename(self.folder)),
+                (["--schema", bad, "hi"], "--schema"), (["--schema", missing, "hi"], "missing.png"),
                 (["--schema", "{", "hi"], "--schema"), (["-o", "temperature=3", "hi"], "temperature"),
                 (["-o", "temperature", "hi"], "KEY=VALUE"), (["-o", "=1", "hi"], "KEY=VALUE"),
                 (["-o", "seed=NaN", "hi"], "seed"), (["-o", "model=m", "hi"], "model"), ([], "prompt"),
@@ -3251,7 +3163,7 @@ class CommandLineOutput(CommandLineTest):
     def test_there_is_no_option_for_the_key(self):
         for option in ("-k", "--key", "--api-key", "--api_key", "--token"):
             with self.subTest(option), StandIn() as server:
-                self.assertEqual(run_main(server, option, "sk-test-0123456789", "hi").status, 2)
+                self.assertEqual(run_main(server, option, KEY, "hi").status, 2)
                 self.assertEqual(server.connections, 0)
 
     def test_the_version_is_told(self):
@@ -3259,7 +3171,7 @@ class CommandLineOutput(CommandLineTest):
                          r"\Asiraya.chat %s\n\Z" % re.escape(siraya_chat.__version__))
 
 
-class CommandLineHelp(CommandLineTest):
+class CommandLineHelp(Test):
     def test_the_help_has_a_line_for_every_option_the_variables_and_the_exit_statuses(self):
         outcome = run_main(None, "-h", SIRAYA_API_KEY=None, COLUMNS="100")
         self.assertEqual((outcome.status, outcome.err), (0, ""))
@@ -3277,71 +3189,62 @@ class CommandLineHelp(CommandLineTest):
         help_text = run_main(None, "--help").out
         examples = re.findall(r"(?m)^ +(\S.*)$", help_text.partition("examples:\n")[2].partition("\n\n")[0])
         self.assertGreaterEqual(len(examples), 4)
-        folder = self.folder(invoice_pdf=b"%PDF-1.4\n")
-        for name, command in (("git", "echo change"), ("siraya-chat", 'exec "%s" "%s" "$@"' % (sys.executable, MODULE)),
+        self.file("invoice.pdf", b"%PDF-1.4\n")
+        for name, command in (("git", "echo change"), ("siraya-chat", 'exec "%s" "%s" "$@"' % COMMAND),
                               ("python", 'exec "%s" "$@"' % sys.executable)):
-            path = os.path.join(folder, name)
-            with open(path, "w") as file:
-                file.write("#!/bin/sh\n%s\n" % command)
-            os.chmod(path, 0o755)
-        path = folder + os.pathsep + os.environ["PATH"]
+            self.file(name, b"#!/bin/sh\n%s\n" % command.encode(), 0o755)
+        path = self.folder + os.pathsep + os.environ["PATH"]
         for example in examples:
             with self.subTest(example), StandIn() as server:
-                ran = subprocess.run(["sh", "-c", example], cwd=folder, env=shell_environment(server, PATH=path),
-                                     input=b"hi\n", stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=20)
-                self.assertEqual((ran.returncode, ran.stderr), (0, b""))
-                self.assertEqual(len(server.requests), 1)
-                self.assertTrue(ran.stdout)
+                ran = run_process(server, "sh", "-c", example, stdin=b"hi\n", cwd=self.folder, PATH=path)
+                self.assertEqual((ran.status, ran.err, len(server.requests)), (0, "", 1))
+                self.assertTrue(ran.out)
 
 
-class CommandLineProcesses(CommandLineTest):
+class CommandLineProcesses(Test):
     def test_it_runs_in_every_way_that_python_runs_a_file(self):
         with open(MODULE, "rb") as file:
             source = file.read()
-        folder = self.folder(other_name_py=source)
-        os.mkdir(os.path.join(folder, "vendored"))
-        for name in ("vendored/__init__.py", "vendored/siraya_chat.py", "siraya_chat.py"):
-            with open(os.path.join(folder, name), "wb") as file:
-                file.write(b"" if "__init__" in name else source)
-        with zipfile.ZipFile(os.path.join(folder, "app.zip"), "w") as file:
+        for name in ("other_name.py", "siraya_chat.py", "vendored/siraya_chat.py"):
+            self.file(name, source)
+        for name in ("vendored/__init__.py", "elsewhere/empty"):
+            self.file(name, b"")
+        archive = os.path.join(self.folder, "app.zip")
+        with zipfile.ZipFile(archive, "w") as file:
             file.writestr("siraya_chat.py", source)
             file.writestr("__main__.py", "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n")
-        for command, stdin, environment in (
-                (["-m", "siraya_chat"], b"", {}), (["other_name.py"], b"", {}),
-                (["-m", "vendored.siraya_chat"], b"", {}), (["app.zip"], b"", {}),
-                (["-m", "siraya_chat"], b"", {"PYTHONPATH": "app.zip"}),
-                (["-I", "-S", "siraya_chat.py"], b"", {}), (["-"], source, {}),
-                (["-O", "-O", "siraya_chat.py"], b"", {}),
-                (["-X", "dev", "siraya_chat.py"], b"", {"PYTHONWARNINGS": "error"})):
-            cwd = folder if environment.get("PYTHONPATH") != "app.zip" else self.folder()
-            environment = {name: os.path.join(folder, value) if value == "app.zip" else value
-                           for name, value in environment.items()}
-            with self.subTest(command=command, environment=environment), StandIn(SPOKEN) as server:
-                outcome = run_process(server, *command + ["What", "is it?"], stdin=stdin, cwd=cwd, **environment)
+        for command, options in (
+                ("-m siraya_chat", {}), ("other_name.py", {}), ("-m vendored.siraya_chat", {}), ("app.zip", {}),
+                ("-m siraya_chat", {"PYTHONPATH": archive, "cwd": os.path.join(self.folder, "elsewhere")}),
+                ("-I -S siraya_chat.py", {}), ("-", {"stdin": source}), ("-O -O siraya_chat.py", {}),
+                ("-X dev siraya_chat.py", {"PYTHONWARNINGS": "error"})):
+            with self.subTest(command, options=sorted(options)), StandIn(STREAM) as server:
+                options = dict({"cwd": self.folder}, **options)
+                outcome = run_process(server, sys.executable, *command.split(), "What", "is it?", **options)
                 self.assertEqual(outcome, (0, "Once upon\n", ""))
                 self.assertEqual(server.requests[0].json["messages"][0]["content"], "What is it?")
-                self.assertEqual(server.requests[0].headers["authorization"], "Bearer sk-test-0123456789")
+                self.assertEqual(server.requests[0].headers["authorization"], "Bearer " + KEY)
 
     def test_statuses_and_streams_of_a_real_process(self):
         for answer, arguments, environment, status, out, err in (
-                (SPOKEN, ["hi"], {}, 0, "Once upon\n", False), (BROKEN, ["hi"], {}, 1, "Once upon\n", True),
-                (SPOKEN, ["-o", "top_p=2", "hi"], {}, 2, "", True),
-                (SPOKEN, ["hi"], {"SIRAYA_API_KEY": None}, 2, "", True)):
+                (STREAM, ["hi"], {}, 0, "Once upon\n", False), (BROKEN, ["hi"], {}, 1, "Once upon\n", True),
+                (STREAM, ["-o", "top_p=2", "hi"], {}, 2, "", True),
+                (STREAM, ["hi"], {"SIRAYA_API_KEY": None}, 2, "", True)):
             with self.subTest(arguments=arguments, status=status), StandIn(answer) as server:
-                outcome = run_process(server, MODULE, *arguments, **environment)
+                outcome = run_process(server, *COMMAND, *arguments, **environment)
                 self.assertEqual((outcome.status, outcome.out, bool(outcome.err)), (status, out, err))
 
     def test_an_encoding_that_lacks_a_character_replaces_it(self):
         answer = sse(chunk("caf\u00e9 \u2014 "), chunk("ok"), chunk(None, "stop"), "[DONE]")
         with StandIn(answer, http_answer(400, {"error": {"message": "caf\u00e9"}})) as server:
-            self.assertEqual(run_process(server, MODULE, "hi", PYTHONIOENCODING="ascii"), (0, "caf? ? ok\n", ""))
-            refused = run_process(server, MODULE, "hi", PYTHONIOENCODING="ascii")
+            self.assertEqual(run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii"), (0, "caf? ? ok\n", ""))
+            refused = run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii")
             self.assertEqual(refused.status, 1)
             self.assert_one_line(refused.err, "caf")
 
     def test_half_a_surrogate_pair_and_input_that_is_no_text_do_no_harm(self):
         with StandIn(sse(chunk("a\ud83d"), chunk(None, "stop"), "[DONE]")) as server:
-            outcome = run_process(server, MODULE, stdin=b"caf\xe9 \xff?\n")
+            outcome = run_process(server, *COMMAND, stdin=b"caf\xe9 \xff?\n")
             self.assertEqual(outcome, (0, "a?\n", ""))
             self.assertRegex(server.requests[0].json["messages"][0]["content"], "\\Acaf. .\\?\\Z")
 
@@ -3350,7 +3253,7 @@ class CommandLineProcesses(CommandLineTest):
         more = [framed(event(chunk(" upon" * 20))) for _ in range(200)]
         answer = [SSE_HEAD, framed(event(chunk("Once"))), left] + more + [framed(event("[DONE]")), framed(b"")]
         with StandIn(answer) as server:
-            with start_process(server, MODULE, "hi") as process:
+            with start_process(server, *COMMAND, "hi") as process:
                 self.assertEqual(process.stdout.read(4), b"Once")  # while the server holds back the rest
                 process.stdout.close()
                 left.set()
@@ -3363,11 +3266,10 @@ class CommandLineProcesses(CommandLineTest):
                 reader, writer = os.pipe()
                 os.close(reader)
                 try:
-                    ran = subprocess.run([sys.executable, MODULE] + arguments, stdin=subprocess.DEVNULL, stdout=writer,
-                                         stderr=subprocess.PIPE, env=shell_environment(server), timeout=20)
+                    ran = run_process(server, *COMMAND, *arguments, stdout=writer)
                 finally:
                     os.close(writer)
-                self.assertEqual((ran.stderr, ran.returncode), (b"", 0))
+                self.assertEqual((ran.status, ran.err), (0, ""))
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_streams_that_are_closed_cause_no_traceback(self):
@@ -3376,13 +3278,11 @@ class CommandLineProcesses(CommandLineTest):
             if "full" in redirection and not os.path.exists("/dev/full"):
                 continue
             with self.subTest(redirection=redirection, arguments=arguments), StandIn() as server:
-                ran = subprocess.run(["sh", "-c", 'exec "$@" ' + redirection, "sh", sys.executable, MODULE] + arguments,
-                                     stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                                     env=shell_environment(server), timeout=20)
-                self.assertNotIn(b"Traceback", ran.stderr)
-                self.assertNotIn(b"Exception ignored", ran.stderr)
-                self.assertLessEqual(ran.stderr.count(b"\n"), 1, ran.stderr)
-                self.assertEqual(ran.returncode == 0, "full" not in redirection and ">&-" != redirection
+                ran = run_process(server, "sh", "-c", 'exec "$@" ' + redirection, "sh", *COMMAND, *arguments)
+                self.assertNotIn("Traceback", ran.err)
+                self.assertNotIn("Exception ignored", ran.err)
+                self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
+                self.assertEqual(ran.status == 0, "full" not in redirection and ">&-" != redirection
                                  and arguments != ["-o", "x"], ran)
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX signals")
@@ -3392,7 +3292,7 @@ class CommandLineProcesses(CommandLineTest):
                 ("whole", [SILENCE], ["--no-stream", "hi"], b"", b""),
                 ("JSON", HELD, ["-j", "hi"], json.dumps(chunk("Once")).encode() + b"\n", b"")):
             with self.subTest(name), StandIn(answer) as server:
-                with start_process(server, MODULE, *arguments) as process:
+                with start_process(server, *COMMAND, *arguments) as process:
                     self.assertEqual(process.stdout.read(len(arrived)), arrived)
                     self.assertTrue(server.wait(lambda: server.requests, 10))
                     process.send_signal(signal.SIGINT)
@@ -3403,13 +3303,13 @@ class CommandLineProcesses(CommandLineTest):
                 self.assertTrue(server.wait_closed())
 
     def test_the_key_is_in_nothing_that_is_printed(self):
-        for arguments in (["-n", "hi"], ["hi"], ["--base-url", "http://sk-test-0123456789@" + NOWHERE[7:], "hi"]):
+        for arguments in (["-n", "hi"], ["hi"], ["--base-url", "http://%s@127.0.0.1/v1" % KEY, "hi"]):
             with StandIn(http_answer(401, {"error": {"message": "no key sk-test-0123456789"}})) as server:
                 outcome = run_main(server, *arguments)
                 self.assertNotIn("sk-test", outcome.out + outcome.err)
 
 
-class CommandLineChat(CommandLineTest):
+class CommandLineChat(Test):
     def contents(self, server):
         return [[message["content"] for message in received.json["messages"]] for received in server.requests]
 
@@ -3422,16 +3322,16 @@ class CommandLineChat(CommandLineTest):
                              ["system", "user", "assistant", "user", "assistant", "user"])
 
     def test_attachments_are_part_of_the_first_turn_alone(self):
-        folder = self.folder(cat_png=PICTURE)
-        with StandIn(SPOKEN) as server:
-            run_main(server, "-c", "-a", os.path.join(folder, "cat.png"), stdin="One\nTwo\n")
-            first = [{"type": "text", "text": "One"}, siraya_chat.attach(os.path.join(folder, "cat.png"))]
+        cat = self.file("cat.png", PNG)
+        with StandIn(STREAM) as server:
+            run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
+            first = [{"type": "text", "text": "One"}, attach(cat)]
             self.assertEqual(self.contents(server), [[first], [first, "Once upon", "Two"]])
 
     def test_an_error_leaves_the_conversation_as_it_was_before_that_turn(self):
         for name, answer, arguments in (("refused", http_answer(400, "no"), []), ("cut", BROKEN, []),
                                         ("whole", http_answer(200, "no"), ["--no-stream"])):
-            good = SPOKEN if not arguments else http_answer(200, completion("Once upon"))
+            good = STREAM if not arguments else http_answer(200, completion("Once upon"))
             with self.subTest(name), StandIn(good, answer, good) as server:
                 outcome = run_main(server, "-c", *arguments, stdin="One\nTwo\nThree\n")
                 self.assertEqual(self.contents(server)[2], ["One", "Once upon", "Three"])
@@ -3440,14 +3340,14 @@ class CommandLineChat(CommandLineTest):
                 self.assertEqual(outcome.out.count("Once upon\n"), 3 if name == "cut" else 2)
 
     def test_an_error_in_the_first_turn_keeps_its_attachments_for_the_next(self):
-        folder = self.folder(cat_png=PICTURE)
-        with StandIn(http_answer(400, "no"), SPOKEN) as server:
-            run_main(server, "-c", "-s", "Be brief.", "-a", os.path.join(folder, "cat.png"), stdin="One\nTwo\n")
-            part = siraya_chat.attach(os.path.join(folder, "cat.png"))
+        cat = self.file("cat.png", PNG)
+        with StandIn(http_answer(400, "no"), STREAM) as server:
+            run_main(server, "-c", "-s", "Be brief.", "-a", cat, stdin="One\nTwo\n")
+            part = attach(cat)
             self.assertEqual(self.contents(server)[1], ["Be brief.", [{"type": "text", "text": "Two"}, part]])
 
     def test_options_hold_for_every_turn_and_an_empty_line_is_no_turn(self):
-        with StandIn(SPOKEN) as server:
+        with StandIn(STREAM) as server:
             outcome = run_main(server, "-c", "-j", "-m", "m", "-o", "seed=1", stdin="One\n\n  \nTwo\n")
             self.assertEqual((outcome.status, outcome.err), (0, ""))
             sent = [(received.json["model"], received.json["seed"]) for received in server.requests]
@@ -3490,9 +3390,9 @@ class Terminal:
         self.master, slave = pty.openpty()
         streams = {name: subprocess.PIPE if name in options.get("pipes", ()) else slave
                    for name in ("stdin", "stdout", "stderr")}
-        self.process = subprocess.Popen([sys.executable, MODULE] + list(arguments), preexec_fn=self.take,
+        self.process = subprocess.Popen(COMMAND + arguments, preexec_fn=self.take,
                                         start_new_session=True, close_fds=True,
-                                        env=shell_environment(server, TERM="dumb", COLUMNS="100"), **streams)
+                                        env=own_environment(server, TERM="dumb", COLUMNS="100"), **streams)
         os.close(slave)
         self.data, self.position = b"", 0
 
@@ -3552,11 +3452,11 @@ class Terminal:
 
 
 @unittest.skipUnless(pty, "needs pseudo-terminals")
-class CommandLineTerminals(CommandLineTest):
+class CommandLineTerminals(Test):
     def test_a_sign_of_life_is_shown_while_waiting_and_gone_when_text_comes(self):
         for arguments in ([], ["--no-stream"], ["-j"]):
             go = threading.Event()
-            answer = http_answer(200, completion("Once upon")) if arguments == ["--no-stream"] else SPOKEN
+            answer = http_answer(200, completion("Once upon")) if arguments == ["--no-stream"] else STREAM
             with self.subTest(arguments=arguments), StandIn([go, answer]) as server:
                 with Terminal(server, "hi", *arguments) as terminal:
                     terminal.expect(rb"\w")
@@ -3580,22 +3480,22 @@ class CommandLineTerminals(CommandLineTest):
 
     def test_the_sign_of_life_is_no_part_of_what_a_pipe_gets(self):
         go = threading.Event()
-        with StandIn([go, SPOKEN]) as server, Terminal(server, "hi", pipes=["stdout"]) as terminal:
+        with StandIn([go, STREAM]) as server, Terminal(server, "hi", pipes=["stdout"]) as terminal:
             terminal.expect(rb"\w")
             go.set()
             self.assertEqual(terminal.process.stdout.read(), b"Once upon\n")
             self.assertEqual([line for line in screen(terminal.end()[1]) if line], [])
 
     def test_no_sign_of_life_where_standard_error_is_no_terminal(self):
-        with StandIn([0.3, SPOKEN]) as server, Terminal(server, "hi", pipes=["stderr"]) as terminal:
+        with StandIn([0.3, STREAM]) as server, Terminal(server, "hi", pipes=["stderr"]) as terminal:
             self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
             self.assertEqual(terminal.process.stderr.read(), b"")
 
     def test_a_large_attachment_shows_its_size_and_how_far_it_is(self):
-        folder = self.folder(clip_mp4=b"\0\0\0\x18ftypmp42" + b"\0" * (12 << 20))
+        clip = self.file("clip.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * (12 << 20))
         go = threading.Event()
-        with StandIn(SPOKEN, greeting=[go]) as server:  # which reads nothing until then
-            with Terminal(server, "-a", os.path.join(folder, "clip.mp4"), "hi") as terminal:
+        with StandIn(STREAM, greeting=[go]) as server:  # which reads nothing until then
+            with Terminal(server, "-a", clip, "hi") as terminal:
                 shown = terminal.expect(rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B")
                 go.set()
                 status, data = terminal.end()
@@ -3617,7 +3517,7 @@ class CommandLineTerminals(CommandLineTest):
                     self.assertRegex(data, "\\Aa\\[31mred\\]0;title2Jxy(\t| +)b\r\nc\u00e9\r\n\\Z")
 
     def test_a_chat_stops_an_answer_at_control_c_and_ends_at_control_d(self):
-        with StandIn(SPOKEN, HELD, http_answer(400, {"error": {"message": "not so"}}), SPOKEN) as server:
+        with StandIn(STREAM, HELD, http_answer(400, {"error": {"message": "not so"}}), STREAM) as server:
             with Terminal(server, "-c") as terminal:
                 terminal.expect(rb"> ")
                 terminal.type("One\n")
@@ -3646,7 +3546,7 @@ class CommandLineTerminals(CommandLineTest):
             self.assertEqual((contents[:2], contents[-1], "Three" in contents), (["One", "Once upon"], "Four", False))
 
     def test_the_prompt_of_a_chat_is_no_part_of_the_answer(self):
-        with StandIn(SPOKEN) as server, Terminal(server, "-c", pipes=["stdout"]) as terminal:
+        with StandIn(STREAM) as server, Terminal(server, "-c", pipes=["stdout"]) as terminal:
             terminal.expect(rb"> ", 2)
             terminal.type("One\n")
             self.assertEqual(terminal.process.stdout.readline(), b"Once upon\n")
@@ -3656,7 +3556,7 @@ class CommandLineTerminals(CommandLineTest):
             self.assertEqual(terminal.end()[0], 0)
 
     def test_a_prompt_that_is_typed_at_a_terminal_is_not_waited_for(self):
-        with StandIn(SPOKEN) as server, Terminal(server, pipes=["stdout", "stderr"]) as terminal:
+        with StandIn(STREAM) as server, Terminal(server, pipes=["stdout", "stderr"]) as terminal:
             self.assertEqual(terminal.process.wait(10), 2)
             self.assertIn(b"prompt", terminal.process.stderr.read())
 
@@ -3664,9 +3564,8 @@ class CommandLineTerminals(CommandLineTest):
 # ----------------------------------------------------------------------------------------------------------- the README
 
 
-README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "README.md")
 README_FILES = {  # what the README's examples find in their folder
-    "cat.png": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + b"\0" * 40,
+    "cat.png": PNG,
     "report.pdf": b"%PDF-1.4\n%%EOF\n",
     "question.wav": b"RIFF\x24\0\0\0WAVEfmt " + b"\0" * 28,
     "clip.mp4": b"\0\0\0\x18ftypmp42" + b"\0" * 40,
@@ -3704,7 +3603,7 @@ Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQD3QJZfIyj9L8twoq2J9bCGccdu
 /Voy0mWuNeit5fVifwIgFD7D45JFSy9W0y++jbpYrhHXwJBsqntUVeS34LF6M2w=
 -----END CERTIFICATE-----
 """}
-NOT_RUN = r"pip install|git clone|-m unittest"  # they need a network, or would run this test again
+NOT_RUN = r"pip install|git clone|-m unittest|\bbench\b"  # they need a network, or would run this test again
 
 
 def readme_blocks(text):
@@ -3713,50 +3612,34 @@ def readme_blocks(text):
             for found in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", text)]
 
 
-class Readme(unittest.TestCase):
+class Readme(Test):
     def setUp(self):
-        with open(README, encoding="utf-8") as file:
+        super().setUp()
+        with open(os.path.join(HERE, "README.md"), encoding="utf-8") as file:
             self.text = file.read()
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
 
-    def write(self, name, content, mode=0o644):
-        path = os.path.join(self.folder, name)
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "wb") as file:
-            file.write(content)
-        os.chmod(path, mode)
-
-    def run_block(self, server, language, line, code):
-        """Runs a block in its folder; gives its line, exit status, output and errors."""
-        command = [sys.executable, "-c", code] if language == "python" else ["sh", "-e", "-c", code]
-        environment = {name: value for name, value in os.environ.items()
-                       if not re.match(r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I)}
-        environment.update(SIRAYA_API_KEY="sk-test-0123456789", SIRAYA_BASE_URL=server.base_url, SIRAYA_MODEL="m",
-                           PYTHONIOENCODING="utf-8", PYTHONWARNINGS="error", PYTHONDEVMODE="1",
-                           PATH=os.path.join(self.folder, "bin") + os.pathsep + os.environ["PATH"])
-        ran = subprocess.run(command, cwd=self.folder, env=environment, stdin=subprocess.DEVNULL, timeout=60,
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        return line, ran.returncode, ran.stdout.decode("utf-8", "replace"), ran.stderr.decode("utf-8", "replace")
+    def run_block(self, server, language, code):
+        command = (sys.executable, "-c") if language == "python" else ("sh", "-e", "-c")
+        return run_process(
+            server, *command, code, cwd=self.folder, SIRAYA_MODEL="m", PYTHONWARNINGS="error", PYTHONDEVMODE="1",
+            PATH=os.path.join(self.folder, "bin") + os.pathsep + os.environ["PATH"])
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_every_block_runs_as_it_stands(self):
         for name, content in README_FILES.items():
-            self.write(name, content)
-        for path in (siraya_chat.__file__, os.path.join(os.path.dirname(README), "test_siraya_chat.py")):
-            if os.path.exists(path):
-                shutil.copy(path, self.folder)
+            self.file(name, content)
+        for path in (MODULE, os.path.abspath(__file__)):
+            shutil.copy(path, self.folder)
         for name, start in (("python3", ""), ("siraya-chat", " -m siraya_chat")):
-            self.write("bin/" + name, ('#!/bin/sh\nexec "%s"%s "$@"\n' % (sys.executable, start)).encode(), 0o755)
-        blocks = [block for block in readme_blocks(self.text) if block[0] in ("python", "sh")
-                  and not re.search(NOT_RUN + r"|\bbench\b", block[2])]
+            self.file("bin/" + name, ('#!/bin/sh\nexec "%s"%s "$@"\n' % (sys.executable, start)).encode(), 0o755)
+        blocks = [block for block in readme_blocks(self.text) if not re.search(NOT_RUN, block[2])]
         self.assertGreater(len(blocks), 15)
         with StandIn() as server, ThreadPoolExecutor(4) as pool:
-            for line, status, out, err in pool.map(lambda block: self.run_block(server, *block), blocks):
+            ran = pool.map(lambda block: self.run_block(server, block[0], block[2]), blocks)
+            for (_, line, code), (status, out, err) in zip(blocks, ran):
                 with self.subTest("README.md, line %d" % line):
                     self.assertEqual((status, "Traceback" in err), (0, False), err)
                     self.assertNotIn("Warning", err)
-                    code = next(block[2] for block in blocks if block[1] == line)
                     self.assertEqual(bool(out), "print(" in code or "python3" in code)
             kinds = " ".join(received.body.decode() for received in server.requests)
         for kind in ("image_url", "file_data", "input_audio", "video_url", "json_schema", '"tool"', "allow_fallbacks"):
@@ -3911,7 +3794,7 @@ def fuzz_client(chance, count):
     steps = []
     with warnings.catch_warnings(record=True) as warned, StandIn(lambda received: steps) as server:
         warnings.simplefilter("always")
-        with Client("sk-test-0123456789", server.base_url, timeout=0.25, connect_timeout=5, max_retries=0) as client:
+        with Client(KEY, server.base_url, timeout=0.25, connect_timeout=5, max_retries=0) as client:
             for _ in range(count):
                 data = some_answer(chance)
                 steps[:] = cut_up(chance, data) + [SILENCE if chance.random() < 0.02 else CLOSE]
@@ -3970,9 +3853,11 @@ def fuzz(seconds, seed=None):
         print(", ".join("%s: %d inputs" % item for item in tried.items()) + "; last seed %d" % seed, flush=True)
 
 
-class Fuzzing(unittest.TestCase):
-    def test_any_bytes_for_an_answer_give_an_answer_or_one_of_our_errors(self):
-        fuzz_client(random.Random(9), 150)
+class Fuzzing(Test):
+    def test_a_short_fuzzing_finds_nothing(self):
+        for function, count in ((fuzz_parser, 1500), (fuzz_assembler, 400), (fuzz_client, 150)):
+            with self.subTest(function.__name__):
+                function(random.Random(9), count)
 
 
 # ---------------------------------------------------------------------------------------------------------------- speed
@@ -4086,7 +3971,7 @@ def bench(rounds=5, events=20000, calls=300, upload_bytes=32 << 20):
 
     figures = {name: {work: [] for work in ("start", "events", "calls", "memory")} for name in clients}
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(siraya_chat.__file__, folder)  # so that its bytecode is kept there, as that of what is installed is
+        shutil.copy(MODULE, folder)  # so that its bytecode is kept there, as that of what is installed is
         environment["PYTHONPATH"] = folder
         path = os.path.join(folder, "clip.mp4")
         with open(path, "wb") as file:
@@ -4120,7 +4005,7 @@ def bench(rounds=5, events=20000, calls=300, upload_bytes=32 << 20):
     return 0
 
 
-class Bench(unittest.TestCase):
+class Bench(Test):
     def test_a_small_bench_prints_a_line_for_each_client(self):
         out = io.StringIO()
         with redirect_stdout(out):
