@@ -11,7 +11,6 @@ SPDX-License-Identifier: MIT
 import array
 import asyncio
 import base64
-import codecs
 import collections
 import contextlib
 import copy
@@ -50,7 +49,6 @@ import weakref
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stdout
 from unittest import mock
 
 import siraya_chat
@@ -408,8 +406,9 @@ def own_environment(server=None, **changes):
 
 
 def run_main(server, *arguments, stdin="", **changes):
-    """The outcome of `main` with these arguments in this process; *changes* are of its environment."""
-    stdin, out, err = (io.TextIOWrapper(io.BytesIO(text.encode()), "utf-8") for text in (stdin, "", ""))
+    """The outcome of `main` in this process.  *stdin*: a text or a file; *changes* are of its environment."""
+    out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
+    stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8") if isinstance(stdin, str) else stdin
     with mock.patch.dict(os.environ, own_environment(server, **changes), clear=True), warnings.catch_warnings(), \
             mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err):
         status = siraya_chat.main(list(arguments))
@@ -1497,8 +1496,7 @@ def parsed(*pieces):
 
 def literal_events(data):
     """WHATWG HTML § 9.2.6 word by word, for the fuzzing: slow, and only for a stream that is whole."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    stream = "".join(decoder.decode(data[place:place + 1]) for place in range(len(data))) + decoder.decode(b"", True)
+    stream = data.decode("utf-8", "replace")
     if stream and stream[0] == "\ufeff":  # "The UTF-8 decode algorithm strips one leading UTF-8 BOM, if any."
         stream = stream[1:]
     lines, line, place = [], "", 0
@@ -1829,6 +1827,14 @@ class Timeouts(Test):
             with self.assertRaisesRegex(APITimeoutError, "connect_timeout"):
                 client.complete("hi")
             self.assertLess(time.monotonic() - before, 10)
+
+    def test_every_address_of_a_host_is_tried(self):
+        server = self.serve()
+        with unused_port() as url:
+            ports = (int(url.split(":")[2].partition("/")[0]), server.port)
+            addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in ports]
+            with mock.patch("socket.getaddrinfo", return_value=addresses):
+                self.assertIn("model m", self.client(server, max_retries=0).complete("hi").text)
 
     def test_timeout_is_silence_between_bytes_not_the_whole_time(self):
         slow = list(itertools.chain.from_iterable((b"%c" % byte, 0.02) for byte in ANSWER[-40:]))
@@ -2406,8 +2412,7 @@ class HostileAnswers(Test):
 # ----------------------------------------------------------------------------------------------------------- the client
 
 
-# The two Python examples of the service's documentation.
-EXAMPLE_WHOLE = """
+EXAMPLE = """
 import os
 from openai import OpenAI
 
@@ -2416,7 +2421,7 @@ client = OpenAI(
     base_url='https://llm.siraya.pro/v1'
 )
 
-completion = client.chat.completions.create(
+%s = client.chat.completions.create(
     model='claude-3-5-sonnet@20240620',
     messages=[
         {
@@ -2424,37 +2429,21 @@ completion = client.chat.completions.create(
             'content': 'What is the meaning of life?'
         }
     ],
-    stream=False,
+    stream=%s,
 )
 
+"""
+EXAMPLES = {  # the two Python examples of the service's documentation
+    "whole": EXAMPLE % ("completion", False) + """\
 print('Assistant:', completion.choices[0].message.content)
 print('Tokens used:', completion.usage)
-"""
-EXAMPLE_STREAMED = """
-import os
-from openai import OpenAI
-
-client = OpenAI(
-    api_key='<API_KEY>',
-    base_url='https://llm.siraya.pro/v1'
-)
-
-stream = client.chat.completions.create(
-    model='claude-3-5-sonnet@20240620',
-    messages=[
-        {
-            'role': 'user',
-            'content': 'What is the meaning of life?'
-        }
-    ],
-    stream=True,
-)
-
+""",
+    "streamed": EXAMPLE % ("stream", True) + """\
 for chunk in stream:
     content = chunk.choices[0].delta.content
     if content:
         print(content, end='', flush=True)
-"""
+"""}
 
 
 class Calls(Test):
@@ -2476,8 +2465,12 @@ class Calls(Test):
             with self.subTest(**params), client.stream("hi", **params) as stream:
                 whole = client.complete("hi", **params)
                 self.assertEqual(stream.get_final_completion().choices, whole.choices)
+        whole = client.complete("hi")
         with client.stream("hi") as stream:
-            self.assertEqual("".join(stream.text_stream), client.complete("hi").text)
+            self.assertEqual("".join(stream.text_stream), whole.text)
+        stream = client.stream("hi")
+        self.assertEqual(next(stream).choices[0].delta.role, "assistant")
+        self.assertEqual("".join(stream.text_stream), whole.text)
 
     def test_create_is_the_door_of_the_openai_sdk(self):
         create = self.client(self.serve()).chat.completions.create
@@ -2489,17 +2482,16 @@ class Calls(Test):
         self.refused(TypeError, ["stream"], create, model="m", messages=messages, stream="yes")
 
     def test_the_examples_of_the_documentation_run_with_another_import(self):
-        for name, example in (("whole", EXAMPLE_WHOLE), ("streamed", EXAMPLE_STREAMED)):
+        for name, example in EXAMPLES.items():
             server = self.serve()
             example = example.replace("from openai import OpenAI", "from siraya_chat import Client as OpenAI")
             example = example.replace("https://llm.siraya.pro/v1", server.base_url)
-            printed = io.StringIO()
+            printed, names = io.StringIO(), {}
             with self.subTest(name), contextlib.redirect_stdout(printed):
-                names = {}
                 exec(example, names)
-                self.assertIn("model claude-3-5-sonnet@20240620; 1 message (user)", printed.getvalue())
                 names["client"].close()
-        self.assertNotIn("Tokens", printed.getvalue())
+                self.assertIn("model claude-3-5-sonnet@20240620; 1 message (user)", printed.getvalue())
+                self.assertEqual("Tokens used: {" in printed.getvalue(), name == "whole")
 
     def test_options_of_one_call_hold_for_that_call_alone(self):
         server = self.serve(http_answer(503), ANSWER, ANSWER, (SILENCE,))
@@ -2749,6 +2741,8 @@ CUT_ENDS = (  # those that are not
     ("a choice that is no object", [sse(ONCE, UPON, {"choices": [7]}, "[DONE]")]),
     ("a delta that is no object", [sse(ONCE, UPON, {"choices": [{"index": 0, "delta": "x"}]}, "[DONE]")]),
     ("one of two choices unfinished", [sse(ONCE, chunk("x", index=1), UPON, END)]),
+    ("gzip without its end", [http_answer(200, b"".join(coded(31, event(ONCE) + event(UPON)))[:-8],
+                                          Content_Type="text/event-stream", Content_Encoding="gzip")]),
     ("no HTTP chunk size", [BEGUN + b"zzz\r\n", CLOSE]),
 )
 
@@ -2795,6 +2789,19 @@ class EndsOfStreams(Test):
         with self.client(self.serve(HELD)).stream("hi") as stream:
             next(iter(stream))
         self.assertEqual(self.refused(StreamError, [], stream.get_final_completion).partial.text, "Once")
+
+    def test_an_answer_asked_for_where_the_stack_is_nearly_full_is_whole_or_an_error(self):
+        def from_depth(depth):
+            return from_depth(depth - 1) if depth else stream.get_final_completion()
+
+        deep = functools.reduce(lambda inner, _: [inner], range(500), "x")
+        stream = self.client(self.serve(sse(ONCE, chunk(deep=deep), "[DONE]"))).stream("hi")
+        self.assertEqual(next(stream), ONCE)
+        try:
+            answer = from_depth(sys.getrecursionlimit() - 400)
+        except StreamError as error:
+            answer = error.partial
+        self.assertEqual(answer.text, "Once")
 
     def test_an_iterator_that_outlives_a_failure_cannot_make_the_answer_whole(self):
         block = b"".join(event(data) for data in (ONCE, "{", UPON, END, "[DONE]"))
@@ -3339,6 +3346,19 @@ class CommandLineProcesses(Test):
                 self.assertNotIn(KEY, outcome.out + outcome.err)
 
 
+class Keyboard(io.StringIO):
+    """A terminal's input, of what was typed; a line with a "\\x03" is Ctrl-C."""
+
+    def isatty(self):
+        return True
+
+    def readline(self, *size):
+        line = super().readline(*size)
+        if "\x03" in line:
+            raise KeyboardInterrupt
+        return line
+
+
 class CommandLineChat(Test):
     def contents(self, server):
         return [[message["content"] for message in received.json["messages"]] for received in server.requests]
@@ -3384,6 +3404,13 @@ class CommandLineChat(Test):
             sent = [(received.json["model"], received.json["seed"]) for received in server.requests]
             self.assertEqual(sent, [("m", 1)] * 2)
 
+    def test_a_terminal_is_prompted_and_control_c_gives_up_the_line_alone(self):
+        with StandIn(STREAM, http_answer(400, "no"), STREAM) as server:
+            outcome = run_main(server, "-c", stdin=Keyboard("One\n\x03\nTwo\nThree\n"))
+            self.assertEqual((outcome.status, outcome.out), (0, "Once upon\nOnce upon\n"))
+            self.assertRegex(outcome.err, r"\A> > siraya-chat: .*\n> siraya-chat: .*400.*\n> > \n\Z")
+            self.assertEqual(self.contents(server)[2], ["One", "Once upon", "Three"])
+
     def test_a_mistake_ends_a_conversation_before_it_begins(self):
         with StandIn() as server:
             for arguments, environment in ((["-o", "temperature=9"], {}), ([], {"SIRAYA_API_KEY": None})):
@@ -3394,7 +3421,7 @@ class CommandLineChat(Test):
 
 
 def screen(data):
-    """The lines that a terminal shows after these characters."""
+    """The lines, without the empty ones, that a terminal shows after these characters."""
     lines, column = [""], 0
     for token in re.findall(r"\x1b\[\d*K|\x1b\[\?\d+[hl]|.", data, re.S):
         line = lines[-1]
@@ -3411,18 +3438,16 @@ def screen(data):
         elif not token.startswith("\x1b"):
             lines[-1] = line[:column].ljust(column) + token + line[column + 1:]
             column += 1
-    return [line.rstrip() for line in lines]
+    return [line.rstrip() for line in lines if line.strip()]
 
 
 class Terminal:
     """The command on a pseudo-terminal; *pipes* names the streams that are none."""
 
-    def __init__(self, server, *arguments, **options):
+    def __init__(self, server, *arguments, pipes=()):
         self.master, slave = pty.openpty()
-        streams = {name: subprocess.PIPE if name in options.get("pipes", ()) else slave
-                   for name in ("stdin", "stdout", "stderr")}
-        self.process = subprocess.Popen(COMMAND + arguments, preexec_fn=self.take,
-                                        start_new_session=True, close_fds=True,
+        streams = {name: subprocess.PIPE if name in pipes else slave for name in ("stdin", "stdout", "stderr")}
+        self.process = subprocess.Popen(COMMAND + arguments, preexec_fn=self.take, start_new_session=True,
                                         env=own_environment(server, TERM="dumb", COLUMNS="100"), **streams)
         os.close(slave)
         self.data, self.position = b"", 0
@@ -3460,7 +3485,7 @@ class Terminal:
         except AssertionError:
             return False
 
-    def expect(self, pattern, seconds=10):
+    def expect(self, pattern, seconds=20):
         """Reads until *pattern* is seen, after what was expected before."""
         deadline = time.monotonic() + seconds
         while True:
@@ -3471,7 +3496,7 @@ class Terminal:
             if not self._read(deadline):
                 raise AssertionError("the terminal shows only %r" % self.data)
 
-    def end(self, seconds=10):
+    def end(self, seconds=20):
         """Reads to the end; gives the exit status and all that was shown."""
         deadline = time.monotonic() + seconds
         while self._read(deadline):
@@ -3494,11 +3519,10 @@ class CommandLineTerminals(Test):
                     go.set()
                     status, data = terminal.end()
             self.assertEqual(status, 0)
-            shown = [line for line in screen(data) if line]
             if arguments == ["-j"]:
-                self.assertEqual([json.loads(line) for line in shown], [ONCE, UPON, END])
+                self.assertEqual([json.loads(line) for line in screen(data)], [ONCE, UPON, END])
             else:
-                self.assertEqual(shown, ["Once upon"])
+                self.assertEqual(screen(data), ["Once upon"])
 
     def test_an_error_takes_the_sign_of_life_away_too(self):
         go = threading.Event()
@@ -3506,7 +3530,7 @@ class CommandLineTerminals(Test):
             terminal.expect(rb"\w")
             go.set()
             status, data = terminal.end()
-        self.assertEqual((status, len([line for line in screen(data) if line])), (1, 1), data)
+        self.assertEqual((status, len(screen(data))), (1, 1), data)
         self.assertIn("400", screen(data)[0])
 
     def test_the_sign_of_life_is_no_part_of_what_a_pipe_gets(self):
@@ -3515,7 +3539,7 @@ class CommandLineTerminals(Test):
             terminal.expect(rb"\w")
             go.set()
             self.assertEqual(terminal.process.stdout.read(), b"Once upon\n")
-            self.assertEqual([line for line in screen(terminal.end()[1]) if line], [])
+            self.assertEqual(screen(terminal.end()[1]), [])
 
     def test_no_sign_of_life_where_standard_error_is_no_terminal(self):
         with StandIn([0.3, STREAM]) as server, Terminal(server, "hi", pipes=["stderr"]) as terminal:
@@ -3531,7 +3555,7 @@ class CommandLineTerminals(Test):
                 go.set()
                 status, data = terminal.end()
         self.assertRegex(shown, rb"1[2-8]\.?\d* ?M")
-        self.assertEqual((status, [line for line in screen(data) if line]), (0, ["Once upon"]))
+        self.assertEqual((status, screen(data)), (0, ["Once upon"]))
 
     def test_control_characters_of_an_answer_do_not_reach_a_terminal(self):
         pieces = ["a\x1b", "[31mred", "\x1b]0;title\x07", "\x9b2J", "\x7f\0\x08\x0b\x0c", "x\ry", "\tb\nc\u00e9"]
@@ -3587,7 +3611,7 @@ class CommandLineTerminals(Test):
 
     def test_a_prompt_that_is_typed_at_a_terminal_is_not_waited_for(self):
         with StandIn(STREAM) as server, Terminal(server, pipes=["stdout", "stderr"]) as terminal:
-            self.assertEqual(terminal.process.wait(10), 2)
+            self.assertEqual(terminal.process.wait(20), 2)
             self.assertIn(b"prompt", terminal.process.stderr.read())
 
 
@@ -4038,7 +4062,7 @@ def bench(rounds=5, events=20000, calls=300, upload_bytes=32 << 20):
 class Bench(Test):
     def test_a_small_bench_prints_a_line_for_each_client(self):
         out = io.StringIO()
-        with redirect_stdout(out):
+        with contextlib.redirect_stdout(out):
             self.assertEqual(bench(rounds=1, events=20, calls=2, upload_bytes=1 << 20), 0)
         for name in ("siraya_chat", "plain urllib"):
             self.assertRegex(out.getvalue(), r"(?m)^%s( +[\d.]+ \([\d.]+\)){4}$" % name)
