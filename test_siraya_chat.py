@@ -209,7 +209,7 @@ class StandIn:
 
     def __exit__(self, *exception):
         self._stopping = True
-        socket.create_connection(("127.0.0.1", self.port)).close()  # wakes the accepting thread
+        socket.create_connection(self._listener.getsockname()).close()  # wakes the accepting thread
         self._threads[0].join()
         with self._change:
             sockets = list(self._sockets)
@@ -475,7 +475,8 @@ class Test(unittest.TestCase):
         return server
 
     def client(self, server, **options):
-        client = Client(KEY, server if isinstance(server, str) else server.base_url, **dict({"model": "m"}, **options))
+        options = dict({"model": "m", "timeout": 30.0}, **options)  # so that no test hangs
+        client = Client(KEY, server if isinstance(server, str) else server.base_url, **options)
         self.addCleanup(client.close)
         return client
 
@@ -1761,7 +1762,7 @@ class Decoding(Test):
             with self.subTest(name):
                 go_on = threading.Event()
                 server = self.serve([head, first, go_on, rest])
-                with self.client(server, timeout=20).stream("hi") as stream:
+                with self.client(server).stream("hi") as stream:
                     chunks = iter(stream)
                     self.assertEqual(next(chunks), ONCE)  # while the server still holds the rest back
                     go_on.set()
@@ -2109,7 +2110,7 @@ class TLS(Test):
                 ("endless headers", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300, "")):
             proxy = self.serve([answer, CLOSE])
             with mock.patch.dict(os.environ, https_proxy="http://user:pass@" + proxy.address), self.subTest(name):
-                client = self.client(server, ssl_context=self.trusting(), max_retries=0, timeout=20)
+                client = self.client(server, ssl_context=self.trusting(), max_retries=0)
                 error = self.refused(APIConnectionError, [words], client.complete, "hi")
                 self.assertNotIn("pass", str(error).replace("password", ""))
         self.assertEqual(server.requests, [])
@@ -2310,7 +2311,7 @@ HOSTILE_FRAMES = (  # after the headers of a chunked answer: lost within the ans
 class HostileAnswers(Test):
     def check(self, what, steps, whole_error, stream_error):
         for streamed, error in enumerate((whole_error, stream_error)):
-            name, call = self.both(self.client(self.serve(steps), max_retries=0, timeout=20))[streamed]
+            name, call = self.both(self.client(self.serve(steps), max_retries=0))[streamed]
             with self.subTest(what, call=name):
                 self.assertNotIn("timeout", str(self.refused(error, [], call)))
 
@@ -2330,7 +2331,7 @@ class HostileAnswers(Test):
         for length in ("-1", "-999999", "x", "", "1e3", str(len(BODY) + 5), "9" * 30):
             answer = http_answer(200, BODY[:-4], Content_Type="application/json", Content_Length=length)
             server = self.serve([answer, CLOSE])
-            for name, call in self.both(self.client(server, max_retries=0, timeout=20)):
+            for name, call in self.both(self.client(server, max_retries=0)):
                 with self.subTest(length, call=name), self.assertRaises(SirayaError):
                     call()
 
@@ -2355,7 +2356,7 @@ class HostileAnswers(Test):
                 ("an error body", 0, refusal, framed(b"x" * 1000) * 500, BadRequestError)):
             with self.subTest(name):
                 server = self.serve([head + content, SILENCE])
-                call = self.both(self.client(server, timeout=20, max_retries=0))[streamed][1]
+                call = self.both(self.client(server, max_retries=0))[streamed][1]
                 self.assertNotIn("timeout", str(self.refused(error, [], call)))
                 self.assertTrue(server.wait_closed())
 
@@ -2752,7 +2753,7 @@ class EndsOfStreams(Test):
         for name, steps in COMPLETE_ENDS:
             with self.subTest(name):
                 server = self.serve(steps)
-                with self.client(server, timeout=20).stream("hi") as stream:
+                with self.client(server).stream("hi") as stream:
                     self.assertEqual("".join(stream.text_stream), "Once upon")
                     self.assertEqual(stream.get_final_completion().text, "Once upon")
                 self.assertEqual(list(stream), [])
@@ -2763,7 +2764,7 @@ class EndsOfStreams(Test):
             with self.subTest(name):
                 server = self.serve(steps)
                 pieces = []
-                with self.client(server, timeout=0.5 if steps[-1] == SILENCE else 20).stream("hi") as stream:
+                with self.client(server, timeout=0.5 if steps[-1] == SILENCE else 30).stream("hi") as stream:
                     with self.assertRaises(StreamError) as caught:
                         for piece in stream.text_stream:
                             pieces.append(piece)
@@ -2926,7 +2927,7 @@ class Asyncio(Test):
     def test_the_loop_goes_on_while_streams_wait_side_by_side(self):
         go_on = threading.Event()
         server = self.serve([SSE_HEAD + framed(event(ONCE)), go_on, STREAM[len(SSE_HEAD):]])
-        client = self.client(server, timeout=20)
+        client = self.client(server)
 
         async def read(stream, waiting):
             texts = []
@@ -3800,7 +3801,6 @@ def fuzz_assembler(chance, count):
     return count
 
 
-HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 TOKENS = [
     b"\r\n", b"\n", b"\r\n\r\n", b"\0", b"\xff", b"-1", b"ffffffffffffffff", b"0\r\n\r\n", b"[DONE]", b"data: ",
     b"data: [DONE]\n\n", b'data: {"choices":5}\n\n', b'data: {"error":"boo"}\n\n', b"event: error\n",
@@ -3819,7 +3819,7 @@ def some_answer(chance):
     if kind == 0:
         return noise(chance, 300)
     if kind == 1:
-        return HEAD + b"\r\n" + b"".join(chance.choice(PIECES) for _ in range(chance.randrange(60)))
+        return sse(chunked=False) + b"".join(chance.choice(PIECES) for _ in range(chance.randrange(60)))
     if kind < 5:
         rate = chance.choice([0, 0.05, 0.2])
         events = [json.dumps(changed(chance, one, rate)) for one in (
