@@ -2217,18 +2217,22 @@ class FaultMatrix(Test):
         self.assertEqual([row[:2] for row in MATRIX], list(itertools.product(POINTS, FAULTS)))
 
     def test_every_fault_at_every_point_is_what_the_table_says(self):
-        cells = [(row, streamed) for row in MATRIX for streamed in (0, 1)]
-        with ThreadPoolExecutor(16) as threads:  # most of the time is waiting for silence to end
-            outcomes = list(threads.map(self.outcome, cells))
+        with warnings.catch_warnings():
+            # Python's own wrap_socket() leaves its socket to the collector if a reset comes before the handshake.
+            warnings.filterwarnings("ignore", "unclosed <ssl.SSLSocket", ResourceWarning)
+            cells = [(row, streamed) for row in MATRIX for streamed in (0, 1)]
+            with ThreadPoolExecutor(16) as threads:  # most of the time is waiting for silence to end
+                outcomes = list(threads.map(self.outcome, cells))
+            gc.collect()
         for ((point, fault, *expected), streamed), (error, kept, sent) in zip(cells, outcomes):
             with self.subTest("%s, %s" % (point, fault), call=("complete", "stream")[streamed]):
                 expected_error, expected_kept, expected_sent = expected[streamed]
-                self.assertIs(type(error) if error else None, expected_error, repr(error))
+                self.assertIs(error, expected_error)
                 self.assertEqual(kept[:len(expected_kept)] if fault == "garbage" and kept else kept, expected_kept)
                 self.assertEqual(sent, expected_sent)
 
     def outcome(self, cell):
-        """The error of one exchange (or None), what was kept of the answer, and how often it was tried."""
+        """The class of the error of one exchange (or None), what was kept of the answer, how often it was tried."""
         (point, fault, _, _), streamed = cell
         at_once = point in ("connect", "TLS")
         steps = ((POINTS[point][streamed],) if not at_once else ()) + FAULTS[fault]
@@ -2241,7 +2245,7 @@ class FaultMatrix(Test):
                     return None, reply.text, server.connections
                 except SirayaError as error:
                     kept = error.partial.text if isinstance(error, StreamError) else error.body
-                    return error, kept, server.connections
+                    return type(error), kept, server.connections
 
 
 HOSTILE_HEADS = (  # in place of an answer; whole and streamed alike an APIConnectionError
@@ -3846,6 +3850,7 @@ def some_answer(chance):
 def fuzz_client(chance, count):
     """The client against any bytes: an answer or a SirayaError, in time, and what had arrived is plain JSON."""
     steps = []
+    gc.collect()  # what others have left behind
     with warnings.catch_warnings(record=True) as warned, StandIn(lambda received: steps) as server:
         warnings.simplefilter("always")
         with Client(KEY, server.base_url, timeout=0.25, connect_timeout=5, max_retries=0) as client:
