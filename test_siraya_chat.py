@@ -398,6 +398,11 @@ def memory(call):
         tracemalloc.stop()
 
 
+def ask(client, streamed):
+    """The completion of a whole call, or of a streamed one."""
+    return client.stream("hi").get_final_completion() if streamed else client.complete("hi")
+
+
 def own_environment(server=None, **changes):
     """The environment of a command: that of the `Test`, a key, the server's address; what is ``None`` goes."""
     environment = dict(os.environ, SIRAYA_API_KEY=KEY, PYTHONIOENCODING="utf-8")
@@ -482,8 +487,7 @@ class Test(unittest.TestCase):
 
     def both(self, client):
         """A whole call and a streamed one, as (name, function that gives the completion)."""
-        return (("complete", lambda: client.complete("hi")),
-                ("stream", lambda: client.stream("hi").get_final_completion()))
+        return [(name, functools.partial(ask, client, streamed)) for name, streamed in (("complete", 0), ("stream", 1))]
 
     def file(self, name, content, mode=0o644):
         """The path of a new file in the test's folder."""
@@ -658,12 +662,11 @@ class Errors(Test):
                 ([sse(ONCE, UPON)], 1, "partial.text", "Once upon"),
                 ([http_answer(200, "<html>")], 0, "body", "<html>"),
                 ([http_answer(200, "{", Content_Length=9), CLOSE], 0, "body", "{")):
-            call = self.both(self.client(self.serve(script)))[streamed][1]
-            with self.subTest(attribute, value=value), self.assertRaises(SirayaError) as caught:
-                call()
-            error = pickle.loads(pickle.dumps(caught.exception))
-            self.assertEqual((type(error), str(error)), (type(caught.exception), str(caught.exception)))
-            self.assertEqual(functools.reduce(getattr, attribute.split("."), error), value)
+            with self.subTest(attribute, value=value):
+                raised = self.refused(tuple(ERRORS), [], ask, self.client(self.serve(script)), streamed)
+                error = pickle.loads(pickle.dumps(raised))
+                self.assertEqual((type(error), str(error)), (type(raised), str(raised)))
+                self.assertEqual(functools.reduce(getattr, attribute.split("."), error), value)
 
     def test_the_servers_wish_for_a_pause_is_read_from_any_form(self):
         for headers, seconds in RETRY_AFTER:
@@ -1794,11 +1797,10 @@ class Decoding(Test):
     def test_what_expands_without_end_is_stopped_early(self):
         self.patch(MAX_BODY_BYTES=1 << 20, MAX_EVENT_BYTES=1 << 20)
         bomb = gzip.compress(b" " * (64 << 20))
-        for kind, error in (("application/json", ResponseError), ("text/event-stream", StreamError)):
-            server = self.serve(http_answer(200, bomb, Content_Type=kind, Content_Encoding="gzip"))
-            name, call = self.both(self.client(server))[error is StreamError]
-            with self.subTest(name):
-                self.assertLess(memory(lambda: self.assertRaises(error, call))[0], 8 << 20)
+        for streamed, kind, error in ((0, "application/json", ResponseError), (1, "text/event-stream", StreamError)):
+            client = self.client(self.serve(http_answer(200, bomb, Content_Type=kind, Content_Encoding="gzip")))
+            with self.subTest(streamed=streamed):
+                self.assertLess(memory(lambda: self.refused(error, [], ask, client, streamed))[0], 8 << 20)
 
 
 class Timeouts(Test):
@@ -1862,10 +1864,10 @@ class Reuse(Test):
                 ("HTTP/1.0", 0, [ANSWER.replace(b"HTTP/1.1", b"HTTP/1.0"), CLOSE], 3)):
             with self.subTest(name):
                 server = self.serve(answer)
-                call = self.both(self.client(server))[streamed][1]
+                client = self.client(server)
                 for _ in range(3):
                     with contextlib.suppress(SirayaError):
-                        call()
+                        ask(client, streamed)
                 self.assertEqual(len(server.requests), 3)
                 self.assertEqual(server.connections, connections)
 
@@ -2241,8 +2243,7 @@ class FaultMatrix(Test):
             url = server.base_url.replace("http", "https") if point == "TLS" else server.base_url
             with Client(KEY, url, model="m", timeout=seconds, connect_timeout=seconds, max_retries=1) as client:
                 try:
-                    reply = self.both(client)[streamed][1]()
-                    return None, reply.text, server.connections
+                    return None, ask(client, streamed).text, server.connections
                 except SirayaError as error:
                     kept = error.partial.text if isinstance(error, StreamError) else error.body
                     return type(error), kept, server.connections
@@ -2315,9 +2316,9 @@ HOSTILE_FRAMES = (  # after the headers of a chunked answer: lost within the ans
 class HostileAnswers(Test):
     def check(self, what, steps, whole_error, stream_error):
         for streamed, error in enumerate((whole_error, stream_error)):
-            name, call = self.both(self.client(self.serve(steps), max_retries=0))[streamed]
-            with self.subTest(what, call=name):
-                self.assertNotIn("timeout", str(self.refused(error, [], call)))
+            client = self.client(self.serve(steps), max_retries=0)
+            with self.subTest(what, streamed=streamed):
+                self.assertNotIn("timeout", str(self.refused(error, [], ask, client, streamed)))
 
     def test_what_is_no_http_answer_is_a_connection_error(self):
         for name, head in HOSTILE_HEADS:
@@ -2360,8 +2361,8 @@ class HostileAnswers(Test):
                 ("an error body", 0, refusal, framed(b"x" * 1000) * 500, BadRequestError)):
             with self.subTest(name):
                 server = self.serve([head + content, SILENCE])
-                call = self.both(self.client(server, max_retries=0))[streamed][1]
-                self.assertNotIn("timeout", str(self.refused(error, [], call)))
+                client = self.client(server, max_retries=0)
+                self.assertNotIn("timeout", str(self.refused(error, [], ask, client, streamed)))
                 self.assertTrue(server.wait_closed())
 
     def test_interim_answers_are_skipped(self):
@@ -2369,8 +2370,10 @@ class HostileAnswers(Test):
                    b"HTTP/1.1 102 Processing\r\n\r\n")
         for streamed, answer in enumerate((ANSWER, STREAM)):
             server = self.serve(interim + answer)
+            client = self.client(server)
             for _ in range(2):
-                self.assertEqual(self.both(self.client(server))[streamed][1]().text, "Once upon")
+                self.assertEqual(ask(client, streamed).text, "Once upon")
+            self.assertEqual(server.connections, 1)
 
     def test_fields_of_any_type_beside_the_choices_do_no_harm(self):
         for value in (None, True, -1, 1e308, "x", [], {}, [[{}]], {"a": {"b": None}}):
@@ -2572,7 +2575,7 @@ class Retries(Test):
             for streamed, answer in enumerate((ANSWER, STREAM)):
                 with self.subTest(name, streamed=streamed):
                     server = self.serve(first, second, answer)
-                    self.assertEqual(self.both(self.client(server))[streamed][1]().text, "Once upon")
+                    self.assertEqual(ask(self.client(server), streamed).text, "Once upon")
                     self.assertEqual(len(server.requests), 3)
                     self.assertEqual(len({received.body for received in server.requests}), 1)
 
