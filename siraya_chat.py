@@ -142,8 +142,7 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
     return None
 
 def _retry_delay(attempt: int, retry_after: float | None = None) -> float:
-    """Seconds before retry number *attempt*, from 0: what the server asked for, or exponential backoff.
-    Over the whole span, so that clients that failed together do not come back together."""
+    """Seconds before retry number *attempt*, from 0: what the server asked for, or a random part of a doubling span."""
     if retry_after is not None and retry_after <= MAX_RETRY_AFTER:
         return retry_after
     return random.uniform(MIN_BACKOFF, min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10)))
@@ -448,6 +447,7 @@ def _portable(name: str, value: Any, long: list[str]) -> Any:
     return value
 
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_UNESCAPED = bytes(set(range(0x20, 0x100)) - set(b'"\\'))  # what a JSON string carries as it is (RFC 8259 § 7)
 _MARK = "\ud800"  # stands for a long string; no text can hold it
 
 class _RequestBody:
@@ -465,8 +465,9 @@ class _RequestBody:
         sent = 0
         for position, text in enumerate(self.texts):
             for start in range(0, len(text), BLOCK_BYTES):
-                piece = text[start:start + BLOCK_BYTES]
-                content = (_ENCODE(piece)[1:-1] if position % 2 else piece).encode()
+                content = text[start:start + BLOCK_BYTES].encode()
+                if position % 2 and content.translate(None, _UNESCAPED):  # base64 has nothing to escape: a fast look
+                    content = _ENCODE(content.decode())[1:-1].encode()
                 yield content
                 sent += len(content)
                 if self.progress:
@@ -563,8 +564,7 @@ _TIMEOUTS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, AttributeError)  # two: of a closed file
 _CHUNK_HEAD = re.compile(rb"\r?\n([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n").match  # behind the end of the last chunk
 
-def _head(line: str, headers: Mapping[str, str]) -> bytes:
-    """The head of a request (RFC 9112 § 3, 5)."""
+def _request_head(line: str, headers: Mapping[str, str]) -> bytes:
     return "".join([line, " HTTP/1.1\r\n", *map("%s: %s\r\n".__mod__, headers.items()), "\r\n"]).encode("latin-1")
 
 def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
@@ -607,7 +607,7 @@ def _dechunked(file: Any) -> Iterator[bytes]:
     """Content in the chunked coding (RFC 9112 § 7.1): all that one read brings is decoded at once.
     http.client reads each chunk by itself, which is slow with a chunk a token, and takes negative sizes."""
     data, left, size = b"\n", 0, 1  # as if a chunk had just ended
-    for block in iter(lambda: file.read1(BLOCK_BYTES), b""):
+    for block in iter(functools.partial(file.read1, BLOCK_BYTES), b""):
         data, at, pieces = data + block, 0, []
         head = _CHUNK_HEAD(data, left) if size else None
         while head:
@@ -661,7 +661,7 @@ class _Connection:
         if tunnel:
             place = urllib.parse.urlsplit("//" + tunnel)
             authority = tunnel if place.port else tunnel + ":443"
-            self.socket.sendall(_head("CONNECT " + authority, {"Host": authority, **proxy_headers}))
+            self.socket.sendall(_request_head("CONNECT " + authority, {"Host": authority, **proxy_headers}))
             with self.socket.makefile("rb") as answer:
                 status, reason, _, _ = _read_head(answer)
             if status >= 300:
@@ -677,7 +677,7 @@ class _Connection:
         pieces: Any = iter(request.data)  # type: ignore[arg-type]
         self.socket.settimeout(request.timeout)
         with contextlib.suppress(ConnectionError):  # who refuses a request need not read all of it, and may say why
-            self.socket.sendall(_head("POST " + request.selector, request.headers) + next(pieces))
+            self.socket.sendall(_request_head("POST " + request.selector, request.headers) + next(pieces))
             for piece in pieces:
                 self.socket.sendall(piece)
         self.status, self.reason, self.headers, self.keep = _read_head(self.file)
@@ -777,7 +777,6 @@ def _describe(error: BaseException, timeout: float | None) -> str:
 # --------------------------------------------------------------------------------------------- the client
 class Client:
     """A chat-completions service, for any number of threads and forked processes; picklable without *ssl_context*.
-
     *api_key*, *base_url*, *model* default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or `DEFAULT_BASE_URL`) and
     ``SIRAYA_MODEL``.  *timeout*: seconds without a byte before giving up; *connect_timeout*: seconds to connect, proxy
     and TLS included; ``None``: for ever.  *max_retries*: how often a call is repeated after what may pass: no
