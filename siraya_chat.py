@@ -1,4 +1,4 @@
-"""siraya_chat: chat completions from Python where nothing may be installed.
+"""Chat completions from Python where nothing may be installed.
 
 One file, standard library only, CPython 3.7 and later, for the Siraya Model Router and servers with the same format.
 It reads from top to bottom.  Copy it beside your program, vendor it, or run it:
@@ -107,19 +107,18 @@ class ResponseError(SirayaError):
 
 class StreamError(ResponseError):
     """The stream ended before the answer did: an error event, truncation, a malformed chunk, a lost connection.
-    ``partial``: the `Completion` so far; nothing that arrived is lost."""
+    ``partial``: the `Completion` so far; no complete event is lost."""
     def __init__(self, message: str = "", body: Any = None, partial: Completion | None = None) -> None:
         super().__init__(message, body)
         self.partial = Completion(choices=[]) if partial is None else partial
 
 def _status_error(status: int, reason: str, headers: Any, text: str) -> APIStatusError:
-    """The error that an answer with this status line, these headers and this body is."""
     try:
         body = json.loads(text)
         said = _error_text(body) or text
     except (ValueError, RecursionError):  # a proxy's page
         body, said = text, re.sub(r"<(style|script)\b.*?</\1>|<[^>]*>", " ", text[:9999], flags=re.S | re.I).strip()
-    if 300 <= status < 400:
+    if 300 <= status < 400 and "Location" in headers:
         said = "it points to %r; redirects are not followed: set base_url to where the API is" % headers.get("Location")
     kind = {400: BadRequestError, 401: AuthenticationError, 402: PaymentRequiredError, 403: PermissionDeniedError,
         404: NotFoundError, 429: RateLimitError}.get(status, InternalServerError if status >= 500 else APIStatusError)
@@ -157,7 +156,7 @@ class JSONObject(dict):  # type: ignore[type-arg]
     def __getattr__(self, name: str) -> Any:
         if name in self and not name.startswith("__"):  # copy and pickle ask for dunder names
             return self[name]
-        raise AttributeError("%r is no field of this %s, which has: %s" % (name, type(self).__name__, ", ".join(self)))
+        raise AttributeError("%r is no field of this %s, which has: %s" % (name, type(self).__name__, list(self)))
 
 # Properties made of C: reading chunk.choices[0].delta.content takes a fifth of what __getattr__ would.
 for _name in """id object created model choices usage system_fingerprint service_tier provider cost cost_details error
@@ -166,7 +165,7 @@ for _name in """id object created model choices usage system_fingerprint service
         prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details cached_tokens
         reasoning_tokens audio_tokens accepted_prediction_tokens rejected_prediction_tokens token bytes logprob
         top_logprobs url_citation start_index end_index title url data transcript expires_at code param""".split():
-    setattr(JSONObject, _name, property(operator.methodcaller("get", _name)))
+    setattr(JSONObject, _name, property(operator.methodcaller("get", _name), doc=""))
 _DECODER: Any = json.JSONDecoder(object_hook=JSONObject)
 
 class Completion(JSONObject):
@@ -203,7 +202,7 @@ class Completion(JSONObject):
             raise ResponseError("the text is not JSON (%s): %.200r" % (error, self.text), self.text) from None
 
 def _parse(text: str, holder: str) -> Completion:
-    """A whole answer, or a chunk, whose choices have their content in *holder*; `ResponseError` for anything else."""
+    """A whole answer, whose *holder* of content is ``"message"``, or a chunk (``"delta"``); else `ResponseError`."""
     value: Any = text
     try:
         value = _DECODER.decode(text.lstrip("\ufeff"))
@@ -244,19 +243,19 @@ def image(source: _Source, *, detail: str | None = None, media_type: str | None 
     return _part("image", source, media_type=media_type, detail=detail)
 
 def pdf(source: _Source, *, filename: str | None = None, media_type: str | None = None) -> dict[str, Any]:
-    """A PDF part.  *filename*: what the model is told; default: the source's own."""
+    """A PDF part.  *source*: see `image`.  *filename*: what the model is told; default: the source's own."""
     return _part("pdf", source, media_type=media_type, filename=filename)
 
 def audio(source: _Source, *, format: str | None = None, media_type: str | None = None) -> dict[str, Any]:
-    """An audio part: WAV or MP3, as data and never as a URL.  *format*: ``"wav"`` or ``"mp3"``, overrules detection."""
+    """An audio part: WAV or MP3, no ``http(s):`` URL.  *source*: see `image`.  *format*: ``"wav"`` or ``"mp3"``."""
     return _part("audio", source, media_type=media_type, format=format)
 
 def video(source: _Source, *, media_type: str | None = None) -> dict[str, Any]:
-    """A video part: MP4, MPEG, QuickTime or WebM."""
+    """A video part: MP4, MPEG, QuickTime or WebM.  *source*: see `image`."""
     return _part("video", source, media_type=media_type)
 
 def attach(source: _Source, *, media_type: str | None = None) -> dict[str, Any]:
-    """The part that fits the source: image, PDF, audio, video, UTF-8 text (as a text part that names it), document."""
+    """The part that fits *source* (see `image`): image, PDF, audio, video, document, or a text part that names it."""
     return _part("attach", source, media_type=media_type)
 
 _ACCEPTED = {  # media types by kind of part
@@ -273,9 +272,9 @@ _TYPES = dict(  # media types by the ending of a name: the system's table differ
     pptx=_OPENXML + "presentationml.presentation", epub="application/epub+zip", rtf="application/rtf")
 _SIGNATURE = re.compile(rb"""(?P<png>\x89PNG\r\n\x1a\n) | (?P<jpg>\xff\xd8\xff) | (?P<gif>GIF8[79]a) | (?P<pdf>%PDF-)
     | RIFF....(?:(?P<webp>WEBP) | (?P<wav>WAVE)) | (?P<mpg>\x00\x00\x01[\xba\xb3])
-    | (?P<mp3>ID3 | \xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef])  # a tag, or a frame header of layer III
-    | ....ftyp(?:(?P<avif>avi[fs]) | (?P<heic>hei|hev|mif1|msf1) | (?P<m4a>M4[AB]) | (?P<mp4>(?!qt)))
-    | (?P<mov>....(?:ftyp|moov|mdat|wide)) | \x1a\x45\xdf\xa3(?:(?P<webm>.{0,60}webm) | (?P<mkv>))""", re.S | re.X)
+    | (?P<mp3>ID3[\x02-\x04] | \xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef])  # a tag, or a frame header of layer III
+    | \x00...ftyp(?:(?P<avif>avi[fs]) | (?P<heic>hei|hev|mif1|msf1) | (?P<m4a>M4[AB]) | (?P<mp4>(?!qt)))
+    | (?P<mov>\x00...(?:ftyp|moov|wide)|....mdat) | \x1a\x45\xdf\xa3(?:(?P<webm>.{0,60}webm)|(?P<mkv>))""", re.S | re.X)
 
 def _part(helper: str, source: Any, **options: Any) -> dict[str, Any]:
     """The part for a source, once it is known what that is and that the helper takes it."""
@@ -316,7 +315,7 @@ def _opened(helper: str, source: Any) -> tuple[str, str, str, str]:
         return urllib.parse.unquote(urllib.parse.urlsplit(source).path.rpartition("/")[2]), source, "", ""
     if isinstance(source, str) and source[:5].lower() == "data:":
         head, _, data = source.partition(",")
-        if not head.lower().endswith(";base64"):
+        if not head.lower().endswith(";base64") or len(data) % 4 or not re.match(r"[A-Za-z0-9+/]*={0,2}\Z", data):
             raise ValueError("%s: a data: URL must read data:TYPE/SUBTYPE;base64,…, not %.60r" % (helper, source))
         return "", "", head[5:].partition(";")[0].lower(), data
     if isinstance(source, (str, os.PathLike)):
@@ -346,7 +345,7 @@ _FUNCTION = {"type": {"function"}, "function": {
 _FORMATS: dict[str, Any] = {
     "json": {"schema?": {}, "name?": str, "description?": str}, "json_object": {}, "text": {}, "json_schema": {
         "json_schema": {"name": re.compile("[A-Za-z0-9_-]{1,64}"), "schema": {}, "strict?": bool, "description?": str}}}
-_TIMEOUT, _RETRIES = _Number(float, 0.001, 1e6), _Number(int, 0, math.inf)
+_SECONDS, _COUNT = _Number(float, 0.001, 1e6), _Number(int, 0, math.inf)
 _REQUEST: dict[str, Any] = {
     "model": re.compile(".+"), "stream?": bool, "stop?": (str, [str]), "max_tokens?": _Number(int, 1, math.inf),
     "temperature?": _Number(float, 0, 2), "top_p?": _Number(float, 0, 1), "frequency_penalty?": _Number(float, -2, 2),
@@ -475,7 +474,7 @@ class _RequestBody:
 
 # ------------------------------------------------------------------------------------- Server-Sent Events
 Event = collections.namedtuple("Event", "event data id retry")
-Event.__doc__ = "An event's type, its data, the last event id, and the retry time in milliseconds or ``None``."
+Event.__doc__ = "An event's type, its data, the last event id, and its own retry time in milliseconds or ``None``."
 
 class SSEParser:
     """An incremental parser of event streams, as WHATWG HTML § 9.2.6 defines them, for bytes cut at any place.
@@ -546,7 +545,7 @@ def _merged(key: str, values: Iterable[Any], grows: bool = False, depth: int = 0
     if isinstance(last, list):
         for item in (item for value in alike for item in value):
             index = item.get("index", None if grows else 0) if isinstance(item, dict) else None
-            parts[index if isinstance(index, int) else len(parts)].append(item)
+            parts[index if isinstance(index, int) else len(parts) if grows else 0].append(item)
         return [_merged(key, parts[index], grows, depth + 1) for index in sorted(parts)]
     return "".join(alike).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")  # a pair may come in two
 
@@ -560,8 +559,9 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
     return answer
 
 # ------------------------------------------------------------------------------------------ the transport
-_TIMEOUTS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 on
-_NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ValueError, AttributeError)  # two: of a closed file
+_TIMEOUT_ERRORS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 on
+_NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ResponseError,
+                   ValueError, AttributeError)  # of a file or a connection that another thread has closed
 _CHUNK_HEAD = re.compile(rb"\r?\n([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n").match  # behind the end of the last chunk
 
 def _request_head(line: str, headers: Mapping[str, str]) -> bytes:
@@ -590,7 +590,7 @@ def _content(file: Any, status: int, headers: http.client.HTTPMessage) -> Iterat
     length, transfer = headers.get("Content-Length", ""), headers.get("Transfer-Encoding", "").lower()
     if transfer not in ("", "chunked") or not re.match(r"\d{0,18}\Z", length):
         raise http.client.HTTPException("its Content-Length is %r, its Transfer-Encoding %r" % (length, transfer))
-    left = 0 if status in (204, 304) else int(length) if length else math.inf
+    left = 0 if status in (204, 304) else int(length) if length and not transfer else math.inf
     blocks = _dechunked(file) if transfer and left else _sized(file, left)
     coding = headers.get("Content-Encoding", "identity").strip().lower()
     return filter(None, blocks if coding == "identity" else _inflated(blocks, coding))
@@ -601,7 +601,7 @@ def _sized(file: Any, left: float) -> Iterator[bytes]:
         left -= len(block)
         yield block
     if 0 < left < math.inf:
-        raise http.client.IncompleteRead(b"", int(left))
+        raise ConnectionError("its last %d bytes are missing" % left)
 
 def _dechunked(file: Any) -> Iterator[bytes]:
     """Content in the chunked coding (RFC 9112 § 7.1): all that one read brings is decoded at once.
@@ -621,13 +621,13 @@ def _dechunked(file: Any) -> Iterator[bytes]:
             return
         if len(data) > MAX_LINE_BYTES or size and b"\n" in data[2:]:  # a whole line, but no head
             raise http.client.HTTPException("its chunks are malformed: %.60r" % data)
-    raise http.client.IncompleteRead(b"", left)
+    raise ConnectionError("its last chunk is missing or incomplete")
 
 def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
     """Content in the ``gzip`` or ``deflate`` coding (RFC 9110 § 8.4.1), the latter perhaps bare, little at a time."""
     decoder, content = None, b""
     if coding not in ("gzip", "x-gzip", "deflate"):
-        raise zlib.error("its Content-Encoding is %r, which nobody asked for" % coding)
+        raise ResponseError("its Content-Encoding is %r, which nobody asked for" % coding)
     for block in blocks:
         while block or len(content) == BLOCK_BYTES:
             if not decoder or decoder.eof and block:  # gzip may have several members
@@ -636,7 +636,7 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
             yield content
             block = decoder.unused_data or decoder.unconsumed_tail
     if decoder and not decoder.eof:
-        raise http.client.IncompleteRead(b"")
+        raise ConnectionError("its compressed content is incomplete")
 
 class _Connection:
     """A connection, with the exchange that it carries or carried last."""
@@ -646,7 +646,7 @@ class _Connection:
         self.file: Any = None
 
     def connect(self, proxy_headers: Mapping[str, str]) -> None:
-        """Reach the server: TCP, the proxy's CONNECT (RFC 9110 § 9.3.6) and TLS, all within ``connect_timeout``."""
+        """Reach the server: DNS, and within ``connect_timeout`` TCP, the proxy's CONNECT (RFC 9110 § 9.3.6), TLS."""
         scheme, host, tunnel, _ = self.key
         place, end = urllib.parse.urlsplit("//" + host), time.monotonic() + (self.pool.connect_timeout or 1e6)
         def left(shares: int = 1) -> float:
@@ -690,7 +690,7 @@ class _Connection:
             block = next(self.blocks, b"")
             self.left -= len(block)
             if self.left < 0:
-                raise zlib.error("it is too large")
+                raise ResponseError("it is larger than %d bytes" % MAX_BODY_BYTES)
             return block
         except BaseException:
             self.close()
@@ -726,10 +726,10 @@ class _Connection:
 
     def close(self) -> None:
         """End the exchange, even while another thread is blocked in `read`."""
-        with contextlib.suppress(OSError, TypeError):  # it may not be connected
+        with contextlib.suppress(OSError, TypeError, AttributeError):  # it may not be connected
             if self.key[-1] != os.getpid():  # a forked child must not end what its parent has begun
                 return os.close(self.socket.detach())
-            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as closing would not
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as TLS's own would not
         for opened in filter(None, (self.file, self.socket)):
             opened.close()
 
@@ -759,7 +759,7 @@ class _Pool(urllib.request.BaseHandler):
             connection.exchange(request)
         except BaseException as error:
             connection.close()
-            if isinstance(error, _TIMEOUTS) and not connection.file:
+            if isinstance(error, _TIMEOUT_ERRORS) and not connection.file:
                 raise APITimeoutError("no connection to %s within %s s (connect_timeout)" % (
                     tunnel or request.host, self.connect_timeout)) from error
             raise
@@ -768,19 +768,20 @@ class _Pool(urllib.request.BaseHandler):
     https_open = http_open
 
 def _describe(error: BaseException, timeout: float | None) -> str:
-    if isinstance(error, _TIMEOUTS):
+    if isinstance(error, _TIMEOUT_ERRORS):
         return "no byte for %s s (timeout)" % timeout
     if isinstance(error, ssl.SSLCertVerificationError):
         return ("its certificate could not be verified (%s); to trust a company's own authority, name its certificate "
                 "in SSL_CERT_FILE or pass an ssl_context" % error.verify_message)
     return "%s (%s)" % (re.sub(r"[^\s/'\"]+@", "…@", str(error)), type(error).__name__)  # hides a proxy's password
+
 # --------------------------------------------------------------------------------------------- the client
 class Client:
     """A chat-completions service, for any number of threads and forked processes; picklable without *ssl_context*.
-    *api_key*, *base_url*, *model* default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or `DEFAULT_BASE_URL`) and
-    ``SIRAYA_MODEL``.  *timeout*: seconds without a byte before giving up; *connect_timeout*: seconds to connect, proxy
-    and TLS included; ``None``: for ever.  *max_retries*: how often a call is repeated after what may pass: no
-    connection, no answer, status 408, 409, 429, 5xx.  *headers* go with every request.  *ssl_context*: in place of the
+    *api_key*, *base_url*, *model* default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or https://llm.siraya.pro/v1) and
+    ``SIRAYA_MODEL``.  *timeout*: seconds without a byte, *connect_timeout*: seconds to connect, proxy and TLS included,
+    before giving up; ``None``: never.  *max_retries*: how often a call is repeated after what may pass: no connection,
+    no answer, status 408, 409, 429, 5xx.  *headers* go with every request.  *ssl_context* takes the place of the
     system's trust store, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.  Proxies are taken from the environment."""
     _progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
 
@@ -789,12 +790,12 @@ class Client:
                  headers: Mapping[str, str] | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
         self._api_key = os.environ.get("SIRAYA_API_KEY", "").strip() if api_key is None else api_key
         if not isinstance(self._api_key, str) or not re.match(r"[!-~]*\Z", self._api_key):
-            raise ValueError("api_key must be a string of visible ASCII characters (it is not shown here)")
+            raise ValueError("api_key (SIRAYA_API_KEY) must be visible ASCII characters (it is not shown here)")
         self.base_url = _checked_url(base_url or os.environ.get("SIRAYA_BASE_URL") or DEFAULT_BASE_URL)
         self.model = model or os.environ.get("SIRAYA_MODEL")
         self.timeout, self.connect_timeout = timeout, connect_timeout
-        _checked("", vars(self), {"timeout?": _TIMEOUT, "connect_timeout?": _TIMEOUT})
-        self.max_retries = _checked("max_retries", max_retries, _RETRIES)
+        _checked("", vars(self), {"timeout?": _SECONDS, "connect_timeout?": _SECONDS})
+        self.max_retries = _checked("max_retries", max_retries, _COUNT)
         self.headers = _checked_headers("headers", headers)
         if not isinstance(ssl_context, (ssl.SSLContext, type(None))):
             raise TypeError("ssl_context must be an ssl.SSLContext, not %.200r" % (ssl_context,))
@@ -815,8 +816,8 @@ class Client:
     __exit__ = __del__ = close
 
     def complete(self, messages: _Messages, model: str | None = None, **params: Any) -> Completion:
-        """The whole answer.  Takes what `build_request` takes, and ``timeout``, ``max_retries``, ``extra_headers``.
-        Raises what `build_request` does, then `APIConnectionError`, `APIStatusError` or `ResponseError`."""
+        """The whole answer.  Takes what `build_request` takes, and ``timeout``, ``max_retries``, ``extra_headers``
+        (``None``: as the client).  Raises what that does, `APIConnectionError`, `APIStatusError`, `ResponseError`."""
         connection: _Connection = self._send(messages, model, False, **params)
         text, failure = connection.read_all()
         if failure:
@@ -839,12 +840,12 @@ class Client:
 
     def create(self, *, messages: _Messages, model: str | None = None, stream: bool | None = False,
                **params: Any) -> Completion | Stream:
-        """`stream` if *stream* is true, else `complete`: the OpenAI SDK's ``client.chat.completions.create(…)``."""
+        """`stream` if *stream* is true, else `complete`, as in the OpenAI SDK."""
         return (self.stream if _checked("stream", stream or False, bool) else self.complete)(messages, model, **params)
 
     @property
     def chat(self) -> Client:
-        """The client itself."""
+        """The client itself, so that ``client.chat.completions.create(…)`` works."""
         return self
     completions = chat
 
@@ -853,19 +854,19 @@ class Client:
         """Send a request, again if need be: the `_Connection` with its answer, whose status is 2xx."""
         content = _RequestBody(build_request(messages, model or self.model, stream=stream, **params))
         content.progress = self._progress
-        timeout = self.timeout if timeout is None else _checked("timeout", timeout, _TIMEOUT)
-        retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _RETRIES)
+        timeout = self.timeout if timeout is None else _checked("timeout", timeout, _SECONDS)
+        retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _COUNT)
         headers = {"Host": urllib.parse.urlsplit(self.base_url).netloc, "User-Agent": "siraya_chat/" + __version__,
                    "Accept": "text/event-stream" if stream else "application/json", "Accept-Encoding": "identity",
-                   "Authorization": "Bearer " + self._api_key if self._api_key else "", **self.headers,
-                   **_checked_headers("extra_headers", extra_headers),
-                   "Content-Type": "application/json", "Content-Length": str(content.length)}
+                   "Authorization": "Bearer " + self._api_key if self._api_key else "",
+                   "Content-Type": "application/json", **self.headers,
+                   **_checked_headers("extra_headers", extra_headers), "Content-Length": str(content.length)}
         if not headers["Authorization"]:
             raise SirayaError("no API key: set the environment variable SIRAYA_API_KEY, or pass Client(api_key=…)")
         if not self._warned and re.match(r"(?i)http://(?!(localhost|127\.[\d.]+|\[::1\])(?![^:/]))", self.base_url):
             self._warned = True
             warnings.warn("the API key goes over plain http, open to all on the way: " + self.base_url, stacklevel=3)
-        for attempt in itertools.count():
+        for attempt in itertools.count():  # the error has no name: that would make a circle, which holds the request
             try:
                 request = urllib.request.Request(self.base_url + "/chat/completions", content, method="POST")
                 request.headers = dict(headers)  # as they are: add_header() writes them all in its own way
@@ -882,13 +883,13 @@ class Client:
                 last = [self._lost("no answer from " + self.base_url, failure, timeout)]
                 passes = not isinstance(failure, ssl.SSLCertVerificationError)
             if not passes or attempt == retries:
-                raise last.pop()  # a name for it here would make a circle, which holds the request until a collection
+                raise last.pop()
             time.sleep(_retry_delay(attempt, getattr(last[0], "retry_after", None)))
 
     def _lost(self, what: str, failure: Exception, timeout: float | None, body: str | None = None) -> Any:
         """The error for what the network did, with its cause unless that quotes the key."""
-        kind: Any = ResponseError if isinstance(failure, zlib.error) else (
-            APITimeoutError if isinstance(failure, (APITimeoutError, *_TIMEOUTS)) else APIConnectionError)
+        kind: Any = ResponseError if isinstance(failure, (zlib.error, ResponseError)) else (
+            APITimeoutError if isinstance(failure, (APITimeoutError, *_TIMEOUT_ERRORS)) else APIConnectionError)
         said = what + ": " + _describe(failure, timeout)
         error = kind(self._without_key(said), body and self._without_key(body))
         error.__cause__ = failure if self._without_key(said) == said else None
@@ -1007,7 +1008,7 @@ class Stream:
             except (ResponseError, RecursionError) as error:
                 self._end("failed", "the stream broke off: %s" % error, getattr(error, "body", None))
             except _NETWORK_ERRORS as error:
-                rest = self._parser._line[6:].decode("utf-8", "replace") if self._is_document else ""
+                rest = self._parser._line[len(b"data: "):].decode("utf-8", "replace") if self._is_document else ""
                 # It was all if an unterminated [DONE] stands last, or every choice has finished.
                 self._take([event for event in self._parser._feed(b"\n\n") if event[1].lstrip().startswith("[DONE]")])
                 choices = self._so_far().choices
@@ -1082,14 +1083,13 @@ def _options(argv: Sequence[str] | None) -> Any:
     return parser.parse_args(argv)
 
 class _CommandLine:
-    """Translates between a person and the library."""
     def __init__(self, options: Any) -> None:
         self.options = options
         self.parts: list[Any] = [attach(source) for source in options.attach]  # for the first turn
         self.history = [] if options.system is None else [system(options.system)]
         self.client = Client("" if options.dry_run else None, options.base_url, timeout=options.timeout)
         self.client._progress = lambda sent, total: _sign(
-            "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if sent < total > 1e6 else "waiting …")
+            "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if total > max(1e6, sent) else "waiting …")
         self.body: dict[str, Any] = {"model": options.model, "stream": not options.no_stream, "stream_options": {
             "include_usage": True} if options.usage and not options.no_stream else None}
         if options.schema is not None:
@@ -1097,7 +1097,7 @@ class _CommandLine:
             if not text.lstrip().startswith("{"):
                 with open(text, "rb") as file:  # as bytes, JSON tells its encoding
                     text = file.read()
-            self.body["response_format"] = json_schema(_checked("--schema", _value(text), dict))
+            self.body["response_format"] = json_schema(_checked("--schema", _value(text), {}))
         self.call: dict[str, Any] = {}  # parameters that are no part of the body
         for key, equals, value in (option.partition("=") for option in options.option):
             if not equals or key in ("", "model", "messages", "stream"):
@@ -1144,13 +1144,13 @@ class _CommandLine:
         except KeyboardInterrupt:
             if self.options.json or not (self.options.chat and self.pieces):
                 raise
-            completion = Completion(choices=[JSONObject(message=assistant("".join(self.pieces)))])
+            completion = Completion(choices=[JSONObject(message=JSONObject(content="".join(self.pieces)))])
         finally:
             self.show("" if "".join(self.pieces)[-1:] in ("", "\n") else "\n")
         if self.options.usage:
             told = {"cost": completion.cost, **(completion.usage or {})}.items()
-            _report(", ".join("%s: %s" % item for item in told if isinstance(item[1], (int, float))) or "no usage told")
-        self.history, self.parts = [*messages, completion.message or assistant("")], []
+            _report(", ".join("%s: %s" % item for item in told if isinstance(item[1], (int, float))) or "usage unknown")
+        self.history, self.parts = [*messages, assistant(completion.text)], []
 
     def show(self, text: str) -> None:
         if not self.pieces:
