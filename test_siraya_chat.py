@@ -787,6 +787,7 @@ class Data(Test):
             deep["a"] = JSONObject(content=["changed"])
             self.assertNotEqual(deep, value)
         self.assertEqual(copy.deepcopy(objects({"a": {"content": 1}})).a.content, 1)
+        self.assertEqual(copy.deepcopy(JSONObject({1: 2})), {1: 2})
 
     def test_an_answers_keys_cannot_pose_as_python(self):
         value = objects(dict.fromkeys(HOSTILE, "boo"))
@@ -1044,6 +1045,9 @@ class Messages(Test):
                 ("table.csv", "a;b\r\n1;2\r\n"),
                 ("README", "plain \U0001f600 words"),
                 ("doc", "no ending, only the name of one"),
+                ("wide", "The wide world of sports"),
+                ("tags", "ID3 tags explained"),
+                ("box", "any ftyp box is one"),
                 ("page.html", "<p>Hi</p>")):
             path = self.file(name, text.encode("utf-8"))
             with open(path, "rb") as file:
@@ -1070,6 +1074,8 @@ class Messages(Test):
         self.refused(ValueError, ["media_type="], attach, b"\x7fELF\0\1")
         self.refused(ValueError, ["thing", "media_type="], attach, "https://example.com/thing")
         self.refused(ValueError, ["media_type="], attach, "data:;base64,AAAA")
+        for data in ("abc", "%%%a", "n o t", "a=bc"):
+            self.refused(ValueError, ["base64", data], image, "data:image/png;base64," + data)
         self.refused(ValueError, ["odd.bin", "media_type="], image, self.file("odd.bin", b"\1\2\3"))
 
     def test_mistakes_say_what_is_wrong(self):
@@ -1668,6 +1674,8 @@ class Assembling(Test):
                          chunk(None, "length", index=1), chunk(None, "stop", index=2))
         self.assertEqual([(one.index, one.message.content, one.finish_reason) for one in made.choices],
                          [(0, "a1a2", "stop"), (1, "b1b2", "length"), (2, "c", "stop")])
+        unnamed = [{"choices": [{"index": None, "delta": {"content": text}}]} for text in "ab"]
+        self.assertEqual([one.message.content for one in assembled(*unnamed).choices], ["ab"])
         both = chunk("x")
         both["choices"].append(chunk("y", index=1)["choices"][0])
         self.assertEqual([one.message.content for one in assembled(both, both).choices], ["xx", "yy"])
@@ -1789,6 +1797,12 @@ class Decoding(Test):
             with self.subTest(name):
                 server = self.serve(http_answer(200, body, Content_Encoding=coding))
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+
+    def test_chunks_rule_where_a_length_is_given_too(self):
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n" + JSON_HEAD.split(
+            b"json\r\n")[1]
+        server = self.serve(head + framed(BODY.encode()) + framed(b""))
+        self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_a_compressed_error_is_decoded(self):
         server = self.serve(http_answer(404, gzip.compress(json.dumps(REFUSAL).encode()), Content_Encoding="gzip"))
@@ -3195,7 +3209,7 @@ class CommandLineOutput(Test):
                 (["-a", self.folder, "hi"], os.path.basename(self.folder)),
                 (["--schema", bad, "hi"], "--schema"),
                 (["--schema", missing, "hi"], "missing.png"),
-                (["--schema", "{", "hi"], "--schema"),
+                (["--schema", "{", "hi"], "--schema must be a dict"),
                 (["-o", "temperature=3", "hi"], "temperature"),
                 (["-o", "temperature", "hi"], "KEY=VALUE"),
                 (["-o", "=1", "hi"], "KEY=VALUE"),
@@ -3406,6 +3420,11 @@ class CommandLineChat(Test):
             self.assertEqual(self.contents(server)[2], ["Be brief.", "One", "A", "Two", "B\n", "Three"])
             self.assertEqual([message["role"] for message in server.requests[2].json["messages"]],
                              ["system", "user", "assistant", "user", "assistant", "user"])
+
+    def test_an_answer_without_text_is_sent_back_as_an_empty_one(self):
+        with StandIn(sse(chunk(None, "stop", role="assistant"), "[DONE]"), STREAM) as server:
+            run_main(server, "-c", stdin="One\nTwo\n")
+            self.assertEqual(self.contents(server)[1], ["One", "", "Two"])
 
     def test_attachments_are_part_of_the_first_turn_alone(self):
         cat = self.file("cat.png", PNG)
