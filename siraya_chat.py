@@ -42,7 +42,6 @@ if TYPE_CHECKING:
     from typing import Union, overload
     _Messages = Union[str, Sequence[Mapping[str, Any]]]
     _Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO]
-
 __version__ = "1.0.0"
 __all__ = [
     "Client", "Stream", "Completion", "JSONObject", "build_request", "json_schema", "system", "user", "assistant",
@@ -545,7 +544,7 @@ def _merged(key: str, values: Iterable[Any], grows: bool = False, depth: int = 0
     if isinstance(last, list):
         for item in (item for value in alike for item in value):
             index = item.get("index", None if grows else 0) if isinstance(item, dict) else None
-            parts[index if isinstance(index, int) else len(parts) if grows else 0].append(item)
+            parts[index if isinstance(index, int) else len(parts) + 1e9 if grows else 0].append(item)
         return [_merged(key, parts[index], grows, depth + 1) for index in sorted(parts)]
     return "".join(alike).encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")  # a pair may come in two
 
@@ -562,7 +561,7 @@ def _assemble(chunks: Iterable[JSONObject]) -> Completion:
 _TIMEOUT_ERRORS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 on
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error, ResponseError,
                    ValueError, AttributeError)  # of a file or a connection that another thread has closed
-_CHUNK_HEAD = re.compile(rb"\r?\n([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\n]*)?\r?\n").match  # behind the end of the last chunk
+_CHUNK_HEAD = re.compile(rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n").match  # behind the end of the last chunk
 
 def _request_head(line: str, headers: Mapping[str, str]) -> bytes:
     return "".join([line, " HTTP/1.1\r\n", *map("%s: %s\r\n".__mod__, headers.items()), "\r\n"]).encode("latin-1")
@@ -575,9 +574,10 @@ def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
         found, headers = re.match(rb"HTTP/1\.([01]) ([1-9]\d\d)\b ?([^\r\n]*)\r?\n", line), http.client.HTTPMessage()
         for line in lines if found else ():
             name, colon, value = line.decode("latin-1").partition(":")
-            if not colon:
+            if colon and name[0] not in " \t":
+                headers[name.strip()] = value.strip()
+            elif name[0] not in " \t":  # nor a folded line (RFC 9112 § 5.2): nothing here needs the rest of its value
                 break
-            headers[name.strip()] = value.strip()
         if not found or line not in (b"\r\n", b"\n"):
             raise http.client.HTTPException("the answer's head is cut short or malformed: %.100r" % line)
         if found.group(2) >= b"200":
@@ -586,14 +586,14 @@ def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
     raise http.client.RemoteDisconnected("the connection ended without an answer")
 
 def _content(file: Any, status: int, headers: http.client.HTTPMessage) -> Iterator[bytes]:
-    """An answer's content, as it arrives (RFC 9112 § 6.3), in blocks that are not empty."""
+    """An answer's content, as it arrives (RFC 9112 § 6.3): a block, perhaps an empty one, for each reading."""
     length, transfer = headers.get("Content-Length", ""), headers.get("Transfer-Encoding", "").lower()
     if transfer not in ("", "chunked") or not re.match(r"\d{0,18}\Z", length):
         raise http.client.HTTPException("its Content-Length is %r, its Transfer-Encoding %r" % (length, transfer))
     left = 0 if status in (204, 304) else int(length) if length and not transfer else math.inf
     blocks = _dechunked(file) if transfer and left else _sized(file, left)
-    coding = headers.get("Content-Encoding", "identity").strip().lower()
-    return filter(None, blocks if coding == "identity" else _inflated(blocks, coding))
+    coding = headers.get("Content-Encoding", "").strip().lower()
+    return blocks if coding in ("", "identity") else _inflated(blocks, coding)
 
 def _sized(file: Any, left: float) -> Iterator[bytes]:
     """Content of a known length, or, for infinity, up to the connection's end."""
@@ -629,6 +629,7 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
     if coding not in ("gzip", "x-gzip", "deflate"):
         raise ResponseError("its Content-Encoding is %r, which nobody asked for" % coding)
     for block in blocks:
+        yield b""
         while block or len(content) == BLOCK_BYTES:
             if not decoder or decoder.eof and block:  # gzip may have several members
                 decoder = zlib.decompressobj(-15 if coding == "deflate" and block[0] & 15 != 8 else 47)  # -15: bare
@@ -687,7 +688,7 @@ class _Connection:
     def read(self) -> bytes:
         """The next block of the answer's content, as it arrives; ``b""`` at its end.  Raises ``_NETWORK_ERRORS``."""
         try:
-            block = next(self.blocks, b"")
+            block = next(filter(None, self.blocks), b"")
             self.left -= len(block)
             if self.left < 0:
                 raise ResponseError("it is larger than %d bytes" % MAX_BODY_BYTES)
@@ -716,7 +717,8 @@ class _Connection:
         """Whether another request can go out: little was left to read, and the server neither closed nor sent more."""
         try:
             self.socket.settimeout(DRAIN_SECONDS)
-            if time.monotonic() - self.idle_since < MAX_IDLE_SECONDS and not (self.read() and self.read()):
+            if time.monotonic() - self.idle_since < MAX_IDLE_SECONDS and any(
+                    next(self.blocks, None) is None for _ in range(4)):  # a reading each
                 self.socket.settimeout(0)
                 if not self.file.peek(1):
                     self.socket.recv(1)
@@ -811,6 +813,7 @@ class Client:
     def close(self, *_: object) -> None:
         """Close the idle connections.  The client remains usable."""
         with contextlib.suppress(AttributeError, IndexError):  # of a client whose arguments were refused; at the end
+            self._pool.context = self.ssl_context  # an opener is a circle: it keeps this, of 1 MB, until a collection
             while True:
                 self._pool.idle.pop().close()
     __exit__ = __del__ = close
@@ -828,7 +831,7 @@ class Client:
 
     def stream(self, messages: _Messages, model: str | None = None, **params: Any) -> Stream:
         """The answer as it is generated.  Takes and raises what `complete` does; then the `Stream` its own errors."""
-        return Stream(self._send(messages, model, True, **params), self._without_key)
+        return Stream(self._send(messages, model, True, **params), self._without_key, params.get("n"))
 
     if TYPE_CHECKING:
         @overload
@@ -838,8 +841,7 @@ class Client:
         @overload
         def create(self, *, messages: _Messages, stream: bool, **params: Any) -> Completion | Stream: ...
 
-    def create(self, *, messages: _Messages, model: str | None = None, stream: bool | None = False,
-               **params: Any) -> Completion | Stream:
+    def create(self, *, messages: _Messages, model: str | None = None, stream: Any = False, **params: Any) -> Any:
         """`stream` if *stream* is true, else `complete`, as in the OpenAI SDK."""
         return (self.stream if _checked("stream", stream or False, bool) else self.complete)(messages, model, **params)
 
@@ -903,7 +905,7 @@ class Client:
 def _checked_url(url: str) -> str:
     with contextlib.suppress(ValueError):  # of a port, an IPv6 address or a name that is none
         place = urllib.parse.urlsplit(_checked("base_url", url, str))
-        if place.port != 0 and re.match(r"https?://(?!:)[^\s\x00-\x1f/?#@\\]+(/[!\"$->@-~]*)?\Z", url, re.I):
+        if place.port != 0 and re.match(r"https?://(?!:)[^\s\x00-\x1f/?#@%\\]+(/[!\"$->@-~]*)?\Z", url, re.I):
             return url.replace(place.netloc, place.netloc.encode("idna").decode(), 1).rstrip("/")
     raise ValueError("base_url must be http(s)://HOST[:PORT][/PATH], not %r" % re.sub("//[^/]*@", "//…@", url))
 
@@ -923,13 +925,13 @@ class Stream:
     `close` (from any thread), leaving ``with`` and dropping the stream end the request.  For one consumer."""
     _outcome: Any = ("open",)  # then "complete", "closed", or "failed" with a message and a body
 
-    def __init__(self, connection: _Connection, without_key: Callable[[str], str]) -> None:
+    def __init__(self, connection: _Connection, without_key: Callable[[str], str], n: Any = 1) -> None:
         self._connection, self._timeout, self._without_key = connection, connection.timeout, without_key
         self._is_document = connection.headers.get_content_type() in ("application/json", "text/html")
         if self._is_document:  # a server that does not stream, or a page: one event, its line breaks being but space
             lines = (block.replace(b"\r", b" ").replace(b"\n", b" ") for block in connection.blocks)
             connection.blocks = itertools.chain([b"data: "], lines, [b"\n\ndata: [DONE]\n\n"])
-        self._parser, self._unfinished = SSEParser(), 0  # bytes since the last event
+        self._parser, self._n, self._unfinished = SSEParser(), n if isinstance(n, int) else 1, 0  # since the last event
         self._chunks: collections.deque[JSONObject] = collections.deque()  # arrived and not yet taken
         self._texts: list[str] = []  # of all chunks that arrived: parsed again when the whole is asked for
 
@@ -1012,9 +1014,9 @@ class Stream:
                 # It was all if an unterminated [DONE] stands last, or every choice has finished.
                 self._take([event for event in self._parser._feed(b"\n\n") if event[1].lstrip().startswith("[DONE]")])
                 choices = self._so_far().choices
-                state = "complete" if choices and all(choice.finish_reason for choice in choices) else "failed"
+                whole = len(choices) >= max(self._n, 1) and all(choice.finish_reason for choice in choices)
                 said = "the stream ended before the answer did: " + _describe(error, self._timeout)
-                self._end(state, self._without_key(said), self._without_key(rest) or None)
+                self._end("complete" if whole else "failed", self._without_key(said), self._without_key(rest) or None)
             except BaseException:  # such as Ctrl-C: what a read has lost is not known
                 self._end("failed", "the reading was interrupted", None)
                 raise
@@ -1062,10 +1064,9 @@ _FAILURES = (APIConnectionError, APIStatusError, ResponseError)  # of the networ
 
 def _options(argv: Sequence[str] | None) -> Any:
     import argparse
-    parser = argparse.ArgumentParser(prog="siraya-chat", usage=argparse.SUPPRESS, description=_HELP,
+    parser: Any = argparse.ArgumentParser(prog="siraya-chat", usage=argparse.SUPPRESS, description=_HELP,
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
-    add: Any = parser.add_argument
-    several: Any = {"action": "append", "default": []}
+    add, several = parser.add_argument, {"action": "append", "default": []}
     add("prompt", nargs="*", help="words of the prompt; piped standard input is added to them")
     add("-m", "--model", default=os.environ.get("SIRAYA_MODEL") or DEFAULT_MODEL, help="default: %(default)s")
     add("-s", "--system", metavar="TEXT", help="system message")
@@ -1164,8 +1165,7 @@ def _value(text: str | bytes) -> Any:  # JSON, or else the text itself
         return json.loads(text)
     return text
 
-def _sign(text: str) -> None:
-    """A sign of life, on a terminal only; an empty one takes it away."""
+def _sign(text: str) -> None:  # of life, on a terminal only; an empty one takes it away
     if sys.stderr.isatty():
         print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
 

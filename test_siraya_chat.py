@@ -1664,6 +1664,11 @@ class Assembling(Test):
                 made = self.message(*[{"tool_calls": delta} for delta in deltas])["tool_calls"]
                 self.assertEqual(sorted(made, key=lambda one: one["id"]), want)
 
+    def test_tool_calls_with_and_without_an_index_stay_apart(self):
+        calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in "ab"]
+        made = self.message({"tool_calls": [dict(calls[0], index=1)]}, {"tool_calls": calls[1:]})
+        self.assertEqual(made["tool_calls"], calls)
+
     def test_tool_calls_without_an_index_are_kept_one_by_one(self):
         calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in "ab"]
         self.assertEqual(self.message({"tool_calls": calls[:1]}, {"tool_calls": calls[1:]})["tool_calls"], calls)
@@ -1793,10 +1798,16 @@ class Decoding(Test):
                 ("two members", "gzip", gzip.compress(text[:20]) + gzip.compress(text[20:])),
                 ("deflate", "deflate", zlib.compress(text)),
                 ("bare deflate", "deflate", coded(-15, text)[0]),
-                ("none", "identity", text)):
+                ("none", "identity", text),
+                ("no name", "", text)):
             with self.subTest(name):
                 server = self.serve(http_answer(200, body, Content_Encoding=coding))
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+
+    def test_a_folded_header_is_passed_over(self):
+        for folded in (b"X: a\r\n  b\r\n", b"X: a\r\n\tContent-Length: 5\r\n"):
+            server = self.serve(b"HTTP/1.1 200 OK\r\n" + folded + ANSWER.split(b"\r\n", 1)[1])
+            self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_chunks_rule_where_a_length_is_given_too(self):
         head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n" + JSON_HEAD.split(
@@ -1904,13 +1915,22 @@ class Reuse(Test):
 
     def test_what_trickles_after_done_does_not_hold_up_the_next_call(self):
         self.patch(DRAIN_SECONDS=0.1)
-        trickle = [SSE_HEAD + framed(event(ONCE) + event("[DONE]"))] + [framed(b": more\n"), 0.02] * 400
-        server = self.serve(trickle, ANSWER)
-        client = self.client(server)
-        client.stream("hi").get_final_completion()
-        before = time.monotonic()
-        self.assertEqual(client.complete("hi").text, "Once upon")
-        self.assertLess(time.monotonic() - before, 5)
+        done = event(ONCE) + event("[DONE]")
+        packed = zlib.compressobj(wbits=-15)
+        packed = packed.compress(done) + packed.flush(zlib.Z_SYNC_FLUSH)
+        for name, begin, more in (
+                ("comments", SSE_HEAD + framed(done), framed(b": more\n")),
+                ("a chunk's extension", SSE_HEAD + framed(done) + b"0;", b"a"),
+                ("empty blocks of deflate", sse_head(Content_Encoding="deflate") + framed(packed),
+                 framed(b"\0\0\0\xff\xff"))):
+            with self.subTest(name):
+                server = self.serve([begin] + [more, 0.02] * 400, ANSWER)
+                client = self.client(server)
+                client.stream("hi").get_final_completion()
+                before = time.monotonic()
+                self.assertEqual(client.complete("hi").text, "Once upon")
+                self.assertLess(time.monotonic() - before, 5)
+                client.close()
 
     def test_a_connection_that_the_server_has_closed_is_noticed(self):
         for name, steps in (("close", [ANSWER, CLOSE]), ("reset", [ANSWER, RESET]),
@@ -2100,6 +2120,23 @@ class TLS(Test):
         client = self.client(server.base_url.replace("127.0.0.1", "localhost"), ssl_context=self.trusting())
         self.refused(APIConnectionError, ["localhost"], client.complete, "hi")
         self.assertEqual((server.connections, server.requests), (1, []))
+
+    def test_a_dropped_client_leaves_no_trust_store_in_memory(self):
+        def contexts():
+            return sum(isinstance(one, ssl.SSLContext) for one in gc.get_objects())
+        server = self.serve(tls=self.server_side)
+        gc.collect()
+        gc.disable()
+        try:
+            before = contexts()
+            for _ in range(3):
+                client = Client(KEY, server.base_url, model="m", max_retries=0)
+                with contextlib.suppress(APIConnectionError):
+                    client.complete("hi")
+                del client
+            self.assertEqual(contexts(), before)
+        finally:
+            gc.enable()
 
     def test_an_authority_is_trusted_through_ssl_context_or_ssl_cert_file(self):
         for name in ("ssl_context", "SSL_CERT_FILE"):
@@ -2603,7 +2640,7 @@ class Calls(Test):
     def test_base_urls_that_cannot_work_are_refused(self):
         for url in ("file:///etc/passwd", "ftp://host/v1", "data:text/plain,hi", "host/v1", "http://", "https:///v1",
                     "http://h:99999/v1", "http://h:0/v1", "http://h:x/v1", "http://h/v1?a=b", "http://h/v1#x",
-                    "http://h/a b", "http://h\n/", "http://user:pass@h/v1", "http://h/\u00e9", "http://[::1/v1"):
+                    "http://h/a b", "http://h\n/", "http://h%0d%0aX:1/", "http://user:pass@h/v1", "http://h/\u00e9", "http://[::1/v1"):
             with self.subTest(url):
                 self.assertNotIn("pass@", str(self.refused(ValueError, ["base_url"], Client, KEY, url)))
 
@@ -2794,6 +2831,8 @@ CUT_ENDS = (  # those that are not
     ("gzip without its end", [http_answer(200, b"".join(coded(31, event(ONCE) + event(UPON)))[:-8],
                                           Content_Type="text/event-stream", Content_Encoding="gzip")]),
     ("no HTTP chunk size", [BEGUN + b"zzz\r\n", CLOSE]),
+    ("the largest HTTP chunk size", [BEGUN + b"fffffffffffffff\r\nabc", CLOSE]),
+    ("too large an HTTP chunk size", [BEGUN + b"7fffffffffffffff\r\nabc", CLOSE]),
 )
 
 
@@ -2824,6 +2863,16 @@ class EndsOfStreams(Test):
                 self.assertEqual(caught.exception.partial.text, "Once upon")
                 self.assertTrue(server.wait_closed())
                 self.assertEqual(len(server.requests), 1)
+
+    def test_an_answer_that_lacks_a_choice_asked_for_is_not_complete_without_done(self):
+        for n, more, count in ((2, [], None), (2, ["[DONE]"], 1), (2, [chunk("x", "stop", index=1)], 2), (1, [], 1),
+                               (None, [], 1)):
+            with self.subTest(n=n, count=count):
+                stream = self.client(self.serve(sse(ONCE, END, *more))).stream("hi", n=n)
+                if count is None:
+                    self.assertEqual(self.refused(StreamError, [], stream.get_final_completion).partial.text, "Once")
+                else:
+                    self.assertEqual(len(stream.get_final_completion().choices), count)
 
     def test_an_error_event_says_what_the_server_said(self):
         for data in ({"error": {"message": "overloaded", "code": 502}}, {"error": "overloaded"}):
