@@ -574,9 +574,9 @@ def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
         found, headers = re.match(rb"HTTP/1\.([01]) ([1-9]\d\d)\b ?([^\r\n]*)\r?\n", line), http.client.HTTPMessage()
         for line in lines if found else ():
             name, colon, value = line.decode("latin-1").partition(":")
-            if colon and name[0] not in " \t":
+            if colon and name[:1] not in " \t":
                 headers[name.strip()] = value.strip()
-            elif name[0] not in " \t":  # nor a folded line (RFC 9112 § 5.2): nothing here needs the rest of its value
+            elif name[:1] not in " \t":  # nor a folded line (RFC 9112 § 5.2): nothing here needs the rest of its value
                 break
         if not found or line not in (b"\r\n", b"\n"):
             raise http.client.HTTPException("the answer's head is cut short or malformed: %.100r" % line)

@@ -1804,8 +1804,8 @@ class Decoding(Test):
                 server = self.serve(http_answer(200, body, Content_Encoding=coding))
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
-    def test_a_folded_header_is_passed_over(self):
-        for folded in (b"X: a\r\n  b\r\n", b"X: a\r\n\tContent-Length: 5\r\n"):
+    def test_a_folded_header_and_one_without_a_name_are_passed_over(self):
+        for folded in (b"X: a\r\n  b\r\n", b"X: a\r\n\tContent-Length: 5\r\n", b": a\r\n"):
             server = self.serve(b"HTTP/1.1 200 OK\r\n" + folded + ANSWER.split(b"\r\n", 1)[1])
             self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
