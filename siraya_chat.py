@@ -640,7 +640,7 @@ def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
         raise ConnectionError("its compressed content is incomplete")
 
 class _Connection:
-    """A connection, with the exchange that it carries or carried last."""
+    """A connection, and of the exchange that it carries or carried last: status, reason, headers, blocks of content."""
     def __init__(self, pool: _Pool, key: tuple[str, str, str | None, int]) -> None:
         self.pool, self.key = pool, key
         self.socket: Any = None
