@@ -568,7 +568,7 @@ def _request_head(line: str, headers: Mapping[str, str]) -> bytes:
 
 def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
     """An answer's status, reason and headers, and whether its connection may be kept (RFC 9112 § 4, 5, 9.3).
-    http.client takes four times as long, skips interim answers (RFC 9110 § 15.2) without end, and takes half a head."""
+    http.client takes four times as long, skips interim answers (RFC 9110 § 15.2) for ever, and takes half a head."""
     lines = itertools.islice(iter(lambda: file.readline(MAX_LINE_BYTES), b""), 2 * MAX_LINES)
     for line in lines:
         found, headers = re.match(rb"HTTP/1\.([01]) ([1-9]\d\d)\b ?([^\r\n]*)\r?\n", line), http.client.HTTPMessage()
@@ -931,7 +931,7 @@ class Stream:
         if self._is_document:  # a server that does not stream, or a page: one event, its line breaks being but space
             lines = (block.replace(b"\r", b" ").replace(b"\n", b" ") for block in connection.blocks)
             connection.blocks = itertools.chain([b"data: "], lines, [b"\n\ndata: [DONE]\n\n"])
-        self._parser, self._n, self._unfinished = SSEParser(), n if isinstance(n, int) else 1, 0  # since the last event
+        self._parser, self._n, self._unfinished = SSEParser(), n if isinstance(n, int) else 1, 0  # bytes of an event
         self._chunks: collections.deque[JSONObject] = collections.deque()  # arrived and not yet taken
         self._texts: list[str] = []  # of all chunks that arrived: parsed again when the whole is asked for
 
