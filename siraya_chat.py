@@ -490,16 +490,16 @@ class SSEParser:
         return [Event(*fields) for fields in self._feed(data)]
 
     def _feed(self, data: bytes) -> list[tuple[str, str, str, int | None]]:
-        events: list[tuple[str, str, str, int | None]] = []
-        skip = self._after_cr and data.startswith(b"\n")
-        data, self._after_cr = data[skip:], data.endswith(b"\r") if data else self._after_cr
-        end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-        if not end:
-            self._line += data
-            return events
-        # Lines end at ASCII bytes, which are part of no longer sequence: all can be decoded at once.
-        text = (self._line + data[:end]).decode(self._coding, "replace")
-        self._line, self._coding = bytearray(data[end:]), "utf-8"
+        if self._after_cr:
+            data, self._after_cr = data[data.startswith(b"\n"):], not data
+        if self._line or not data.endswith(b"\n"):  # a line lacks its beginning, or perhaps its end
+            end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
+            if not end:
+                self._line += data
+                return []
+            self._after_cr = data.endswith(b"\r")
+            data, self._line = b"".join((self._line, data[:end])), bytearray(data[end:])
+        text, self._coding = data.decode(self._coding, "replace"), "utf-8"  # whole lines: no character is cut
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
         # Most text is events of one data line each, as a count of its line ends shows: one split finds them all.
@@ -507,6 +507,7 @@ class SSEParser:
             found = text[6:-2].split("\n\ndata: ")
             if text.count("\n") == 2 * len(found) and text.endswith("\n\n"):
                 return [("message", value, self._id, None) for value in found]
+        events: list[tuple[str, str, str, int | None]] = []
         for line in text[:-1].split("\n"):
             name, _, value = line.partition(":")
             value = value[1:] if value.startswith(" ") else value
@@ -607,13 +608,13 @@ def _dechunked(file: Any) -> Iterator[bytes]:
     """Content in the chunked coding (RFC 9112 § 7.1): all that one read brings is decoded at once.
     http.client reads each chunk by itself, which is slow with a chunk a token, and takes negative sizes."""
     data, left, size = b"\n", 0, 1  # as if a chunk had just ended
-    for block in iter(functools.partial(file.read1, BLOCK_BYTES), b""):
+    for block in iter(file.read1, b""):
         data, at, pieces = data + block, 0, []
         head = _CHUNK_HEAD(data, left) if size else None
         while head:
             pieces.append(data[at:head.start()])
             at, size = head.end(), int(head.group(1), 16)
-            left, head = size, _CHUNK_HEAD(data, at + size) if size else None
+            left, head = size, _CHUNK_HEAD(data, at + size) if size and len(data) > at + size + 2 else None
         pieces.append(data[at:at + left])
         data, left = data[at + left:], left - len(pieces[-1])
         yield b"".join(pieces)
@@ -685,11 +686,11 @@ class _Connection:
         self.blocks, self.timeout = _content(self.file, self.status, self.headers), request.timeout
         self.left = MAX_BODY_BYTES if self.status < 300 else MAX_ERROR_BODY_BYTES
 
-    def read(self) -> bytes:
-        """The next block of the answer's content, as it arrives; ``b""`` at its end.  Raises ``_NETWORK_ERRORS``."""
+    def read(self) -> bytes | None:
+        """The next block of content, as it arrives, perhaps empty; ``None`` at the end.  Raises ``_NETWORK_ERRORS``."""
         try:
-            block = next(filter(None, self.blocks), b"")
-            self.left -= len(block)
+            block = next(self.blocks, None)
+            self.left -= len(block or b"")
             if self.left < 0:
                 raise ResponseError("it is larger than %d bytes" % MAX_BODY_BYTES)
             return block
@@ -701,7 +702,7 @@ class _Connection:
         """The content, and what kept it from being whole, if anything did."""
         content = bytearray()
         try:
-            for block in iter(self.read, b""):
+            for block in iter(self.read, None):
                 content += block
             self.release()
         except _NETWORK_ERRORS as error:
@@ -1000,13 +1001,13 @@ class Stream:
         while not self._chunks and self._outcome[0] == "open":
             try:
                 block = self._connection.read()
+                if block is None:
+                    raise ConnectionError("the server closed it")
                 events = self._parser._feed(block)
                 self._take(events)
                 self._unfinished = 0 if events else self._unfinished + len(block)
                 if self._unfinished > MAX_EVENT_BYTES:
                     raise ResponseError("an event is larger than %d bytes" % MAX_EVENT_BYTES)
-                if not block:
-                    raise ConnectionError("the server closed it")
             except (ResponseError, RecursionError) as error:
                 self._end("failed", "the stream broke off: %s" % error, getattr(error, "body", None))
             except _NETWORK_ERRORS as error:
@@ -1063,9 +1064,8 @@ exit status: 0 done; 1 the service or the network failed; 2 usage; 130 interrupt
 _FAILURES = (APIConnectionError, APIStatusError, ResponseError)  # of the network and the service, not of the user
 
 def _options(argv: Sequence[str] | None) -> Any:
-    import argparse
-    parser: Any = argparse.ArgumentParser(prog="siraya-chat", usage=argparse.SUPPRESS, description=_HELP,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+    parser: Any = ArgumentParser("siraya-chat", SUPPRESS, _HELP, formatter_class=RawDescriptionHelpFormatter)
     add, several = parser.add_argument, {"action": "append", "default": []}
     add("prompt", nargs="*", help="words of the prompt; piped standard input is added to them")
     add("-m", "--model", default=os.environ.get("SIRAYA_MODEL") or DEFAULT_MODEL, help="default: %(default)s")
