@@ -20,6 +20,7 @@ import contextlib
 import email.utils
 import functools
 import http.client
+import io
 import itertools
 import json
 import math
@@ -451,13 +452,12 @@ _MARK = "\ud800"  # stands for a long string; no text can hold it
 class _RequestBody:
     """A request's bytes, made while they are sent, anew for each try: a long string is escaped slice by slice, never
     copied whole.  ``length`` is the Content-Length; ``progress`` is called with the bytes sent and that length."""
-    progress: Callable[[int, int], None] | None = None
-
-    def __init__(self, body: dict[str, Any]) -> None:
+    def __init__(self, body: dict[str, Any], progress: Callable[[int, int], None] | None = None) -> None:
         long: list[str] = []
         rest = _ENCODE(_portable("request", body, long)).split(_MARK)
         self.texts = [text for pair in zip(rest, [*long, ""]) for text in pair]  # every second one is a long string
-        self.length = sum(map(len, self))
+        self.progress = None
+        self.length, self.progress = sum(map(len, self)), progress
 
     def __iter__(self) -> Iterator[bytes]:
         sent = 0
@@ -672,7 +672,9 @@ class _Connection:
         if scheme == "https":
             self.pool.context = self.pool.context or ssl.create_default_context()  # 10 ms and more: only when needed
             self.socket = self.pool.context.wrap_socket(self.socket, server_hostname=place.hostname)
-        self.file = self.socket.makefile("rb", 32 << 10)  # a reading's size: 8 KiB and 64 KiB were slower
+        raw: Any = io.RawIOBase()  # made of C; makefile()'s is not, and would read "nothing yet" as the end
+        raw.readinto, raw.readable = self.socket.recv_into, lambda: True
+        self.file = io.BufferedReader(raw, 32 << 10)  # a reading's size: 8 KiB and 64 KiB were slower
 
     def exchange(self, request: urllib.request.Request) -> None:
         """Send a request, its head and body in one packet to save the server a wake-up; read its answer's head."""
@@ -721,8 +723,7 @@ class _Connection:
             if time.monotonic() - self.idle_since < MAX_IDLE_SECONDS and any(
                     next(self.blocks, None) is None for _ in range(4)):  # a reading each
                 self.socket.settimeout(0)
-                if not self.file.peek(1):
-                    self.socket.recv(1)
+                self.file.peek(1)
         except _NETWORK_ERRORS as error:
             return isinstance(error, (BlockingIOError, ssl.SSLWantReadError))  # open and silent
         return False
@@ -855,8 +856,7 @@ class Client:
     def _send(self, messages: _Messages, model: str | None, stream: bool, *, timeout: float | None = None,
               max_retries: int | None = None, extra_headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """Send a request, again if need be: the `_Connection` with its answer, whose status is 2xx."""
-        content = _RequestBody(build_request(messages, model or self.model, stream=stream, **params))
-        content.progress = self._progress
+        content = _RequestBody(build_request(messages, model or self.model, stream=stream, **params), self._progress)
         timeout = self.timeout if timeout is None else _checked("timeout", timeout, _SECONDS)
         retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _COUNT)
         headers = {"Host": urllib.parse.urlsplit(self.base_url).netloc, "User-Agent": "siraya_chat/" + __version__,
