@@ -39,10 +39,9 @@ import zlib
 
 TYPE_CHECKING = False  # type checkers take it for true: hints cost nothing at run time
 if TYPE_CHECKING:
-    from typing import Any, AsyncIterator, BinaryIO, Callable, Iterable, Iterator, Literal, Mapping, Sequence
-    from typing import Union, overload
-    _Messages = Union[str, Sequence[Mapping[str, Any]]]
-    _Source = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, BinaryIO]
+    from typing import Any, AsyncIterator, BinaryIO, Callable, Iterable, Iterator, Literal, Mapping, Sequence, overload
+    _Messages = str | Sequence[Mapping[str, Any]]
+    _Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 __version__ = "1.0.0"
 __all__ = [
     "Client", "Stream", "Completion", "JSONObject", "build_request", "json_schema", "system", "user", "assistant",
@@ -52,9 +51,8 @@ __all__ = [
     "ResponseError", "StreamError"]
 DEFAULT_BASE_URL = "https://llm.siraya.pro/v1"
 DEFAULT_MODEL = "anthropic/claude-sonnet-4.5"  # of the command line; the library has none
-MAX_BODY_BYTES = 128 << 20      # of an answer: some 400,000 streamed tokens, more than any model gives at once
+MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES = 128 << 20, 1 << 20  # some 400,000 streamed tokens; far more than anyone reads
 MAX_EVENT_BYTES = 64 << 20      # of a stream without a complete event: an image inside one takes a few MiB
-MAX_ERROR_BODY_BYTES = 1 << 20  # of an error answer: far more than anyone reads
 MAX_LINE_BYTES, MAX_LINES = 64 << 10, 100  # of HTTP's own framing: what http.client allows for headers
 MAX_MESSAGE_LENGTH = 1000       # characters of an error's message: some servers answer with whole pages
 MIN_BACKOFF, MAX_BACKOFF, MAX_RETRY_AFTER = 0.5, 8.0, 60.0  # seconds; who asks for more gets our own backoff
@@ -490,13 +488,14 @@ class SSEParser:
         return [Event(*fields) for fields in self._feed(data)]
 
     def _feed(self, data: bytes) -> list[tuple[str, str, str, int | None]]:
+        events: list[tuple[str, str, str, int | None]] = []
         if self._after_cr:
             data, self._after_cr = data[data.startswith(b"\n"):], not data
         if self._line or not data.endswith(b"\n"):  # a line lacks its beginning, or perhaps its end
             end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
             if not end:
                 self._line += data
-                return []
+                return events
             self._after_cr = data.endswith(b"\r")
             data, self._line = b"".join((self._line, data[:end])), bytearray(data[end:])
         text, self._coding = data.decode(self._coding, "replace"), "utf-8"  # whole lines: no character is cut
@@ -506,8 +505,9 @@ class SSEParser:
         if text.startswith("data: ") and not self._data and not self._type and self._retry is None:
             found = text[6:-2].split("\n\ndata: ")
             if text.count("\n") == 2 * len(found) and text.endswith("\n\n"):
-                return [("message", value, self._id, None) for value in found]
-        events: list[tuple[str, str, str, int | None]] = []
+                for value in found:
+                    events.append(("message", value, self._id, None))
+                return events
         for line in text[:-1].split("\n"):
             name, _, value = line.partition(":")
             value = value[1:] if value.startswith(" ") else value
@@ -736,7 +736,6 @@ class _Connection:
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as TLS's own would not
         for opened in filter(None, (self.file, self.socket)):
             opened.close()
-
     __del__ = close
 
 class _Pool(urllib.request.BaseHandler):
@@ -984,9 +983,8 @@ class Stream:
 
     def _so_far(self) -> Completion:
         chunks: list[Any] = []
-        for text in self._texts:
-            with contextlib.suppress(RecursionError):  # what was not too deep where it was taken may be so from here
-                chunks.append(_DECODER.decode(text))
+        with contextlib.suppress(RecursionError):  # what was not too deep where it was taken may be so from here
+            chunks.extend(map(_DECODER.decode, self._texts))
         if len(chunks) < len(self._texts):
             raise StreamError("a chunk is nested too deeply", self._texts, _assemble(chunks))
         return _assemble(chunks)
@@ -1003,9 +1001,11 @@ class Stream:
                 block = self._connection.read()
                 if block is None:
                     raise ConnectionError("the server closed it")
-                events = self._parser._feed(block)
-                self._take(events)
-                self._unfinished = 0 if events else self._unfinished + len(block)
+                self._take(self._parser._feed(block))
+                if self._chunks:
+                    self._unfinished = 0
+                    return True
+                self._unfinished += len(block)
                 if self._unfinished > MAX_EVENT_BYTES:
                     raise ResponseError("an event is larger than %d bytes" % MAX_EVENT_BYTES)
             except (ResponseError, RecursionError) as error:
