@@ -335,7 +335,7 @@ def _opened(helper: str, source: Any) -> tuple[str, str, str, str]:
     return os.path.basename(os.fsdecode(name)) if isinstance(name, (str, bytes)) else "", "", "", "".join(pieces)
 
 # ------------------------------------------------------------------------------------- building a request
-# Rules, as data: str, bool; a number of a kind from low to high; a set of strings; a pattern; [rule] for the items of
+# Rules, as data: a type; a number of a kind from low to high; a set of strings; a pattern; [rule] for the items of
 # an array; {field: rule} for an object, where "field?" may be missing and others pass; (rule for a string, for others).
 _Number = collections.namedtuple("_Number", "kind low high")
 _FUNCTION = {"type": {"function"}, "function": {
@@ -378,7 +378,8 @@ def _checked(name: str, value: Any, rule: Any) -> Any:
     allowed = ("one of " + ", ".join(map(repr, sorted(rule))) if kind is set else
                "a string like " + rule.pattern if kind is re.Pattern else
                "%s from %g to %g" % ("an integer" if rule.kind is int else "a number", *rule[1:]) if kind is _Number
-               else {list: "a list", dict: "a dict", type: "a string" if rule is str else "True or False"}[kind])
+               else {list: "a list", dict: "a dict", str: "a string", bool: "True or False"}.get(
+                   rule if kind is type else kind, "an ssl.SSLContext"))
     raise (ValueError if right_type else TypeError)("%s must be %s%s, not %.200r" % (name, either, allowed, value))
 
 def json_schema(schema: Mapping[str, Any], name: str = "response", *, strict: bool = True,
@@ -450,14 +451,13 @@ _MARK = "\ud800"  # stands for a long string; no text can hold it
 class _RequestBody:
     """A request's bytes, made while they are sent, anew for each try: a long string is escaped slice by slice, never
     copied whole.  ``length`` is the Content-Length; ``progress`` is called with the bytes sent and that length."""
-    def __init__(self, body: dict[str, Any], progress: Callable[[int, int], None] | None = None) -> None:
+    def __init__(self, body: dict[str, Any]) -> None:
         long: list[str] = []
         rest = _ENCODE(_portable("request", body, long)).split(_MARK)
         self.texts = [text for pair in zip(rest, [*long, ""]) for text in pair]  # every second one is a long string
-        self.progress = None
-        self.length, self.progress = sum(map(len, self)), progress
+        self.length = sum(map(len, self.pieces()))
 
-    def __iter__(self) -> Iterator[bytes]:
+    def pieces(self, progress: Callable[[int, int], None] | None = None) -> Iterator[bytes]:
         sent = 0
         for position, text in enumerate(self.texts):
             for start in range(0, len(text), BLOCK_BYTES):
@@ -466,8 +466,8 @@ class _RequestBody:
                     content = _ENCODE(content.decode())[1:-1].encode()
                 yield content
                 sent += len(content)
-                if self.progress:
-                    self.progress(sent, self.length)
+                if progress:
+                    progress(sent, self.length)
 
 # ------------------------------------------------------------------------------------- Server-Sent Events
 Event = collections.namedtuple("Event", "event data id retry")
@@ -618,7 +618,9 @@ def _dechunked(file: Any) -> Iterator[bytes]:
         pieces.append(data[at:at + left])
         data, left = data[at + left:], left - len(pieces[-1])
         yield b"".join(pieces)
-        if not size and re.match(rb"(?:[^\r\n][^\n]*\n)*\r?\n", data):  # trailers, if any, and the end
+        end = not size and re.match(rb"(?:[^\r\n][^\n]*\n)*\r?\n", data)  # trailers, if any, and the end
+        if end:
+            file.close() if end.end() < len(data) else None  # what nobody asked for spoils the connection
             return
         if len(data) > MAX_LINE_BYTES or size and b"\n" in data[2:]:  # a whole line, but no head
             raise http.client.HTTPException("its chunks are malformed: %.60r" % data)
@@ -678,7 +680,7 @@ class _Connection:
 
     def exchange(self, request: urllib.request.Request) -> None:
         """Send a request, its head and body in one packet to save the server a wake-up; read its answer's head."""
-        pieces: Any = iter(request.data)  # type: ignore[arg-type]
+        pieces = request.data.pieces(self.pool.progress)  # type: ignore[union-attr]
         self.socket.settimeout(request.timeout)
         with contextlib.suppress(ConnectionError):  # who refuses a request need not read all of it, and may say why
             self.socket.sendall(_request_head("POST " + request.selector, request.headers) + next(pieces))
@@ -735,13 +737,15 @@ class _Connection:
                 return os.close(self.socket.detach())
             socket.socket.shutdown(self.socket, socket.SHUT_RDWR)  # wakes a blocked reader, as TLS's own would not
         for opened in filter(None, (self.file, self.socket)):
-            opened.close()
+            with contextlib.suppress(RuntimeError):  # of a signal's handler that closes what it interrupts
+                opened.close()
     __del__ = close
 
 class _Pool(urllib.request.BaseHandler):
     """urllib's handler of ``http:`` and ``https:``, but one that keeps connections, where urllib closes each."""
     def __init__(self, connect_timeout: float | None, context: ssl.SSLContext | None) -> None:
         self.connect_timeout, self.context = connect_timeout, context
+        self.progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
         # There is no lock, since a deque's methods are atomic: a fork at any moment leaves nothing locked.
         self.idle: collections.deque[_Connection] = collections.deque(maxlen=MAX_IDLE_CONNECTIONS)
         opener = urllib.request.OpenerDirector()  # without redirects, cookies, passwords, files and other schemes
@@ -786,8 +790,6 @@ class Client:
     before giving up; ``None``: never.  *max_retries*: how often a call is repeated after what may pass: no connection,
     no answer, status 408, 409, 429, 5xx.  *headers* go with every request.  *ssl_context* takes the place of the
     system's trust store, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.  Proxies are taken from the environment."""
-    _progress: Callable[[int, int], None] | None = None  # of sending a body; the command line shows it
-
     def __init__(self, api_key: str | None = None, base_url: str | None = None, *, model: str | None = None,
                  timeout: float | None = 600.0, connect_timeout: float | None = 10.0, max_retries: int = 2,
                  headers: Mapping[str, str] | None = None, ssl_context: ssl.SSLContext | None = None) -> None:
@@ -796,13 +798,11 @@ class Client:
             raise ValueError("api_key (SIRAYA_API_KEY) must be visible ASCII characters (it is not shown here)")
         self.base_url = _checked_url(base_url or os.environ.get("SIRAYA_BASE_URL") or DEFAULT_BASE_URL)
         self.model = model or os.environ.get("SIRAYA_MODEL")
-        self.timeout, self.connect_timeout = timeout, connect_timeout
-        _checked("", vars(self), {"timeout?": _SECONDS, "connect_timeout?": _SECONDS})
+        self.timeout, self.connect_timeout, self.ssl_context = timeout, connect_timeout, ssl_context
+        _checked("", vars(self), {"timeout?": _SECONDS, "connect_timeout?": _SECONDS, "ssl_context?": ssl.SSLContext})
         self.max_retries = _checked("max_retries", max_retries, _COUNT)
         self.headers = _checked_headers("headers", headers)
-        if not isinstance(ssl_context, (ssl.SSLContext, type(None))):
-            raise TypeError("ssl_context must be an ssl.SSLContext, not %.200r" % (ssl_context,))
-        self.ssl_context, self._pool, self._warned = ssl_context, _Pool(connect_timeout, ssl_context), False
+        self._pool, self._warned = _Pool(connect_timeout, ssl_context), False
 
     def __reduce__(self) -> Any:
         names = ("base_url", "model", "timeout", "connect_timeout", "max_retries", "headers", "ssl_context")
@@ -855,7 +855,7 @@ class Client:
     def _send(self, messages: _Messages, model: str | None, stream: bool, *, timeout: float | None = None,
               max_retries: int | None = None, extra_headers: Mapping[str, str] | None = None, **params: Any) -> Any:
         """Send a request, again if need be: the `_Connection` with its answer, whose status is 2xx."""
-        content = _RequestBody(build_request(messages, model or self.model, stream=stream, **params), self._progress)
+        content: Any = _RequestBody(build_request(messages, model or self.model, stream=stream, **params))
         timeout = self.timeout if timeout is None else _checked("timeout", timeout, _SECONDS)
         retries = self.max_retries if max_retries is None else _checked("max_retries", max_retries, _COUNT)
         headers = {"Host": urllib.parse.urlsplit(self.base_url).netloc, "User-Agent": "siraya_chat/" + __version__,
@@ -983,8 +983,9 @@ class Stream:
 
     def _so_far(self) -> Completion:
         chunks: list[Any] = []
-        with contextlib.suppress(RecursionError):  # what was not too deep where it was taken may be so from here
-            chunks.extend(map(_DECODER.decode, self._texts))
+        for text in self._texts:
+            with contextlib.suppress(RecursionError):  # what was not too deep where it was taken may be so from here
+                chunks.append(_DECODER.decode(text))
         if len(chunks) < len(self._texts):
             raise StreamError("a chunk is nested too deeply", self._texts, _assemble(chunks))
         return _assemble(chunks)
@@ -1089,7 +1090,7 @@ class _CommandLine:
         self.parts: list[Any] = [attach(source) for source in options.attach]  # for the first turn
         self.history = [] if options.system is None else [system(options.system)]
         self.client = Client("" if options.dry_run else None, options.base_url, timeout=options.timeout)
-        self.client._progress = lambda sent, total: _sign(
+        self.client._pool.progress = lambda sent, total: _sign(
             "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total) if total > max(1e6, sent) else "waiting …")
         self.body: dict[str, Any] = {"model": options.model, "stream": not options.no_stream, "stream_options": {
             "include_usage": True} if options.usage and not options.no_stream else None}
@@ -1176,8 +1177,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line with these arguments (default: those of the process); returns the exit status."""
     warnings.showwarning = lambda message, *_: _report(message)
     for name, mode in (("stdin", "r"), ("stdout", "r"), ("stderr", "w")):
-        if getattr(sys, name) is None:  # closed by whoever started us; an answer for nobody is an error
-            setattr(sys, name, open(os.devnull, mode))
+        setattr(sys, name, getattr(sys, name) or open(os.devnull, mode))  # None if closed; then writing is to fail
         with contextlib.suppress(AttributeError):  # not a stream of the system
             getattr(sys, name).reconfigure(errors="replace")
     try:

@@ -1944,10 +1944,14 @@ class Reuse(Test):
                 self.assertEqual((len(server.requests), server.connections), (2, 2))
 
     def test_an_answer_that_no_one_asked_for_is_not_taken_for_the_next(self):
-        server = self.serve([ANSWER + http_answer(200, completion("forged"))], ANSWER)
-        client = self.client(server)
-        client.complete("hi")
-        self.assertEqual(client.complete("hi").text, "Once upon")
+        for surplus in (http_answer(200, completion("forged")), b"x"):
+            for streamed, answer in enumerate((ANSWER, STREAM)):
+                with self.subTest(surplus[:8], streamed=streamed):
+                    server = self.serve(answer + surplus, ANSWER)
+                    client = self.client(server)
+                    for _ in range(2):
+                        self.assertEqual(ask(client, streamed).text, "Once upon")
+                    self.assertEqual(server.connections, 2)
 
     def test_a_connection_idle_for_long_is_not_used(self):
         self.patch(MAX_IDLE_SECONDS=0.0)
@@ -2910,6 +2914,20 @@ class EndsOfStreams(Test):
         for again in (lambda: list(stream), lambda: list(held), stream.get_final_completion):
             self.assertEqual(self.refused(StreamError, [], again).partial.text, "Once")
 
+    def test_a_chunk_too_deep_for_the_stack_takes_no_other_with_it(self):
+        def from_afar(frames):
+            return from_afar(frames - 1) if frames else stream.get_final_completion()
+
+        chunks = [chunk(letter, x=functools.reduce(lambda inner, _: [inner], range(400), [])) if letter == "b"
+                  else chunk(letter) for letter in "abcd"]
+        stream = self.client(self.serve(sse(*chunks, END, "[DONE]"))).stream("hi")
+        self.assertEqual("".join(stream.text_stream), "abcd")
+        try:
+            self.assertEqual(from_afar(700).text, "abcd")  # newer versions do not count such frames
+        except StreamError as error:
+            self.assertEqual(error.partial.text, "acd")
+            self.assertEqual(len(error.body), 5)
+
     @unittest.skipUnless(hasattr(signal, "setitimer"), "needs POSIX timers")
     def test_a_stream_whose_reading_was_interrupted_is_no_whole_answer(self):
         def interrupt(_, frame):
@@ -2973,6 +2991,18 @@ class Cancelling(Test):
         server = self.serve(HELD)
         for _ in range(5):
             self.assert_close_wakes_a_reader(self.client(server), server)
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "needs POSIX timers")
+    def test_the_handler_of_a_signal_can_close_the_stream_whose_reading_it_interrupts(self):
+        server = self.serve(HELD)
+        stream = self.client(server).stream("hi")
+        chunks = iter(stream)
+        self.assertEqual(next(chunks), ONCE)
+        before = signal.signal(signal.SIGALRM, lambda *_: stream.close())
+        self.addCleanup(signal.signal, signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        self.assertEqual(list(chunks), [])
+        self.assertTrue(server.wait_closed())
 
     def test_closing_ends_the_wait_for_a_document_too(self):
         server = self.serve([JSON_HEAD + framed(b'{"choices": '), SILENCE])
