@@ -329,10 +329,10 @@ def _opened(helper: str, source: Any) -> tuple[str, str, str, str]:
     except TypeError:
         raise TypeError("%s: the source must be a path, bytes, a file opened in binary mode or a URL, not %s" % (
             helper, type(source).__name__)) from None
-    size = 3 * BLOCK_BYTES
-    pieces = [binascii.b2a_base64(content[at:at + size], newline=False).decode() for at in range(0, len(content), size)]
-    del source, content  # before the pieces are joined, so that the peak is 2.7 times the size
-    return os.path.basename(os.fsdecode(name)) if isinstance(name, (str, bytes)) else "", "", "", "".join(pieces)
+    size, coded = 3 * BLOCK_BYTES, io.BytesIO()
+    coded.writelines(binascii.b2a_base64(content[at:at + size], newline=False) for at in range(0, len(content), size))
+    del source, content  # before the data are copied, so that the peak is 2.7 times the size
+    return os.path.basename(os.fsdecode(name)) if type(name) in (str, bytes) else "", "", "", coded.getvalue().decode()
 
 # ------------------------------------------------------------------------------------- building a request
 # Rules, as data: a type; a number of a kind from low to high; a set of strings; a pattern; [rule] for the items of
