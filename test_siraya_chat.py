@@ -8,6 +8,7 @@
 
 SPDX-License-Identifier: MIT
 """
+
 import array
 import asyncio
 import base64
@@ -53,11 +54,36 @@ from unittest import mock
 
 import siraya_chat
 from siraya_chat import (
-    APIConnectionError, APIStatusError, APITimeoutError, AuthenticationError, BadRequestError, Client,
-    Completion, InternalServerError, JSONObject, NotFoundError, PaymentRequiredError, PermissionDeniedError,
-    RateLimitError, ResponseError, SSEParser, SirayaError, Stream, StreamError, assistant, attach, audio,
-    build_request, image, json_schema, pdf, system, tool_result, user, video)
-
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    AuthenticationError,
+    BadRequestError,
+    Client,
+    Completion,
+    InternalServerError,
+    JSONObject,
+    NotFoundError,
+    PaymentRequiredError,
+    PermissionDeniedError,
+    RateLimitError,
+    ResponseError,
+    SirayaError,
+    SSEParser,
+    Stream,
+    StreamError,
+    assistant,
+    attach,
+    audio,
+    build_request,
+    image,
+    json_schema,
+    pdf,
+    system,
+    tool_result,
+    user,
+    video,
+)
 
 # ----------------------------------------------------------------------------------------- the stand-in for the service
 
@@ -70,17 +96,28 @@ SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Enco
 def completion(text, finish_reason="stop", usage=None, **message):
     """A whole answer of one choice."""
     message = dict({"role": "assistant", "content": text}, **message)
-    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1700000000, "model": "stand-in",
-            "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
-            "usage": usage or {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "created": 1700000000,
+        "model": "stand-in",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "usage": usage
+        or {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
 
 
 def chunk(content=None, finish_reason=None, index=0, **delta):
     """One chunk of a streamed answer."""
     if content is not None:
         delta["content"] = content
-    return {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "stand-in",
-            "choices": [{"index": index, "delta": delta, "finish_reason": finish_reason}]}
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1700000000,
+        "model": "stand-in",
+        "choices": [{"index": index, "delta": delta, "finish_reason": finish_reason}],
+    }
 
 
 def event(data, **fields):
@@ -99,12 +136,18 @@ def sse(*events, chunked=True):
     events = [data if isinstance(data, bytes) else event(data) for data in events]
     if chunked:
         return SSE_HEAD + b"".join(map(framed, events)) + framed(b"")
-    return SSE_HEAD.replace(b"Transfer-Encoding: chunked", b"Connection: close") + b"".join(events)
+    return SSE_HEAD.replace(
+        b"Transfer-Encoding: chunked", b"Connection: close"
+    ) + b"".join(events)
 
 
 def http_answer(status, body=b"", **headers):
     """A whole answer with its Content-Length. An underscore in a header's name stands for a hyphen."""
-    head = {"Content-Type": "application/json" if isinstance(body, (dict, list)) else "text/plain"}
+    head = {
+        "Content-Type": "application/json"
+        if isinstance(body, (dict, list))
+        else "text/plain"
+    }
     head.update((name.replace("_", "-"), value) for name, value in headers.items())
     if isinstance(body, (dict, list)):
         body = json.dumps(body)
@@ -122,23 +165,43 @@ def describe(received, pause=0.0):
     calls = None
     if tools and asked["messages"][-1]["role"] != "tool":
         words, reason = [], "tool_calls"
-        calls = [{"id": "call_1", "type": "function",
-                  "function": {"name": tools[0]["function"]["name"], "arguments": "{}"}}]
+        calls = [
+            {
+                "id": "call_1",
+                "type": "function",
+                "function": {"name": tools[0]["function"]["name"], "arguments": "{}"},
+            }
+        ]
     elif asked.get("response_format", {}).get("type", "text") != "text":
         words, reason = ['{"answer": ', "42}"], "stop"
     else:
-        text = "I am a stand-in for the service. I received: model %s; %d message%s (%s); parts: %s." % (
-            asked["model"], len(asked["messages"]), "s" if len(asked["messages"]) > 1 else "",
-            ", ".join(message["role"] for message in asked["messages"]),
-            ", ".join(part for message in asked["messages"] for part in _parts(message.get("content"))) or "none")
+        text = (
+            "I am a stand-in for the service. I received: model %s; %d message%s (%s); parts: %s."
+            % (
+                asked["model"],
+                len(asked["messages"]),
+                "s" if len(asked["messages"]) > 1 else "",
+                ", ".join(message["role"] for message in asked["messages"]),
+                ", ".join(
+                    part
+                    for message in asked["messages"]
+                    for part in _parts(message.get("content"))
+                )
+                or "none",
+            )
+        )
         words, reason = [word + " " for word in text.split(" ")], "stop"
         words[-1] = words[-1].rstrip()
     usage = {"prompt_tokens": len(received.body) // 4, "completion_tokens": len(words)}
     usage["total_tokens"] = sum(usage.values())
     if not asked.get("stream"):
         message = {"tool_calls": calls} if calls else {}
-        return http_answer(200, completion("".join(words) or None, reason, usage, **message))
-    chunks = [chunk("" if words else None, role="assistant")] + [chunk(word) for word in words]
+        return http_answer(
+            200, completion("".join(words) or None, reason, usage, **message)
+        )
+    chunks = [chunk("" if words else None, role="assistant")] + [
+        chunk(word) for word in words
+    ]
     chunks += [chunk(tool_calls=[dict(calls[0], index=0)])] if calls else []
     chunks.append(chunk(None, reason))
     if (asked.get("stream_options") or {}).get("include_usage"):
@@ -164,14 +227,23 @@ def _parts(content):
             continue
         head, _, data = source.rpartition(",")
         kind = head[5:].partition(";")[0] or value.get("format", "")
-        yield "%s %s %d bytes" % (part["type"], kind, len(data) * 3 // 4 - data[-2:].count("="))
+        yield "%s %s %d bytes" % (
+            part["type"],
+            kind,
+            len(data) * 3 // 4 - data[-2:].count("="),
+        )
 
 
 class Received:
     """A request as it arrived.  *checksum*: the CRC-32 of its body, which itself may not have been kept."""
 
     def __init__(self, connection, method, target, headers):
-        self.connection, self.method, self.target, self.headers = connection, method, target, headers
+        self.connection, self.method, self.target, self.headers = (
+            connection,
+            method,
+            target,
+            headers,
+        )
         self.body, self.checksum = b"", 0
 
     @property
@@ -191,7 +263,12 @@ class StandIn:
     """
 
     def __init__(self, *script, greeting=(), tls=None, keep=math.inf):
-        self._script, self._greeting, self._tls, self._keep = script or (describe,), greeting, tls, keep
+        self._script, self._greeting, self._tls, self._keep = (
+            script or (describe,),
+            greeting,
+            tls,
+            keep,
+        )
         self.requests, self.connections = [], 0
         self.closed = set()  # the numbers of the connections that have ended
         self._change = threading.Condition()
@@ -209,7 +286,9 @@ class StandIn:
 
     def __exit__(self, *exception):
         self._stopping = True
-        socket.create_connection(self._listener.getsockname()).close()  # wakes the accepting thread
+        socket.create_connection(
+            self._listener.getsockname()
+        ).close()  # wakes the accepting thread
         self._threads[0].join()
         with self._change:
             sockets = list(self._sockets)
@@ -274,9 +353,16 @@ class StandIn:
         if not line:
             raise ConnectionResetError
         method, target, _ = line.decode("latin-1").split(" ", 2)
-        lines = itertools.takewhile(bytes.strip, iter(stream.readline, b""))  # http.client would slow down the bench
+        lines = itertools.takewhile(
+            bytes.strip, iter(stream.readline, b"")
+        )  # http.client would slow down the bench
         fields = (line.decode("latin-1").partition(":") for line in lines)
-        received = Received(number, method, target, {name.lower(): value.strip() for name, _, value in fields})
+        received = Received(
+            number,
+            method,
+            target,
+            {name.lower(): value.strip() for name, _, value in fields},
+        )
         left = int(received.headers.get("content-length", 0))
         keep = left <= self._keep
         blocks = []
@@ -310,7 +396,9 @@ class StandIn:
                 return False
             elif step in (CLOSE, RESET):
                 if step == RESET:
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    connection.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+                    )
                 return False
             elif isinstance(step, socket.socket):
                 with step:
@@ -335,7 +423,10 @@ class StandIn:
 def demo(arguments):
     """The real command line, against a stand-in that streams as a service does."""
     with StandIn(functools.partial(describe, pause=0.02)) as server:
-        os.environ["SIRAYA_API_KEY"], os.environ["SIRAYA_BASE_URL"] = KEY, server.base_url
+        os.environ["SIRAYA_API_KEY"], os.environ["SIRAYA_BASE_URL"] = (
+            KEY,
+            server.base_url,
+        )
         os.environ.pop("SIRAYA_MODEL", None)
         return siraya_chat.main(arguments)
 
@@ -346,10 +437,14 @@ def demo(arguments):
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = os.path.abspath(siraya_chat.__file__)
 COMMAND = (sys.executable, MODULE)
-BACKOFF = {name: getattr(siraya_chat, name) for name in ("MIN_BACKOFF", "MAX_BACKOFF")}  # that tests make shorter
+BACKOFF = {
+    name: getattr(siraya_chat, name) for name in ("MIN_BACKOFF", "MAX_BACKOFF")
+}  # that tests make shorter
 EITHER = (ValueError, TypeError)  # where both would be a good answer
 LONGEST = 1000  # characters of an error's message
-CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # line ends, and what a terminal would obey
+CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
+)  # line ends, and what a terminal would obey
 ONCE, UPON, END = chunk("Once"), chunk(" upon"), chunk(None, "stop")
 BODY = json.dumps(completion("Once upon"))
 ANSWER = http_answer(200, completion("Once upon"))
@@ -357,7 +452,9 @@ STREAM = sse(ONCE, UPON, END, "[DONE]")
 BEGUN = SSE_HEAD + framed(event(ONCE) + event(UPON))
 BROKEN = [BEGUN, CLOSE]
 HELD = [SSE_HEAD + framed(event(ONCE)), SILENCE]
-REFUSAL = {"error": {"message": "bad model", "type": "invalid", "param": "model", "code": "m1"}}
+REFUSAL = {
+    "error": {"message": "bad model", "type": "invalid", "param": "model", "code": "m1"}
+}
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 3
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 Outcome = collections.namedtuple("Outcome", "status out err")
@@ -378,6 +475,7 @@ def text64(content):
 
 def growth(work, small, large):
     """How many times the processor's time *work(large)* takes of *work(small)*: the best of some tries each."""
+
     def best(size):
         times = []
         for _ in range(3):
@@ -385,6 +483,7 @@ def growth(work, small, large):
             work(size)
             times.append(time.process_time() - start)
         return max(min(times), 1e-4)
+
     return best(large) / best(small)
 
 
@@ -400,26 +499,46 @@ def memory(call):
 
 def ask(client, streamed):
     """The completion of a whole call, or of a streamed one."""
-    return client.stream("hi").get_final_completion() if streamed else client.complete("hi")
+    return (
+        client.stream("hi").get_final_completion()
+        if streamed
+        else client.complete("hi")
+    )
 
 
 def own_environment(server=None, **changes):
     """The environment of a command: that of the `Test`, a key, the server's address; what is ``None`` goes."""
     environment = dict(os.environ, SIRAYA_API_KEY=KEY, PYTHONIOENCODING="utf-8")
-    environment.update({"SIRAYA_BASE_URL": server.base_url if server else "https://nowhere.invalid/v1"}, **changes)
+    environment.update(
+        {
+            "SIRAYA_BASE_URL": server.base_url
+            if server
+            else "https://nowhere.invalid/v1"
+        },
+        **changes,
+    )
     return {name: value for name, value in environment.items() if value is not None}
 
 
 def run_main(server, *arguments, stdin="", **changes):
     """The outcome of `main` in this process.  *stdin*: a text or a file; *changes* are of its environment."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-    stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8") if isinstance(stdin, str) else stdin
-    with mock.patch.dict(os.environ, own_environment(server, **changes), clear=True), warnings.catch_warnings(), \
-            mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err):
+    stdin = (
+        io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")
+        if isinstance(stdin, str)
+        else stdin
+    )
+    with mock.patch.dict(
+        os.environ, own_environment(server, **changes), clear=True
+    ), warnings.catch_warnings(), mock.patch.multiple(
+        sys, stdin=stdin, stdout=out, stderr=err
+    ):
         status = siraya_chat.main(list(arguments))
     for stream in (out, err):
         stream.flush()
-    return Outcome(status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode())
+    return Outcome(
+        status, out.buffer.getvalue().decode(), err.buffer.getvalue().decode()
+    )
 
 
 def default_interrupt():
@@ -427,11 +546,24 @@ def default_interrupt():
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def start_process(server, *command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, cwd=None, **changes):
+def start_process(
+    server,
+    *command,
+    stdin=subprocess.DEVNULL,
+    stdout=subprocess.PIPE,
+    cwd=None,
+    **changes,
+):
     """A process with pipes; *changes* are of its environment."""
-    return subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.PIPE, cwd=cwd,
-                            env=own_environment(server, **changes),
-                            preexec_fn=default_interrupt if os.name == "posix" else None)
+    return subprocess.Popen(
+        command,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        cwd=cwd,
+        env=own_environment(server, **changes),
+        preexec_fn=default_interrupt if os.name == "posix" else None,
+    )
 
 
 def run_process(server, *command, stdin=b"", **options):
@@ -442,7 +574,10 @@ def run_process(server, *command, stdin=b"", **options):
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    return Outcome(process.returncode, *[(data or b"").decode("utf-8", "replace") for data in (out, err)])
+    return Outcome(
+        process.returncode,
+        *[(data or b"").decode("utf-8", "replace") for data in (out, err)],
+    )
 
 
 @contextlib.contextmanager
@@ -463,7 +598,9 @@ class Test(unittest.TestCase):
         environment.start()
         self.addCleanup(environment.stop)
         for name in list(os.environ):
-            if re.match(r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I):  # the developer's own settings
+            if re.match(
+                r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I
+            ):  # the developer's own settings
                 del os.environ[name]
         # Retries come at once, and a machine under load has time for what follows [DONE].
         self.patch(MIN_BACKOFF=0.001, MAX_BACKOFF=0.002, DRAIN_SECONDS=5.0)
@@ -480,14 +617,21 @@ class Test(unittest.TestCase):
         return server
 
     def client(self, server, **options):
-        options = dict({"model": "m", "timeout": 30.0}, **options)  # so that no test hangs
-        client = Client(KEY, server if isinstance(server, str) else server.base_url, **options)
+        options = dict(
+            {"model": "m", "timeout": 30.0}, **options
+        )  # so that no test hangs
+        client = Client(
+            KEY, server if isinstance(server, str) else server.base_url, **options
+        )
         self.addCleanup(client.close)
         return client
 
     def both(self, client):
         """A whole call and a streamed one, as (name, function that gives the completion)."""
-        return [(name, functools.partial(ask, client, streamed)) for name, streamed in (("complete", 0), ("stream", 1))]
+        return [
+            (name, functools.partial(ask, client, streamed))
+            for name, streamed in (("complete", 0), ("stream", 1))
+        ]
 
     def file(self, name, content, mode=0o644):
         """The path of a new file in the test's folder."""
@@ -511,9 +655,14 @@ class Test(unittest.TestCase):
             function(*args, **named)
         try:
             said = str(caught.exception)
-            self.assertIn(type(caught.exception), error if isinstance(error, tuple) else (error,))
+            self.assertIn(
+                type(caught.exception), error if isinstance(error, tuple) else (error,)
+            )
             self.assertTrue(said.isprintable(), repr(said))
-            self.assertLessEqual(len(said), LONGEST if isinstance(caught.exception, SirayaError) else 1500)
+            self.assertLessEqual(
+                len(said),
+                LONGEST if isinstance(caught.exception, SirayaError) else 1500,
+            )
             for word in words:
                 self.assertIn(word, said)
             return caught.exception
@@ -539,13 +688,24 @@ class Test(unittest.TestCase):
 # --------------------------------------------------------------------------------------------------------------- errors
 
 
-ERRORS = [getattr(siraya_chat, name) for name in siraya_chat.__all__ if name.endswith("Error")]
+ERRORS = [
+    getattr(siraya_chat, name) for name in siraya_chat.__all__ if name.endswith("Error")
+]
 ANCESTORS = {
-    "APIConnectionError": "SirayaError", "APITimeoutError": "APIConnectionError", "APIStatusError": "SirayaError",
-    "BadRequestError": "APIStatusError", "AuthenticationError": "APIStatusError",
-    "PaymentRequiredError": "APIStatusError", "PermissionDeniedError": "APIStatusError",
-    "NotFoundError": "APIStatusError", "RateLimitError": "APIStatusError", "InternalServerError": "APIStatusError",
-    "ResponseError": "SirayaError", "StreamError": "ResponseError", "SirayaError": "Exception"}
+    "APIConnectionError": "SirayaError",
+    "APITimeoutError": "APIConnectionError",
+    "APIStatusError": "SirayaError",
+    "BadRequestError": "APIStatusError",
+    "AuthenticationError": "APIStatusError",
+    "PaymentRequiredError": "APIStatusError",
+    "PermissionDeniedError": "APIStatusError",
+    "NotFoundError": "APIStatusError",
+    "RateLimitError": "APIStatusError",
+    "InternalServerError": "APIStatusError",
+    "ResponseError": "SirayaError",
+    "StreamError": "ResponseError",
+    "SirayaError": "Exception",
+}
 RETRY_AFTER = (  # headers of an answer, the seconds that they ask for
     ({}, None),
     ({"Retry-After": "3"}, 3.0),
@@ -590,7 +750,11 @@ STATUSES = (  # its error, how often the request is sent with two retries
 )
 ERROR_BODIES = (  # body, what the message holds, (code, type, param)
     (json.dumps(REFUSAL), "bad model", ("m1", "invalid", "model")),
-    ('{"error": {"message": "bad model", "code": 400}}', "bad model", (400, None, None)),
+    (
+        '{"error": {"message": "bad model", "code": 400}}',
+        "bad model",
+        (400, None, None),
+    ),
     ('{"error": "bad model"}', "bad model", (None, None, None)),
     ('{"message": "bad model", "code": "m1"}', "bad model", ("m1", None, None)),
     ('{"detail": "bad model"}', "bad model", (None, None, None)),
@@ -601,12 +765,24 @@ ERROR_BODIES = (  # body, what the message holds, (code, type, param)
     ("[1, 2]", "HTTP 400", (None, None, None)),
     ("null", "HTTP 400", (None, None, None)),
     ("", "HTTP 400", (None, None, None)),
-    ("<html><style>p {}</style><body><h1>bad\nmodel</h1></body></html>", "bad model", (None, None, None)),
+    (
+        "<html><style>p {}</style><body><h1>bad\nmodel</h1></body></html>",
+        "bad model",
+        (None, None, None),
+    ),
     (b"bad model \xff\xfe", "bad model", (None, None, None)),
-    ('{"error": {"message": "bad \\u001b[31m\\r\\n model"}}', "bad [31m model", (None, None, None)),
+    (
+        '{"error": {"message": "bad \\u001b[31m\\r\\n model"}}',
+        "bad [31m model",
+        (None, None, None),
+    ),
     ("[" * 100000, "HTTP 400", (None, None, None)),
     ('{"error":' * 100000, "HTTP 400", (None, None, None)),
-    ('{"error": {"message": "bad model %s"}}' % ("x" * 100000), "bad model", (None, None, None)),
+    (
+        '{"error": {"message": "bad model %s"}}' % ("x" * 100000),
+        "bad model",
+        (None, None, None),
+    ),
 )
 
 
@@ -634,12 +810,23 @@ class Errors(Test):
                 self.assertLessEqual(len(text), LONGEST)
 
     def test_the_classes_stand_under_each_other_as_promised(self):
-        self.assertEqual({error.__name__: error.__base__.__name__ for error in ERRORS}, ANCESTORS)
+        self.assertEqual(
+            {error.__name__: error.__base__.__name__ for error in ERRORS}, ANCESTORS
+        )
 
     def test_errors_pickle_with_their_attributes(self):
-        given = {"status_code": 429, "code": "slow", "type": "rate", "param": None, "body": {"error": {"code": "slow"}},
-                 "request_id": "r1", "retry_after": 1.5}
-        for error, protocol in itertools.product(ERRORS, range(pickle.HIGHEST_PROTOCOL + 1)):
+        given = {
+            "status_code": 429,
+            "code": "slow",
+            "type": "rate",
+            "param": None,
+            "body": {"error": {"code": "slow"}},
+            "request_id": "r1",
+            "retry_after": 1.5,
+        }
+        for error, protocol in itertools.product(
+            ERRORS, range(pickle.HIGHEST_PROTOCOL + 1)
+        ):
             with self.subTest(error.__name__, protocol=protocol):
                 raised = error("it failed")
                 vars(raised).update(given, headers=headers_of({"X-Request-Id": "r1"}))
@@ -659,32 +846,48 @@ class Errors(Test):
 
     def test_every_error_travels_between_processes_as_it_was_raised(self):
         for script, streamed, attribute, value in (
-                ([sse(ONCE, UPON)], 1, "partial.text", "Once upon"),
-                ([http_answer(200, "<html>")], 0, "body", "<html>"),
-                ([http_answer(200, "{", Content_Length=9), CLOSE], 0, "body", "{")):
+            ([sse(ONCE, UPON)], 1, "partial.text", "Once upon"),
+            ([http_answer(200, "<html>")], 0, "body", "<html>"),
+            ([http_answer(200, "{", Content_Length=9), CLOSE], 0, "body", "{"),
+        ):
             with self.subTest(attribute, value=value):
-                raised = self.refused(tuple(ERRORS), [], ask, self.client(self.serve(script)), streamed)
+                raised = self.refused(
+                    tuple(ERRORS), [], ask, self.client(self.serve(script)), streamed
+                )
                 error = pickle.loads(pickle.dumps(raised))
                 self.assertEqual((type(error), str(error)), (type(raised), str(raised)))
-                self.assertEqual(functools.reduce(getattr, attribute.split("."), error), value)
+                self.assertEqual(
+                    functools.reduce(getattr, attribute.split("."), error), value
+                )
 
     def test_the_servers_wish_for_a_pause_is_read_from_any_form(self):
         for headers, seconds in RETRY_AFTER:
             with self.subTest(headers):
                 self.assertEqual(siraya_chat._retry_after(headers_of(headers)), seconds)
-        self.assertAlmostEqual(siraya_chat._retry_after(headers_of({"Retry-After": http_date(40)})), 38, delta=3)
+        self.assertAlmostEqual(
+            siraya_chat._retry_after(headers_of({"Retry-After": http_date(40)})),
+            38,
+            delta=3,
+        )
 
-    def test_the_pause_before_a_retry_is_the_servers_up_to_a_minute_and_else_our_own_growing_one(self):
+    def test_the_pause_before_a_retry_is_the_servers_up_to_a_minute_and_else_our_own_growing_one(
+        self,
+    ):
         self.patch(**BACKOFF)
         for asked in (0.0, 0.25, 7.0, 60.0):
             self.assertEqual(siraya_chat._retry_delay(0, asked), asked)
-        for attempt, asked in itertools.product((0, 1, 2, 3, 4, 10, 100, 5000), (None, 60.1, 86400.0)):
+        for attempt, asked in itertools.product(
+            (0, 1, 2, 3, 4, 10, 100, 5000), (None, 60.1, 86400.0)
+        ):
             with self.subTest(attempt=attempt, asked=asked):
                 pauses = [siraya_chat._retry_delay(attempt, asked) for _ in range(200)]
                 self.assertGreaterEqual(min(pauses), 0.5)
                 self.assertLessEqual(max(pauses), 8.0)
                 self.assertGreater(len(set(pauses)), 100, "no jitter")
-        first, late = ([siraya_chat._retry_delay(attempt, None) for _ in range(200)] for attempt in (0, 6))
+        first, late = (
+            [siraya_chat._retry_delay(attempt, None) for _ in range(200)]
+            for attempt in (0, 6)
+        )
         self.assertLess(sum(first), sum(late) / 2, "no growth")
 
     def test_each_status_has_its_class_and_is_sent_again_where_that_may_help(self):
@@ -692,7 +895,9 @@ class Errors(Test):
             server = self.serve(http_answer(status, REFUSAL))
             for times, (name, call) in enumerate(self.both(self.client(server)), 1):
                 with self.subTest(status=status, call=name):
-                    self.assertEqual(self.refused(error, ["bad model"], call).status_code, status)
+                    self.assertEqual(
+                        self.refused(error, ["bad model"], call).status_code, status
+                    )
                     self.assertEqual(len(server.requests), sent * times)
 
     def test_an_error_is_filled_from_any_body(self):
@@ -703,13 +908,24 @@ class Errors(Test):
                 self.assertEqual((error.code, error.type, error.param), fields)
 
     def test_an_error_carries_what_a_program_needs(self):
-        server = self.serve(http_answer(429, REFUSAL, X_Request_Id="req-7", Retry_After="120", X_Left="0"))
-        raised = self.refused(RateLimitError, [], self.client(server, max_retries=0).complete, "hi")
+        server = self.serve(
+            http_answer(
+                429, REFUSAL, X_Request_Id="req-7", Retry_After="120", X_Left="0"
+            )
+        )
+        raised = self.refused(
+            RateLimitError, [], self.client(server, max_retries=0).complete, "hi"
+        )
         for error in (raised, pickle.loads(pickle.dumps(raised)), copy.copy(raised)):
             self.assertIs(type(error), RateLimitError)
             self.assertEqual(str(error), str(raised))
-            self.assertEqual((error.status_code, error.request_id, error.retry_after), (429, "req-7", 120.0))
-            self.assertEqual((error.body, error.code, error.headers["X-LEFT"]), (REFUSAL, "m1", "0"))
+            self.assertEqual(
+                (error.status_code, error.request_id, error.retry_after),
+                (429, "req-7", 120.0),
+            )
+            self.assertEqual(
+                (error.body, error.code, error.headers["X-LEFT"]), (REFUSAL, "m1", "0")
+            )
 
     def test_redirects_are_not_followed_but_named(self):
         elsewhere = self.serve()
@@ -718,14 +934,23 @@ class Errors(Test):
             server = self.serve(http_answer(status, "", Location=target))
             for name, call in self.both(self.client(server)):
                 with self.subTest(status=status, call=name):
-                    self.assertEqual(self.refused(APIStatusError, [target, "base_url"], call).status_code, status)
+                    self.assertEqual(
+                        self.refused(
+                            APIStatusError, [target, "base_url"], call
+                        ).status_code,
+                        status,
+                    )
             self.assertEqual(len(server.requests), 2)
         self.assertEqual(elsewhere.connections, 0)
 
-    @unittest.skipUnless(sys.platform == "linux", "elsewhere the reset may wipe out the answer")
+    @unittest.skipUnless(
+        sys.platform == "linux", "elsewhere the reset may wipe out the answer"
+    )
     def test_a_refusal_that_comes_before_the_upload_has_ended_is_heard(self):
         # The server answers and closes without reading the body, so the client's writes fail.
-        server = self.serve(greeting=(http_answer(413, {"error": "too big"}, Connection="close"), CLOSE))
+        server = self.serve(
+            greeting=(http_answer(413, {"error": "too big"}, Connection="close"), CLOSE)
+        )
         call = self.client(server, max_retries=0).complete
         self.refused(APIStatusError, ["413", "too big"], call, "x" * (8 << 20))
 
@@ -738,14 +963,31 @@ DEFINED = """
     refusal reasoning reasoning_content tool_calls type function name arguments prompt_tokens completion_tokens
     total_tokens prompt_tokens_details completion_tokens_details system_fingerprint service_tier cached_tokens
     reasoning_tokens""".split()
-HOSTILE = ["__deepcopy__", "__copy__", "__reduce__", "__reduce_ex__", "__getstate__", "__setstate__",
-           "__getnewargs_ex__", "__class__", "__dict__", "__len__", "__iter__", "__json__", "__array_interface__"]
+HOSTILE = [
+    "__deepcopy__",
+    "__copy__",
+    "__reduce__",
+    "__reduce_ex__",
+    "__getstate__",
+    "__setstate__",
+    "__getnewargs_ex__",
+    "__class__",
+    "__dict__",
+    "__len__",
+    "__iter__",
+    "__json__",
+    "__array_interface__",
+]
 
 
 class Data(Test):
     def test_keys_read_as_attributes_at_any_depth(self):
-        answer = objects({"choices": [{"message": {"content": "Hi", "x": [[{"odd_name": 1}]]}}],
-                          "usage": {"total_tokens": 3}})
+        answer = objects(
+            {
+                "choices": [{"message": {"content": "Hi", "x": [[{"odd_name": 1}]]}}],
+                "usage": {"total_tokens": 3},
+            }
+        )
         self.assertEqual(answer.choices[0].message.content, "Hi")
         self.assertEqual(answer.choices[0].message.x[0][0].odd_name, 1)
         self.assertEqual(answer.usage.total_tokens, 3)
@@ -761,24 +1003,40 @@ class Data(Test):
     def test_a_name_that_nobody_defines_raises(self):
         for name in ("contents", "choice", "foo", "_private", "texts"):
             with self.subTest(name):
-                self.refused(AttributeError, [name], getattr, objects({"content": "Hi"}), name)
+                self.refused(
+                    AttributeError, [name], getattr, objects({"content": "Hi"}), name
+                )
                 self.assertFalse(hasattr(JSONObject(), name))
 
     def test_it_stays_a_plain_dict(self):
-        plain = {"choices": [{"delta": {"content": "Hi"}}], "items": [1], "get": 2, "\u00e9": None}
+        plain = {
+            "choices": [{"delta": {"content": "Hi"}}],
+            "items": [1],
+            "get": 2,
+            "\u00e9": None,
+        }
         value = objects(plain)
         self.assertEqual(value, plain)
         self.assertEqual(plain, value)
         self.assertEqual(json.loads(json.dumps(value)), plain)
         self.assertEqual(list(value), list(plain))
-        self.assertEqual(dict(value.items()), plain, "a method of dict was hidden by a key")
+        self.assertEqual(
+            dict(value.items()), plain, "a method of dict was hidden by a key"
+        )
 
     def test_copies_and_pickles_are_equal_and_still_read_as_attributes(self):
         hostile = dict.fromkeys(HOSTILE, "boo")
-        for value in (objects({"a": {"content": [{"index": 1}]}}), Completion(objects(completion("Hi", x=hostile))),
-                      JSONObject(hostile), Completion(hostile)):
+        for value in (
+            objects({"a": {"content": [{"index": 1}]}}),
+            Completion(objects(completion("Hi", x=hostile))),
+            JSONObject(hostile),
+            Completion(hostile),
+        ):
             ways = [copy.copy, copy.deepcopy]
-            ways += [lambda v, p=p: pickle.loads(pickle.dumps(v, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)]
+            ways += [
+                lambda v, p=p: pickle.loads(pickle.dumps(v, p))
+                for p in range(pickle.HIGHEST_PROTOCOL + 1)
+            ]
             for way in ways:
                 again = way(value)
                 self.assertEqual(again, value)
@@ -801,17 +1059,26 @@ class Data(Test):
         two = objects(completion("One", finish_reason="length"))
         two["choices"] += objects(completion("Two"))["choices"]
         for answer, text, tool_calls, reason in (
-                (objects(completion("Hi")), "Hi", [], "stop"),
-                (two, "One", [], "length"),
-                (objects(completion(None, "tool_calls", tool_calls=[CALL])), "", [CALL], "tool_calls"),
-                (objects(completion(None, tool_calls=None)), "", [], "stop"),
-                ({"choices": [JSONObject(message=None)]}, "", [], None),
-                ({"choices": [JSONObject()]}, "", [], None),
-                ({"choices": []}, "", [], None),
-                ({}, "", [], None)):
+            (objects(completion("Hi")), "Hi", [], "stop"),
+            (two, "One", [], "length"),
+            (
+                objects(completion(None, "tool_calls", tool_calls=[CALL])),
+                "",
+                [CALL],
+                "tool_calls",
+            ),
+            (objects(completion(None, tool_calls=None)), "", [], "stop"),
+            ({"choices": [JSONObject(message=None)]}, "", [], None),
+            ({"choices": [JSONObject()]}, "", [], None),
+            ({"choices": []}, "", [], None),
+            ({}, "", [], None),
+        ):
             with self.subTest(answer):
                 answer = Completion(answer)
-                self.assertEqual((answer.text, answer.tool_calls, answer.finish_reason), (text, tool_calls, reason))
+                self.assertEqual(
+                    (answer.text, answer.tool_calls, answer.finish_reason),
+                    (text, tool_calls, reason),
+                )
                 self.assertIsInstance(answer.tool_calls, list)
         self.assertIs(Completion(two).message, two["choices"][0]["message"])
         self.assertIsNone(Completion().message)
@@ -819,20 +1086,39 @@ class Data(Test):
     def test_short_ways_keep_their_types_whatever_the_server_sent(self):
         for content in (5, True, {"a": 1}, None, [1], [{"a": 1}]):
             with self.subTest(content):
-                answer = Completion(objects(completion(content, tool_calls=content or "text")))
+                answer = Completion(
+                    objects(completion(content, tool_calls=content or "text"))
+                )
                 self.assertIsInstance(answer.text, str)
                 self.assertIsInstance(answer.tool_calls, list)
 
     def test_the_text_parses_as_json(self):
-        for text, value in (('{"a": {"b": [1, null]}}', {"a": {"b": [1, None]}}), ("[]", []), (" 42\n", 42),
-                            ('"x"', "x")):
+        for text, value in (
+            ('{"a": {"b": [1, null]}}', {"a": {"b": [1, None]}}),
+            ("[]", []),
+            (" 42\n", 42),
+            ('"x"', "x"),
+        ):
             self.assertEqual(Completion(objects(completion(text))).json(), value)
-        self.assertEqual(Completion(objects(completion('{"a": {"b": 1}}'))).json().a.b, 1)
+        self.assertEqual(
+            Completion(objects(completion('{"a": {"b": 1}}'))).json().a.b, 1
+        )
 
     def test_a_text_that_is_no_json_is_an_error_with_the_text(self):
-        for text in ("", None, "Sure! {}", '{"a": 1', "{} {}", "[" * 100000, "9" * 10 + "x" * 100000, "\n\x1b["):
+        for text in (
+            "",
+            None,
+            "Sure! {}",
+            '{"a": 1',
+            "{} {}",
+            "[" * 100000,
+            "9" * 10 + "x" * 100000,
+            "\n\x1b[",
+        ):
             with self.subTest((text or "")[:20]):
-                error = self.refused(ResponseError, [], Completion(objects(completion(text))).json)
+                error = self.refused(
+                    ResponseError, [], Completion(objects(completion(text))).json
+                )
                 self.assertEqual(error.body, text or "")
 
 
@@ -856,12 +1142,25 @@ KINDS = [  # what, its content, its media type, the helper that takes it
     ("mp4, isom", b"\0\0\0\x20ftypisom\0\0\2\0" + b"\1" * 90, "video/mp4", video),
     ("mp4, mp42", b"\0\0\0\x18ftypmp42\0\0\0\0" + b"\1" * 90, "video/mp4", video),
     ("quicktime", b"\0\0\0\x14ftypqt  \0\0\2\0" + b"\1" * 90, "video/quicktime", video),
-    ("quicktime, old", b"\0\0\x10\0moov\0\0\0\x6cmvhd" + b"\1" * 90, "video/quicktime", video),
-    ("webm", b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\1\x42\xf7\x81\1\x42\x82\x84webm" + b"\1" * 90, "video/webm", video),
+    (
+        "quicktime, old",
+        b"\0\0\x10\0moov\0\0\0\x6cmvhd" + b"\1" * 90,
+        "video/quicktime",
+        video,
+    ),
+    (
+        "webm",
+        b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\1\x42\xf7\x81\1\x42\x82\x84webm"
+        + b"\1" * 90,
+        "video/webm",
+        video,
+    ),
     ("mpeg, program stream", b"\0\0\1\xba\x44" + b"\1" * 90, "video/mpeg", video),
     ("mpeg, sequence", b"\0\0\1\xb3\x14" + b"\1" * 90, "video/mpeg", video),
 ]
-OF_KIND = {helper: (content, media_type) for _, content, media_type, helper in reversed(KINDS)}
+OF_KIND = {
+    helper: (content, media_type) for _, content, media_type, helper in reversed(KINDS)
+}
 DOCX = b"PK\3\4\x14\0\6\0" + b"\1" * 90
 DOCX_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
@@ -873,13 +1172,25 @@ def data_url(media_type, content):
 def expected_part(helper, content, media_type, filename):
     """The part as a person would write it by hand."""
     if helper is image:
-        return {"type": "image_url", "image_url": {"url": data_url(media_type, content)}}
+        return {
+            "type": "image_url",
+            "image_url": {"url": data_url(media_type, content)},
+        }
     if helper is video:
-        return {"type": "video_url", "video_url": {"url": data_url(media_type, content)}}
+        return {
+            "type": "video_url",
+            "video_url": {"url": data_url(media_type, content)},
+        }
     if helper is audio:
         form = {"audio/wav": "wav", "audio/mpeg": "mp3"}[media_type]
-        return {"type": "input_audio", "input_audio": {"data": text64(content), "format": form}}
-    return {"type": "file", "file": {"filename": filename, "file_data": data_url(media_type, content)}}
+        return {
+            "type": "input_audio",
+            "input_audio": {"data": text64(content), "format": form},
+        }
+    return {
+        "type": "file",
+        "file": {"filename": filename, "file_data": data_url(media_type, content)},
+    }
 
 
 class Drip:
@@ -896,17 +1207,38 @@ class Messages(Test):
     def test_messages_are_what_a_person_would_write(self):
         part = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
         for made, written in (
-                (system("Be brief."), {"role": "system", "content": "Be brief."}),
-                (user("Hi"), {"role": "user", "content": "Hi"}),
-                (user(""), {"role": "user", "content": ""}),
-                (user("Hi", "there"), {"role": "user", "content": [
-                    {"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}]}),
-                (user("What?", part), {"role": "user", "content": [{"type": "text", "text": "What?"}, part]}),
-                (user(part), {"role": "user", "content": [part]}),
-                (assistant("Hello"), {"role": "assistant", "content": "Hello"}),
-                (tool_result("call_1", "42"), {"role": "tool", "tool_call_id": "call_1", "content": "42"}),
-                (tool_result("call_1", [{"type": "text", "text": "42"}]),
-                 {"role": "tool", "tool_call_id": "call_1", "content": [{"type": "text", "text": "42"}]})):
+            (system("Be brief."), {"role": "system", "content": "Be brief."}),
+            (user("Hi"), {"role": "user", "content": "Hi"}),
+            (user(""), {"role": "user", "content": ""}),
+            (
+                user("Hi", "there"),
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "Hi"},
+                        {"type": "text", "text": "there"},
+                    ],
+                },
+            ),
+            (
+                user("What?", part),
+                {"role": "user", "content": [{"type": "text", "text": "What?"}, part]},
+            ),
+            (user(part), {"role": "user", "content": [part]}),
+            (assistant("Hello"), {"role": "assistant", "content": "Hello"}),
+            (
+                tool_result("call_1", "42"),
+                {"role": "tool", "tool_call_id": "call_1", "content": "42"},
+            ),
+            (
+                tool_result("call_1", [{"type": "text", "text": "42"}]),
+                {
+                    "role": "tool",
+                    "tool_call_id": "call_1",
+                    "content": [{"type": "text", "text": "42"}],
+                },
+            ),
+        ):
             with self.subTest(written):
                 self.assertEqual(made, written)
                 self.assertIs(type(made), dict)
@@ -914,111 +1246,190 @@ class Messages(Test):
 
     def test_wrong_arguments_of_messages_are_named(self):
         for error, function, arguments in (
-                (ValueError, user, ()),
-                (TypeError, user, (5,)),
-                (TypeError, user, ("Hi", None)),
-                (TypeError, user, (b"Hi",)),
-                (TypeError, user, (["Hi"],)),
-                (TypeError, system, (None,)),
-                (TypeError, system, (b"x",)),
-                (TypeError, assistant, (5,)),
-                (TypeError, tool_result, ("call_1", {"a": 1})),
-                (TypeError, tool_result, ("call_1", 5)),
-                (TypeError, tool_result, ("call_1", None)),
-                (TypeError, tool_result, ("x", 5))):
+            (ValueError, user, ()),
+            (TypeError, user, (5,)),
+            (TypeError, user, ("Hi", None)),
+            (TypeError, user, (b"Hi",)),
+            (TypeError, user, (["Hi"],)),
+            (TypeError, system, (None,)),
+            (TypeError, system, (b"x",)),
+            (TypeError, assistant, (5,)),
+            (TypeError, tool_result, ("call_1", {"a": 1})),
+            (TypeError, tool_result, ("call_1", 5)),
+            (TypeError, tool_result, ("call_1", None)),
+            (TypeError, tool_result, ("x", 5)),
+        ):
             with self.subTest(function=function.__name__, arguments=arguments):
-                self.refused(error, [repr(value) for value in arguments[-1:]], function, *arguments)
+                self.refused(
+                    error,
+                    [repr(value) for value in arguments[-1:]],
+                    function,
+                    *arguments,
+                )
         self.refused(TypeError, ["tool_call_id", "5"], tool_result, 5, "x")
 
     def test_every_kind_comes_from_every_source(self):
         for helper, (content, media_type) in OF_KIND.items():
-            content += bytes(range(256)) * 800  # more than one block, and no multiple of three
+            content += (
+                bytes(range(256)) * 800
+            )  # more than one block, and no multiple of three
             path = self.file("file.bin", content)
             for what, source, filename in (
-                    ("path", path, "file.bin"), ("PathLike", pathlib.Path(path), "file.bin"),
-                    ("bytes", content, "document.pdf"), ("bytearray", bytearray(content), "document.pdf"),
-                    ("memoryview", memoryview(content), "document.pdf"),
-                    ("memoryview of a part", memoryview(b"#" + content)[1:], "document.pdf"),
-                    ("array", array.array("B", content), "document.pdf"),
-                    ("BytesIO", io.BytesIO(content), "document.pdf"),
-                    ("short reads", Drip(content, 1021), "document.pdf")):
+                ("path", path, "file.bin"),
+                ("PathLike", pathlib.Path(path), "file.bin"),
+                ("bytes", content, "document.pdf"),
+                ("bytearray", bytearray(content), "document.pdf"),
+                ("memoryview", memoryview(content), "document.pdf"),
+                (
+                    "memoryview of a part",
+                    memoryview(b"#" + content)[1:],
+                    "document.pdf",
+                ),
+                ("array", array.array("B", content), "document.pdf"),
+                ("BytesIO", io.BytesIO(content), "document.pdf"),
+                ("short reads", Drip(content, 1021), "document.pdf"),
+            ):
                 with self.subTest(helper=helper.__name__, source=what):
                     written = expected_part(helper, content, media_type, filename)
-                    self.assertTrue(helper(source) == written)  # assertEqual would take long to show the difference
+                    self.assertTrue(
+                        helper(source) == written
+                    )  # assertEqual would take long to show the difference
                     if what not in ("BytesIO", "short reads"):
                         self.assertTrue(attach(source) == written)
             for buffering in (-1, 0):
-                with self.subTest(helper=helper.__name__, buffering=buffering), open(path, "rb", buffering) as file:
-                    self.assertTrue(helper(file) == expected_part(helper, content, media_type, "file.bin"))
-                    self.assertFalse(file.closed, "the caller's file is the caller's to close")
+                with self.subTest(helper=helper.__name__, buffering=buffering), open(
+                    path, "rb", buffering
+                ) as file:
+                    self.assertTrue(
+                        helper(file)
+                        == expected_part(helper, content, media_type, "file.bin")
+                    )
+                    self.assertFalse(
+                        file.closed, "the caller's file is the caller's to close"
+                    )
 
     def test_a_files_first_bytes_say_what_it_is_over_its_name(self):
         for what, content, media_type, helper in KINDS:
-            for name in ("nameless", "wrong.png", "wrong.pdf", "wrong.txt", "wrong.mp3"):
+            for name in (
+                "nameless",
+                "wrong.png",
+                "wrong.pdf",
+                "wrong.txt",
+                "wrong.mp3",
+            ):
                 with self.subTest(what, name=name):
                     path = self.file(name, content)
-                    self.assertEqual(attach(path), expected_part(helper, content, media_type, name))
-                    self.assertEqual(helper(path), expected_part(helper, content, media_type, name))
+                    self.assertEqual(
+                        attach(path), expected_part(helper, content, media_type, name)
+                    )
+                    self.assertEqual(
+                        helper(path), expected_part(helper, content, media_type, name)
+                    )
             with self.subTest(what):
-                self.assertEqual(attach(content), expected_part(helper, content, media_type, "document.pdf"))
+                self.assertEqual(
+                    attach(content),
+                    expected_part(helper, content, media_type, "document.pdf"),
+                )
 
     def test_the_name_decides_where_the_content_has_no_signature(self):
         content = b"\1\2\3\xff no signature"
         for name, media_type, helper in (
-                ("a.png", "image/png", image),
-                ("a.JPG", "image/jpeg", image),
-                ("a.jpeg", "image/jpeg", image),
-                ("a.gif", "image/gif", image),
-                ("a.webp", "image/webp", image),
-                ("a.pdf", "application/pdf", pdf),
-                ("a.wav", "audio/wav", audio),
-                ("a.mp3", "audio/mpeg", audio),
-                ("a.mp4", "video/mp4", video),
-                ("a.mov", "video/quicktime", video),
-                ("a.mpeg", "video/mpeg", video),
-                ("a.mpg", "video/mpeg", video),
-                ("a.webm", "video/webm", video),
-                ("a.docx", DOCX_TYPE, None)):
+            ("a.png", "image/png", image),
+            ("a.JPG", "image/jpeg", image),
+            ("a.jpeg", "image/jpeg", image),
+            ("a.gif", "image/gif", image),
+            ("a.webp", "image/webp", image),
+            ("a.pdf", "application/pdf", pdf),
+            ("a.wav", "audio/wav", audio),
+            ("a.mp3", "audio/mpeg", audio),
+            ("a.mp4", "video/mp4", video),
+            ("a.mov", "video/quicktime", video),
+            ("a.mpeg", "video/mpeg", video),
+            ("a.mpg", "video/mpeg", video),
+            ("a.webm", "video/webm", video),
+            ("a.docx", DOCX_TYPE, None),
+        ):
             with self.subTest(name):
                 path = self.file(name, content)
-                self.assertEqual(attach(path), expected_part(helper, content, media_type, name))
+                self.assertEqual(
+                    attach(path), expected_part(helper, content, media_type, name)
+                )
                 with open(path, "rb") as file:
-                    self.assertEqual(attach(file), expected_part(helper, content, media_type, name))
+                    self.assertEqual(
+                        attach(file), expected_part(helper, content, media_type, name)
+                    )
 
     def test_media_type_overrules_content_and_name(self):
         path, bare, mp3 = self.file("a.png", PNG), b"\1\2", OF_KIND[audio][0]
         for helper, source, content, media_type, like in (
-                (image, path, PNG, "image/avif", image),
-                (image, bare, bare, "image/png", image),
-                (image, data_url("image/png", PNG), PNG, "image/gif", image),
-                (pdf, bare, bare, "application/pdf", pdf),
-                (audio, bare, bare, "audio/wav", audio),
-                (video, bare, bare, "video/x-matroska", video),
-                (attach, path, PNG, "application/pdf", pdf),
-                (attach, path, PNG, "application/x-odd", None),
-                (attach, bare, bare, "video/mp4", video)):
+            (image, path, PNG, "image/avif", image),
+            (image, bare, bare, "image/png", image),
+            (image, data_url("image/png", PNG), PNG, "image/gif", image),
+            (pdf, bare, bare, "application/pdf", pdf),
+            (audio, bare, bare, "audio/wav", audio),
+            (video, bare, bare, "video/x-matroska", video),
+            (attach, path, PNG, "application/pdf", pdf),
+            (attach, path, PNG, "application/x-odd", None),
+            (attach, bare, bare, "video/mp4", video),
+        ):
             with self.subTest(helper=helper.__name__, media_type=media_type):
-                written = expected_part(like, content, media_type, "a.png" if source is path else "document.pdf")
+                written = expected_part(
+                    like,
+                    content,
+                    media_type,
+                    "a.png" if source is path else "document.pdf",
+                )
                 self.assertEqual(helper(source, media_type=media_type), written)
         for content in (bare, mp3):
-            self.assertEqual(audio(content, format="mp3"), expected_part(audio, content, "audio/mpeg", ""))
+            self.assertEqual(
+                audio(content, format="mp3"),
+                expected_part(audio, content, "audio/mpeg", ""),
+            )
 
     def test_a_url_is_passed_on_and_judged_by_its_path_alone(self):
         for helper, url, named, kind, fields in (
-                (image, "https://example.com/cat.png?size=2#top", {}, "image_url", {}),
-                (image, "http://example.com/cat", {}, "image_url", {}),
-                (image, "https://example.com/cat", {"detail": "low"}, "image_url", {"detail": "low"}),
-                (video, "https://example.com/clip.mov", {}, "video_url", {}),
-                (pdf, "https://example.com/a/report.pdf?v=1", {}, "file", {"filename": "report.pdf"}),
-                (attach, "https://example.com/cat.JPEG", {}, "image_url", {}),
-                (attach, "https://example.com/a.mp4", {}, "video_url", {}),
-                (attach, "https://example.com/my%20report.pdf", {}, "file", {"filename": "my report.pdf"}),
-                (attach, "https://example.com/a.docx", {}, "file", {"filename": "a.docx"}),
-                (attach, "https://example.com/get?id=1", {"media_type": "image/png"}, "image_url", {})):
+            (image, "https://example.com/cat.png?size=2#top", {}, "image_url", {}),
+            (image, "http://example.com/cat", {}, "image_url", {}),
+            (
+                image,
+                "https://example.com/cat",
+                {"detail": "low"},
+                "image_url",
+                {"detail": "low"},
+            ),
+            (video, "https://example.com/clip.mov", {}, "video_url", {}),
+            (
+                pdf,
+                "https://example.com/a/report.pdf?v=1",
+                {},
+                "file",
+                {"filename": "report.pdf"},
+            ),
+            (attach, "https://example.com/cat.JPEG", {}, "image_url", {}),
+            (attach, "https://example.com/a.mp4", {}, "video_url", {}),
+            (
+                attach,
+                "https://example.com/my%20report.pdf",
+                {},
+                "file",
+                {"filename": "my report.pdf"},
+            ),
+            (attach, "https://example.com/a.docx", {}, "file", {"filename": "a.docx"}),
+            (
+                attach,
+                "https://example.com/get?id=1",
+                {"media_type": "image/png"},
+                "image_url",
+                {},
+            ),
+        ):
             with self.subTest(url):
                 fields["file_data" if kind == "file" else "url"] = url
                 self.assertEqual(helper(url, **named), {"type": kind, kind: fields})
-        self.assertEqual(image("HTTPS://example.com/Cat")["image_url"]["url"].partition(":")[2], "//example.com/Cat")
+        self.assertEqual(
+            image("HTTPS://example.com/Cat")["image_url"]["url"].partition(":")[2],
+            "//example.com/Cat",
+        )
 
     def test_a_data_url_is_passed_on_and_taken_apart_for_audio(self):
         for what, content, media_type, helper in KINDS:
@@ -1026,29 +1437,37 @@ class Messages(Test):
                 written = expected_part(helper, content, media_type, "document.pdf")
                 self.assertEqual(helper(data_url(media_type, content)), written)
                 self.assertEqual(attach(data_url(media_type, content)), written)
-        self.assertEqual(audio("data:audio/mp3;base64,AAAA"),
-                         {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}})
+        self.assertEqual(
+            audio("data:audio/mp3;base64,AAAA"),
+            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+        )
 
     def test_a_detail_and_a_file_name_are_passed_on(self):
         for detail in ("auto", "low", "high"):
             self.assertEqual(image(PNG, detail=detail)["image_url"]["detail"], detail)
         self.assertNotIn("detail", image(PNG)["image_url"])
         content = OF_KIND[pdf][0]
-        self.assertEqual(pdf(content, filename="report.pdf")["file"]["filename"], "report.pdf")
-        self.assertEqual(pdf(self.file("a.pdf", content), filename="b.pdf")["file"]["filename"], "b.pdf")
+        self.assertEqual(
+            pdf(content, filename="report.pdf")["file"]["filename"], "report.pdf"
+        )
+        self.assertEqual(
+            pdf(self.file("a.pdf", content), filename="b.pdf")["file"]["filename"],
+            "b.pdf",
+        )
 
     def test_text_is_attached_as_a_part_that_names_the_file(self):
         for name, text in (
-                ("notes.txt", "one\ntwo\n"),
-                ("script.py", "print('\u00e9')\n"),
-                ("data.json", '{"a": 1}'),
-                ("table.csv", "a;b\r\n1;2\r\n"),
-                ("README", "plain \U0001f600 words"),
-                ("doc", "no ending, only the name of one"),
-                ("wide", "The wide world of sports"),
-                ("tags", "ID3 tags explained"),
-                ("box", "any ftyp box is one"),
-                ("page.html", "<p>Hi</p>")):
+            ("notes.txt", "one\ntwo\n"),
+            ("script.py", "print('\u00e9')\n"),
+            ("data.json", '{"a": 1}'),
+            ("table.csv", "a;b\r\n1;2\r\n"),
+            ("README", "plain \U0001f600 words"),
+            ("doc", "no ending, only the name of one"),
+            ("wide", "The wide world of sports"),
+            ("tags", "ID3 tags explained"),
+            ("box", "any ftyp box is one"),
+            ("page.html", "<p>Hi</p>"),
+        ):
             path = self.file(name, text.encode("utf-8"))
             with open(path, "rb") as file:
                 for source in (path, pathlib.Path(path), file):
@@ -1059,81 +1478,177 @@ class Messages(Test):
                         before, content, after = part["text"].partition(text)
                         self.assertEqual(content, text)
                         self.assertIn(name, before)
-                        self.assertTrue(before.endswith("\n") and after.startswith("\n") and after.strip(), part)
+                        self.assertTrue(
+                            before.endswith("\n")
+                            and after.startswith("\n")
+                            and after.strip(),
+                            part,
+                        )
         self.assertIn("words of bytes", attach(b"words of bytes")["text"])
-        self.assertIn("words", attach("data:text/plain;base64," + text64(b"words"))["text"])
+        self.assertIn(
+            "words", attach("data:text/plain;base64," + text64(b"words"))["text"]
+        )
 
     def test_a_document_goes_as_a_file_part(self):
-        self.assertEqual(attach(self.file("report.docx", DOCX)), expected_part(None, DOCX, DOCX_TYPE, "report.docx"))
+        self.assertEqual(
+            attach(self.file("report.docx", DOCX)),
+            expected_part(None, DOCX, DOCX_TYPE, "report.docx"),
+        )
 
     def test_what_cannot_be_recognised_names_the_file_and_the_way_out(self):
-        for name, content in (("core.dump", b"\x7fELF\0\1"), ("latin.txt", b"caf\xe9"), ("zero.txt", b"a\0b"),
-                              ("a", b"\xff\xfe")):
+        for name, content in (
+            ("core.dump", b"\x7fELF\0\1"),
+            ("latin.txt", b"caf\xe9"),
+            ("zero.txt", b"a\0b"),
+            ("a", b"\xff\xfe"),
+        ):
             with self.subTest(name):
-                self.refused(ValueError, [name, "media_type="], attach, self.file(name, content))
+                self.refused(
+                    ValueError, [name, "media_type="], attach, self.file(name, content)
+                )
         self.refused(ValueError, ["media_type="], attach, b"\x7fELF\0\1")
-        self.refused(ValueError, ["thing", "media_type="], attach, "https://example.com/thing")
+        self.refused(
+            ValueError, ["thing", "media_type="], attach, "https://example.com/thing"
+        )
         self.refused(ValueError, ["media_type="], attach, "data:;base64,AAAA")
         for data in ("abc", "%%%a", "n o t", "a=bc"):
-            self.refused(ValueError, ["base64", data], image, "data:image/png;base64," + data)
-        self.refused(ValueError, ["odd.bin", "media_type="], image, self.file("odd.bin", b"\1\2\3"))
+            self.refused(
+                ValueError, ["base64", data], image, "data:image/png;base64," + data
+            )
+        self.refused(
+            ValueError,
+            ["odd.bin", "media_type="],
+            image,
+            self.file("odd.bin", b"\1\2\3"),
+        )
 
     def test_mistakes_say_what_is_wrong(self):
         def opened(name):
             file = open(os.path.join(self.folder, name))
             self.addCleanup(file.close)
             return file
+
         png = self.file("cat.png", PNG)
         self.file("words.txt", b"words")
         empty = self.file("empty.png", b"")
         flac = b"fLaC\0\0\0\x22" + b"\1" * 50
         for error, words, helper, source, named in (
-                (ValueError, ["cat.png", "image/png", "pdf"], pdf, png, {}),
-                (ValueError, ["image/png", "audio"], audio, PNG, {}),
-                (ValueError, ["image/png", "video"], video, PNG, {}),
-                (ValueError, ["application/pdf", "image"], image, OF_KIND[pdf][0], {}),
-                (ValueError, ["application/pdf", "image"], image, "https://example.com/a.pdf", {}),
-                (ValueError, ["image/png", "pdf"], pdf, data_url("image/png", PNG), {}),
-                (ValueError, ["image/png", "pdf"], pdf, png, {"media_type": "image/png"}),
-                (ValueError, ["tiff", "image"], image, data_url("image/tiff", b"II*\0"), {}),
-                (ValueError, ["empty.png", "empty"], image, empty, {}),
-                (ValueError, ["empty.png", "empty"], attach, empty, {}),
-                (ValueError, ["empty"], image, b"", {}),
-                (ValueError, ["empty"], attach, bytearray(), {}),
-                (ValueError, ["empty"], pdf, io.BytesIO(), {}),
-                (ValueError, ["directory"], image, self.folder, {}),
-                (ValueError, ["directory"], attach, pathlib.Path(self.folder), {}),
-                (FileNotFoundError, ["none.png"], image, os.path.join(self.folder, "none.png"), {}),
-                (FileNotFoundError, ["none.png"], attach, pathlib.Path(self.folder, "none.png"), {}),
-                (TypeError, ["binary"], attach, opened("words.txt"), {}),
-                (TypeError, ["binary"], image, opened("cat.png"), {}),
-                (TypeError, ["binary"], image, io.StringIO("words"), {}),
-                (TypeError, ["binary"], image, io.StringIO(""), {}),
-                (TypeError, ["image", "int"], image, 5, {}),
-                (TypeError, ["pdf", "NoneType"], pdf, None, {}),
-                (TypeError, ["attach", "list"], attach, [PNG], {}),
-                (ValueError, ["detail", "'huge'", "'auto'", "'low'", "'high'"], image, PNG, {"detail": "huge"}),
-                (EITHER, ["detail", "5"], image, PNG, {"detail": 5}),
-                (ValueError, ["format", "'ogg'", "'wav'", "'mp3'"], audio, PNG, {"format": "ogg"}),
-                (ValueError, ["media_type", "'png'"], image, PNG, {"media_type": "png"}),
-                (ValueError, ["media_type"], image, PNG, {"media_type": "image/png;base64,x"}),
-                (TypeError, ["media_type", "5"], image, PNG, {"media_type": 5}),
-                (ValueError, ["audio", "URL", "data"], audio, "https://example.com/a.mp3", {}),
-                (ValueError, ["audio", "URL", "data"], attach, "https://example.com/a.mp3", {}),
-                (ValueError, ["audio/ogg", "audio/wav"], audio, data_url("audio/ogg", b"OggS"),
-                 {"media_type": "audio/ogg"}),
-                (ValueError, ["media_type"], audio, flac, {}),
-                (ValueError, ["base64"], image, "data:image/png,abc", {}),
-                (ValueError, ["base64"], image, "data:image/png", {})):
-            with self.subTest(helper=helper.__name__, source=repr(source)[:60], named=named):
+            (ValueError, ["cat.png", "image/png", "pdf"], pdf, png, {}),
+            (ValueError, ["image/png", "audio"], audio, PNG, {}),
+            (ValueError, ["image/png", "video"], video, PNG, {}),
+            (ValueError, ["application/pdf", "image"], image, OF_KIND[pdf][0], {}),
+            (
+                ValueError,
+                ["application/pdf", "image"],
+                image,
+                "https://example.com/a.pdf",
+                {},
+            ),
+            (ValueError, ["image/png", "pdf"], pdf, data_url("image/png", PNG), {}),
+            (ValueError, ["image/png", "pdf"], pdf, png, {"media_type": "image/png"}),
+            (
+                ValueError,
+                ["tiff", "image"],
+                image,
+                data_url("image/tiff", b"II*\0"),
+                {},
+            ),
+            (ValueError, ["empty.png", "empty"], image, empty, {}),
+            (ValueError, ["empty.png", "empty"], attach, empty, {}),
+            (ValueError, ["empty"], image, b"", {}),
+            (ValueError, ["empty"], attach, bytearray(), {}),
+            (ValueError, ["empty"], pdf, io.BytesIO(), {}),
+            (ValueError, ["directory"], image, self.folder, {}),
+            (ValueError, ["directory"], attach, pathlib.Path(self.folder), {}),
+            (
+                FileNotFoundError,
+                ["none.png"],
+                image,
+                os.path.join(self.folder, "none.png"),
+                {},
+            ),
+            (
+                FileNotFoundError,
+                ["none.png"],
+                attach,
+                pathlib.Path(self.folder, "none.png"),
+                {},
+            ),
+            (TypeError, ["binary"], attach, opened("words.txt"), {}),
+            (TypeError, ["binary"], image, opened("cat.png"), {}),
+            (TypeError, ["binary"], image, io.StringIO("words"), {}),
+            (TypeError, ["binary"], image, io.StringIO(""), {}),
+            (TypeError, ["image", "int"], image, 5, {}),
+            (TypeError, ["pdf", "NoneType"], pdf, None, {}),
+            (TypeError, ["attach", "list"], attach, [PNG], {}),
+            (
+                ValueError,
+                ["detail", "'huge'", "'auto'", "'low'", "'high'"],
+                image,
+                PNG,
+                {"detail": "huge"},
+            ),
+            (EITHER, ["detail", "5"], image, PNG, {"detail": 5}),
+            (
+                ValueError,
+                ["format", "'ogg'", "'wav'", "'mp3'"],
+                audio,
+                PNG,
+                {"format": "ogg"},
+            ),
+            (ValueError, ["media_type", "'png'"], image, PNG, {"media_type": "png"}),
+            (
+                ValueError,
+                ["media_type"],
+                image,
+                PNG,
+                {"media_type": "image/png;base64,x"},
+            ),
+            (TypeError, ["media_type", "5"], image, PNG, {"media_type": 5}),
+            (
+                ValueError,
+                ["audio", "URL", "data"],
+                audio,
+                "https://example.com/a.mp3",
+                {},
+            ),
+            (
+                ValueError,
+                ["audio", "URL", "data"],
+                attach,
+                "https://example.com/a.mp3",
+                {},
+            ),
+            (
+                ValueError,
+                ["audio/ogg", "audio/wav"],
+                audio,
+                data_url("audio/ogg", b"OggS"),
+                {"media_type": "audio/ogg"},
+            ),
+            (ValueError, ["media_type"], audio, flac, {}),
+            (ValueError, ["base64"], image, "data:image/png,abc", {}),
+            (ValueError, ["base64"], image, "data:image/png", {}),
+        ):
+            with self.subTest(
+                helper=helper.__name__, source=repr(source)[:60], named=named
+            ):
                 self.refused(error, words, helper, source, **named)
 
-    def test_encoding_holds_at_most_2_8_times_the_size_and_nothing_of_the_original_afterwards(self):
+    def test_encoding_holds_at_most_2_8_times_the_size_and_nothing_of_the_original_afterwards(
+        self,
+    ):
         size = 12 << 20
         for helper, (content, _) in OF_KIND.items():
             path = self.file("large.bin", content + bytes(size - len(content)))
-            for what, function, source in (("path", helper, path), ("attach", attach, path), ("file", helper, None)):
-                with self.subTest(helper=helper.__name__, source=what), open(path, "rb") as file:
+            for what, function, source in (
+                ("path", helper, path),
+                ("attach", attach, path),
+                ("file", helper, None),
+            ):
+                with self.subTest(helper=helper.__name__, source=what), open(
+                    path, "rb"
+                ) as file:
                     parts = []
                     peak, held = memory(lambda: parts.append(function(source or file)))
                     self.assertGreater(len(json.dumps(parts)), size)
@@ -1146,9 +1661,20 @@ class Messages(Test):
 # --------------------------------------------------------------------------------------------------- building a request
 
 
-TOOL = {"type": "function", "function": {
-    "name": "weather", "description": "…", "parameters": {"type": "object"}, "strict": True}}
-SCHEMA = {"type": "object", "properties": {"answer": {"type": "integer"}}, "required": ["answer"]}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "…",
+        "parameters": {"type": "object"},
+        "strict": True,
+    },
+}
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "integer"}},
+    "required": ["answer"],
+}
 CIRCLE = []
 CIRCLE.append({"again": CIRCLE})
 INTEGER, OUT_OF_RANGE = (TypeError, "integer", "1"), (ValueError, "integer", "1")
@@ -1160,7 +1686,7 @@ ROWS = [  # parameter, value, None if it is sent as it is, else the error and wo
     ("temperature", 2.01, (ValueError, "2.01", "0 to 2")),
     ("temperature", math.nan, (ValueError, "nan", "0 to 2")),
     ("temperature", math.inf, (ValueError, "inf", "0 to 2")),
-    ("temperature", 10 ** 400, (ValueError, "0 to 2")),
+    ("temperature", 10**400, (ValueError, "0 to 2")),
     ("temperature", "1", (TypeError, "'1'", "number", "0 to 2")),
     ("temperature", True, (TypeError, "True", "number")),
     ("top_p", 0, None),
@@ -1181,7 +1707,7 @@ ROWS = [  # parameter, value, None if it is sent as it is, else the error and wo
     ("presence_penalty", math.nan, (ValueError, "nan", "-2 to 2")),
     ("presence_penalty", {}, (TypeError, "{}", "-2 to 2")),
     ("max_tokens", 1, None),
-    ("max_tokens", 10 ** 9, None),
+    ("max_tokens", 10**9, None),
     ("max_tokens", 0, OUT_OF_RANGE),
     ("max_tokens", -5, OUT_OF_RANGE + ("-5",)),
     ("max_tokens", 1.0, INTEGER + ("1.0",)),
@@ -1202,21 +1728,46 @@ ROWS = [  # parameter, value, None if it is sent as it is, else the error and wo
     ("tools", ["weather"], (TypeError, "tools[0]", "'weather'")),
     ("tools", [TOOL, {"type": "function"}], (EITHER, "tools[1]", "function")),
     ("tools", [{"function": {"name": "f"}}], (EITHER, "tools[0]", "type")),
-    ("tools", [{"type": "retrieval", "function": {"name": "f"}}],
-     (ValueError, "tools[0]", "'retrieval'", "'function'")),
+    (
+        "tools",
+        [{"type": "retrieval", "function": {"name": "f"}}],
+        (ValueError, "tools[0]", "'retrieval'", "'function'"),
+    ),
     ("tools", [{"type": "function", "function": {}}], (ValueError, "tools[0]", "name")),
-    ("tools", [{"type": "function", "function": {"name": ""}}], (ValueError, "tools[0]", "name")),
-    ("tools", [{"type": "function", "function": {"name": 5}}], (TypeError, "tools[0]", "name", "5")),
-    ("tools", [{"type": "function", "function": {"name": "f", "parameters": []}}],
-     (TypeError, "tools[0]", "parameters")),
-    ("tools", [{"type": "function", "function": {"name": "f", "description": 5}}],
-     (TypeError, "tools[0]", "description")),
-    ("tools", [{"type": "function", "function": {"name": "f", "strict": 1}}], (TypeError, "tools[0]", "strict", "1")),
+    (
+        "tools",
+        [{"type": "function", "function": {"name": ""}}],
+        (ValueError, "tools[0]", "name"),
+    ),
+    (
+        "tools",
+        [{"type": "function", "function": {"name": 5}}],
+        (TypeError, "tools[0]", "name", "5"),
+    ),
+    (
+        "tools",
+        [{"type": "function", "function": {"name": "f", "parameters": []}}],
+        (TypeError, "tools[0]", "parameters"),
+    ),
+    (
+        "tools",
+        [{"type": "function", "function": {"name": "f", "description": 5}}],
+        (TypeError, "tools[0]", "description"),
+    ),
+    (
+        "tools",
+        [{"type": "function", "function": {"name": "f", "strict": 1}}],
+        (TypeError, "tools[0]", "strict", "1"),
+    ),
     ("tool_choice", "auto", None),
     ("tool_choice", "none", None),
     ("tool_choice", "required", None),
     ("tool_choice", {"type": "function", "function": {"name": "weather"}}, None),
-    ("tool_choice", "weather", (ValueError, "'weather'", "'auto'", "'none'", "'required'")),
+    (
+        "tool_choice",
+        "weather",
+        (ValueError, "'weather'", "'auto'", "'none'", "'required'"),
+    ),
     ("tool_choice", True, (TypeError, "True", "string")),
     ("tool_choice", {}, (EITHER, "type")),
     ("tool_choice", {"type": "function"}, (EITHER, "function")),
@@ -1225,34 +1776,93 @@ ROWS = [  # parameter, value, None if it is sent as it is, else the error and wo
     ("provider", {"sort": "price", "allow_fallbacks": False, "order": ["a"]}, None),
     ("provider", {"sort": "throughput"}, None),
     ("provider", {"sort": "latency", "allow_fallbacks": True}, None),
-    ("provider", {"sort": "cheap"}, (ValueError, "sort", "'cheap'", "'price'", "'throughput'", "'latency'")),
+    (
+        "provider",
+        {"sort": "cheap"},
+        (ValueError, "sort", "'cheap'", "'price'", "'throughput'", "'latency'"),
+    ),
     ("provider", {"sort": ["price"]}, (EITHER, "sort", "'price'", "'latency'")),
-    ("provider", {"allow_fallbacks": "no"}, (TypeError, "allow_fallbacks", "'no'", "True or False")),
+    (
+        "provider",
+        {"allow_fallbacks": "no"},
+        (TypeError, "allow_fallbacks", "'no'", "True or False"),
+    ),
     ("provider", {"allow_fallbacks": 1}, (TypeError, "allow_fallbacks", "1")),
     ("provider", "price", (TypeError, "'price'", "dict")),
     ("response_format", {"type": "text"}, None),
     ("response_format", {"type": "json_object"}, None),
     ("response_format", {"type": "json_object", "schema": SCHEMA}, None),
     ("response_format", {"type": "json"}, None),
-    ("response_format", {"type": "json", "schema": SCHEMA, "name": "answer", "description": "…"}, None),
-    ("response_format", {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, None),
-    ("response_format", {"type": "json_schema", "json_schema": {
-        "name": "a-B_9", "schema": {}, "strict": False, "description": "…"}}, None),
+    (
+        "response_format",
+        {"type": "json", "schema": SCHEMA, "name": "answer", "description": "…"},
+        None,
+    ),
+    (
+        "response_format",
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}},
+        None,
+    ),
+    (
+        "response_format",
+        {
+            "type": "json_schema",
+            "json_schema": {
+                "name": "a-B_9",
+                "schema": {},
+                "strict": False,
+                "description": "…",
+            },
+        },
+        None,
+    ),
     ("response_format", "json", (TypeError, "'json'", "dict")),
     ("response_format", {}, (EITHER, "type")),
-    ("response_format", {"type": "xml"}, (ValueError, "type", "'xml'", "'json_schema'", "'json'", "'text'")),
-    ("response_format", {"type": "json", "schema": "object"}, (TypeError, "schema", "'object'")),
+    (
+        "response_format",
+        {"type": "xml"},
+        (ValueError, "type", "'xml'", "'json_schema'", "'json'", "'text'"),
+    ),
+    (
+        "response_format",
+        {"type": "json", "schema": "object"},
+        (TypeError, "schema", "'object'"),
+    ),
     ("response_format", {"type": "json", "name": 5}, (TypeError, "name", "5")),
-    ("response_format", {"type": "json", "description": 5}, (TypeError, "description", "5")),
+    (
+        "response_format",
+        {"type": "json", "description": 5},
+        (TypeError, "description", "5"),
+    ),
     ("response_format", {"type": "json_schema"}, (EITHER, "json_schema")),
-    ("response_format", {"type": "json_schema", "json_schema": {"schema": {}}}, (ValueError, "json_schema", "name")),
-    ("response_format", {"type": "json_schema", "json_schema": {"name": "a"}}, (ValueError, "json_schema", "schema")),
-    ("response_format", {"type": "json_schema", "json_schema": {"name": "a", "schema": []}},
-     (TypeError, "schema", "[]")),
-    ("response_format", {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}},
-     (ValueError, "name", "'a b'")),
-    ("response_format", {"type": "json_schema", "json_schema": {"name": "a", "schema": {}, "strict": "yes"}},
-     (TypeError, "strict", "'yes'")),
+    (
+        "response_format",
+        {"type": "json_schema", "json_schema": {"schema": {}}},
+        (ValueError, "json_schema", "name"),
+    ),
+    (
+        "response_format",
+        {"type": "json_schema", "json_schema": {"name": "a"}},
+        (ValueError, "json_schema", "schema"),
+    ),
+    (
+        "response_format",
+        {"type": "json_schema", "json_schema": {"name": "a", "schema": []}},
+        (TypeError, "schema", "[]"),
+    ),
+    (
+        "response_format",
+        {"type": "json_schema", "json_schema": {"name": "a b", "schema": {}}},
+        (ValueError, "name", "'a b'"),
+    ),
+    (
+        "response_format",
+        {
+            "type": "json_schema",
+            "json_schema": {"name": "a", "schema": {}, "strict": "yes"},
+        },
+        (TypeError, "strict", "'yes'"),
+    ),
     ("stream", "yes", (TypeError, "'yes'", "True or False")),
     ("stream", 1, (TypeError, "1", "True or False")),
     ("seed", 7, None),
@@ -1270,7 +1880,11 @@ ROWS = [  # parameter, value, None if it is sent as it is, else the error and wo
     ("unheard_of", {1, 2}, (TypeError, "JSON")),
     ("unheard_of", b"bytes", (TypeError, "b'bytes'")),
     ("unheard_of", [{"deep": object()}], (TypeError, "unheard_of[0].deep")),
-    ("unheard_of", {"a": [1.0, math.nan]}, (ValueError, "unheard_of.a[1]", "nan", "finite")),
+    (
+        "unheard_of",
+        {"a": [1.0, math.nan]},
+        (ValueError, "unheard_of.a[1]", "nan", "finite"),
+    ),
     ("unheard_of", -math.inf, (ValueError, "-inf", "finite")),
     ("unheard_of", 1j, (TypeError, "1j")),
     ("unheard_of", {("a", 1): 2}, (TypeError, "('a', 1)", "string")),
@@ -1289,26 +1903,65 @@ NO_MESSAGES = [  # what is given for messages, the error, words of its message
     (["Hi"], (TypeError, "messages[0]", "'Hi'")),
     ([user("Hi"), None], (TypeError, "messages[1]", "None")),
     ([{"content": "Hi"}], (EITHER, "messages[0]", "role")),
-    ([user("Hi"), {"role": "robot", "content": "Hi"}],
-     (ValueError, "messages[1]", "role", "'robot'", "assistant", "developer", "system", "tool", "user")),
-    ([{"role": ["user"], "content": "Hi"}], (EITHER, "messages[0]", "role", "['user']")),
+    (
+        [user("Hi"), {"role": "robot", "content": "Hi"}],
+        (
+            ValueError,
+            "messages[1]",
+            "role",
+            "'robot'",
+            "assistant",
+            "developer",
+            "system",
+            "tool",
+            "user",
+        ),
+    ),
+    (
+        [{"role": ["user"], "content": "Hi"}],
+        (EITHER, "messages[0]", "role", "['user']"),
+    ),
     ([{"role": "user"}], (ValueError, "messages[0]", "content")),
     ([{"role": "user", "content": None}], (ValueError, "messages[0]", "content")),
     ([{"role": "user", "content": 5}], (TypeError, "messages[0].content", "5")),
     ([{"role": "user", "content": b"Hi"}], (TypeError, "messages[0].content", "b'Hi'")),
-    ([{"role": "user", "content": {"type": "text", "text": "Hi"}}], (TypeError, "messages[0].content")),
-    ([{"role": "user", "content": ["Hi"]}], (TypeError, "messages[0].content[0]", "'Hi'")),
-    ([{"role": "user", "content": [{"type": "text", "text": "Hi"}, {}]}], (EITHER, "messages[0].content[1]", "type")),
-    ([{"role": "user", "content": "Hi", "extra": {1}}], (TypeError, "messages[0].extra")),
-    ([{"role": "user", "content": "half \udc00"}], (ValueError, "messages[0].content", "surrogate")),
+    (
+        [{"role": "user", "content": {"type": "text", "text": "Hi"}}],
+        (TypeError, "messages[0].content"),
+    ),
+    (
+        [{"role": "user", "content": ["Hi"]}],
+        (TypeError, "messages[0].content[0]", "'Hi'"),
+    ),
+    (
+        [{"role": "user", "content": [{"type": "text", "text": "Hi"}, {}]}],
+        (EITHER, "messages[0].content[1]", "type"),
+    ),
+    (
+        [{"role": "user", "content": "Hi", "extra": {1}}],
+        (TypeError, "messages[0].extra"),
+    ),
+    (
+        [{"role": "user", "content": "half \udc00"}],
+        (ValueError, "messages[0].content", "surrogate"),
+    ),
 ]
 
 
 class Requests(Test):
     def test_the_smallest_request(self):
-        self.assertEqual(build_request("Hi", "m"), {"model": "m", "messages": [{"role": "user", "content": "Hi"}]})
-        self.assertEqual(build_request("Hi", "m", stream=True),
-                         {"model": "m", "messages": [{"role": "user", "content": "Hi"}], "stream": True})
+        self.assertEqual(
+            build_request("Hi", "m"),
+            {"model": "m", "messages": [{"role": "user", "content": "Hi"}]},
+        )
+        self.assertEqual(
+            build_request("Hi", "m", stream=True),
+            {
+                "model": "m",
+                "messages": [{"role": "user", "content": "Hi"}],
+                "stream": True,
+            },
+        )
         for messages in ([user("Hi")], (user("Hi"),), [JSONObject(user("Hi"))]):
             self.assertEqual(build_request(messages, "m"), build_request("Hi", "m"))
         self.assertIs(type(build_request("Hi", "m")), dict)
@@ -1318,12 +1971,20 @@ class Requests(Test):
             with self.subTest(name, value=value):
                 if error is None:
                     body = build_request("Hi", "m", **{name: value})
-                    self.assertEqual(body, dict(build_request("Hi", "m"), **{name: value}))
+                    self.assertEqual(
+                        body, dict(build_request("Hi", "m"), **{name: value})
+                    )
                     self.assertIs(type(body[name]), type(value))
                     json.dumps(body, allow_nan=False)
                 else:
-                    self.refused(error[0], (name,) + error[1:] if value is not CIRCLE else (),
-                                 build_request, "Hi", "m", **{name: value})
+                    self.refused(
+                        error[0],
+                        (name,) + error[1:] if value is not CIRCLE else (),
+                        build_request,
+                        "Hi",
+                        "m",
+                        **{name: value},
+                    )
 
     def test_none_means_not_sent(self):
         names = sorted({row[0] for row in ROWS})
@@ -1335,39 +1996,69 @@ class Requests(Test):
     def test_messages_are_checked_and_the_wrong_one_is_named(self):
         for messages, error in NO_MESSAGES:
             with self.subTest(messages):
-                self.refused(error[0], ("messages",) + error[1:], build_request, messages, "m")
+                self.refused(
+                    error[0], ("messages",) + error[1:], build_request, messages, "m"
+                )
 
     def test_every_role_and_form_of_content_is_taken(self):
         messages = [
-            system("a"), {"role": "developer", "content": "b"}, user("c", "d"), assistant("e"),
-            {"role": "assistant", "content": None, "tool_calls": [CALL]}, {"role": "assistant", "tool_calls": [CALL]},
-            tool_result("c", "f"), {"role": "user", "content": [], "name": "x"},
-            {"role": "user", "content": ({"type": "odd", "odd": 1},)}]
+            system("a"),
+            {"role": "developer", "content": "b"},
+            user("c", "d"),
+            assistant("e"),
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {"role": "assistant", "tool_calls": [CALL]},
+            tool_result("c", "f"),
+            {"role": "user", "content": [], "name": "x"},
+            {"role": "user", "content": ({"type": "odd", "odd": 1},)},
+        ]
         self.assertEqual(build_request(messages, "m")["messages"], messages)
 
     def test_an_answers_message_goes_back_into_the_conversation(self):
         answer = completion(None, "tool_calls", tool_calls=[CALL])
         reply = Completion(objects(answer))
         history = [user("Hi"), reply.message, tool_result(reply.tool_calls[0].id, "42")]
-        self.assertEqual(build_request(history, "m")["messages"][1], answer["choices"][0]["message"])
+        self.assertEqual(
+            build_request(history, "m")["messages"][1], answer["choices"][0]["message"]
+        )
 
     def test_the_model_is_required(self):
         for model, error, word in (
-                (None, ValueError, "model"), ("", ValueError, "''"), (5, TypeError, "5"), (b"m", TypeError, "b'm'")):
+            (None, ValueError, "model"),
+            ("", ValueError, "''"),
+            (5, TypeError, "5"),
+            (b"m", TypeError, "b'm'"),
+        ):
             self.refused(error, ["model", word], build_request, "Hi", model)
 
     def test_extra_body_is_merged_in_last_and_may_hold_none(self):
-        body = build_request("Hi", "m", temperature=1, seed=1, extra_body={"seed": None, "top_k": 5, "temperature": 9})
-        self.assertEqual(body, dict(build_request("Hi", "m"), seed=None, top_k=5, temperature=9))
-        self.refused(TypeError, ["extra_body", "dict"], build_request, "Hi", "m", extra_body=[1])
-        self.refused(TypeError, ["top_k"], build_request, "Hi", "m", extra_body={"top_k": {1}})
+        body = build_request(
+            "Hi",
+            "m",
+            temperature=1,
+            seed=1,
+            extra_body={"seed": None, "top_k": 5, "temperature": 9},
+        )
+        self.assertEqual(
+            body, dict(build_request("Hi", "m"), seed=None, top_k=5, temperature=9)
+        )
+        self.refused(
+            TypeError, ["extra_body", "dict"], build_request, "Hi", "m", extra_body=[1]
+        )
+        self.refused(
+            TypeError, ["top_k"], build_request, "Hi", "m", extra_body={"top_k": {1}}
+        )
 
     def test_the_callers_objects_are_never_changed(self):
-        arguments = {"stop": ["a"], "tools": [TOOL],
-                     "tool_choice": {"type": "function", "function": {"name": "weather"}},
-                     "provider": {"sort": "price"}, "response_format": json_schema(SCHEMA),
-                     "odd": {"a": [1, {"b": None}]},
-                     "extra_body": {"seed": 1, "odd": None}}
+        arguments = {
+            "stop": ["a"],
+            "tools": [TOOL],
+            "tool_choice": {"type": "function", "function": {"name": "weather"}},
+            "provider": {"sort": "price"},
+            "response_format": json_schema(SCHEMA),
+            "odd": {"a": [1, {"b": None}]},
+            "extra_body": {"seed": 1, "odd": None},
+        }
         messages = [system("a"), user("b", "c"), JSONObject(assistant("d"))]
         before = copy.deepcopy((messages, arguments))
         body = build_request(messages, "m", stream=True, **arguments)
@@ -1381,15 +2072,31 @@ class Requests(Test):
         for _ in range(100000):
             deep = [deep]
         self.refused(ValueError, ["deep"], build_request, "Hi", "m", odd=deep)
-        while deep:  # without this its end would exhaust the stack of older interpreters
+        while (
+            deep
+        ):  # without this its end would exhaust the stack of older interpreters
             deep = deep.pop()
 
     def test_json_schema_is_a_response_format(self):
-        self.assertEqual(json_schema(SCHEMA), {
-            "type": "json_schema", "json_schema": {"name": "response", "schema": SCHEMA, "strict": True}})
-        self.assertEqual(json_schema(SCHEMA, "answer", strict=False, description="What?"),
-                         {"type": "json_schema", "json_schema": {
-            "name": "answer", "schema": SCHEMA, "strict": False, "description": "What?"}})
+        self.assertEqual(
+            json_schema(SCHEMA),
+            {
+                "type": "json_schema",
+                "json_schema": {"name": "response", "schema": SCHEMA, "strict": True},
+            },
+        )
+        self.assertEqual(
+            json_schema(SCHEMA, "answer", strict=False, description="What?"),
+            {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "answer",
+                    "schema": SCHEMA,
+                    "strict": False,
+                    "description": "What?",
+                },
+            },
+        )
         build_request("Hi", "m", response_format=json_schema(SCHEMA))
 
     def test_a_schemas_name_is_1_to_64_letters_digits_and_two_signs(self):
@@ -1397,7 +2104,9 @@ class Requests(Test):
             self.assertEqual(json_schema(SCHEMA, name)["json_schema"]["name"], name)
         for name in ("x" * 65, "a b", "a.b", "\u00e9", "a\n", "a/b", "\u0663"):
             with self.subTest(name):
-                self.refused(ValueError, ["name", repr(name), "64"], json_schema, SCHEMA, name)
+                self.refused(
+                    ValueError, ["name", repr(name), "64"], json_schema, SCHEMA, name
+                )
         self.refused(ValueError, ["name"], json_schema, SCHEMA, "")
         self.refused(TypeError, ["name", "5"], json_schema, SCHEMA, 5)
         self.refused(TypeError, ["schema"], json_schema, "object")
@@ -1408,10 +2117,14 @@ class Requests(Test):
 class Uploads(Test):
     def test_a_large_body_is_sent_piece_by_piece_and_again_by_a_retry(self):
         size = 16 << 20
-        messages = [user("What is it?", image(PNG + b"x" * size), "\u00e9\"\n\\" * 99)]
+        messages = [user("What is it?", image(PNG + b"x" * size), '\u00e9"\n\\' * 99)]
         request = build_request(messages, "m")
-        expected = json.dumps(request, ensure_ascii=False, separators=(",", ":")).encode()
-        server = self.serve(http_answer(503), ANSWER, keep=0)  # the memory is looked at, and the server shares it
+        expected = json.dumps(
+            request, ensure_ascii=False, separators=(",", ":")
+        ).encode()
+        server = self.serve(
+            http_answer(503), ANSWER, keep=0
+        )  # the memory is looked at, and the server shares it
         client = self.client(server)
         self.assertLess(memory(lambda: client.complete(messages))[0], size // 8)
         for received in server.requests:
@@ -1421,7 +2134,7 @@ class Uploads(Test):
 
     def test_long_texts_arrive_as_they_are(self):
         server = self.serve(ANSWER)
-        text = "a\u0000\"\\\n\u2028\u00e9\U0001f600" * 30000
+        text = 'a\u0000"\\\n\u2028\u00e9\U0001f600' * 30000
         self.client(server).complete([system(text), user(text, "short")])
         received = server.requests[0]
         self.assertEqual(received.json["messages"][0]["content"], text)
@@ -1442,7 +2155,11 @@ STREAMS = [  # what it shows, bytes, the events in them
     ("one event", b"data: a\n\n", [ev("a")]),
     ("ends by CR", b"data: a\r\rdata: b\r\r", [ev("a"), ev("b")]),
     ("ends by CR LF", b"data: a\r\n\r\ndata: b\r\n\r\n", [ev("a"), ev("b")]),
-    ("mixed ends", b"data: a\r\ndata: b\rdata: c\n\rdata: d\n\r\n", [ev("a\nb\nc"), ev("d")]),
+    (
+        "mixed ends",
+        b"data: a\r\ndata: b\rdata: c\n\rdata: d\n\r\n",
+        [ev("a\nb\nc"), ev("d")],
+    ),
     ("CR CR LF is two ends", b"data: a\r\r\ndata: b\r\n\n", [ev("a"), ev("b")]),
     ("LF CR is two ends", b"data: a\n\rdata: b\n\n", [ev("a"), ev("b")]),
     ("a leading BOM", BOM + b"data: a\n\n", [ev("a")]),
@@ -1455,63 +2172,134 @@ STREAMS = [  # what it shows, bytes, the events in them
     ("no colon", b"data\n\n", [ev("")]),
     ("no colon, twice", b"data\ndata\n\n", [ev("\n")]),
     ("a colon and nothing", b"data:\n\n", [ev("")]),
-    ("one space goes", b"data:a\ndata: a\ndata:  a\ndata: a \ndata:\ta\n\n", [ev("a\na\n a\na \n\ta")]),
+    (
+        "one space goes",
+        b"data:a\ndata: a\ndata:  a\ndata: a \ndata:\ta\n\n",
+        [ev("a\na\n a\na \n\ta")],
+    ),
     ("the first colon counts", b"data: a: b:c\n\n", [ev("a: b:c")]),
     ("several data lines", b"data: a\ndata:\ndata: b\n\n", [ev("a\n\nb")]),
     ("event", b"event: x\ndata: a\n\ndata: b\n\n", [ev("a", "x"), ev("b")]),
     ("the last event field counts", b"event: x\nevent: y\ndata: a\n\n", [ev("a", "y")]),
     ("an empty event is a message", b"event: x\nevent\ndata: a\n\n", [ev("a")]),
-    ("an event without data is none", b"event: x\nid: 1\n\ndata: a\n\n", [ev("a", id="1")]),
+    (
+        "an event without data is none",
+        b"event: x\nid: 1\n\ndata: a\n\n",
+        [ev("a", id="1")],
+    ),
     ("only ends", b"\n\r\n\r\n\n", []),
-    ("id is remembered", b"id: 1\ndata: a\n\ndata: b\n\nid: 2\ndata: c\n\n",
-     [ev("a", id="1"), ev("b", id="1"), ev("c", id="2")]),
-    ("an empty id resets it", b"id: 1\ndata: a\n\nid\ndata: b\n\n", [ev("a", id="1"), ev("b")]),
-    ("an id with NUL is ignored", b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n", [ev("a", id="1"), ev("b", id="1")]),
+    (
+        "id is remembered",
+        b"id: 1\ndata: a\n\ndata: b\n\nid: 2\ndata: c\n\n",
+        [ev("a", id="1"), ev("b", id="1"), ev("c", id="2")],
+    ),
+    (
+        "an empty id resets it",
+        b"id: 1\ndata: a\n\nid\ndata: b\n\n",
+        [ev("a", id="1"), ev("b")],
+    ),
+    (
+        "an id with NUL is ignored",
+        b"id: 1\ndata: a\n\nid: 2\0\ndata: b\n\n",
+        [ev("a", id="1"), ev("b", id="1")],
+    ),
     ("NUL elsewhere stays", b"data: a\0b\n\n", [ev("a\0b")]),
     ("retry", b"retry: 1500\ndata: a\n\ndata: b\n\n", [ev("a", retry=1500), ev("b")]),
     ("retry of zero", b"retry: 0\ndata: a\n\n", [ev("a", retry=0)]),
     ("retry with leading zeros", b"retry:007\ndata: a\n\n", [ev("a", retry=7)]),
     ("retry without data", b"retry: 10\n\ndata: a\n\n", [ev("a")]),
-    ("retry that is no digits",
-     b"retry: -1\nretry: 1.5\nretry: 0x1\nretry: 1 \nretry:  1\nretry\nretry: +1\nretry: 1_0\ndata: a\n\n", [ev("a")]),
-    ("retry in other digits", "retry: \u0661\u0662\nretry: \u00b2\ndata: a\n\n".encode(), [ev("a")]),
-    ("a wrong retry keeps the right one", b"retry: 5\nretry: x\ndata: a\n\n", [ev("a", retry=5)]),
-    ("unknown fields", b"foo: 1\nDATA: 2\n data: 3\ndata : 4\nfoo\ndata: a\n\n", [ev("a")]),
+    (
+        "retry that is no digits",
+        b"retry: -1\nretry: 1.5\nretry: 0x1\nretry: 1 \nretry:  1\nretry\nretry: +1\nretry: 1_0\ndata: a\n\n",
+        [ev("a")],
+    ),
+    (
+        "retry in other digits",
+        "retry: \u0661\u0662\nretry: \u00b2\ndata: a\n\n".encode(),
+        [ev("a")],
+    ),
+    (
+        "a wrong retry keeps the right one",
+        b"retry: 5\nretry: x\ndata: a\n\n",
+        [ev("a", retry=5)],
+    ),
+    (
+        "unknown fields",
+        b"foo: 1\nDATA: 2\n data: 3\ndata : 4\nfoo\ndata: a\n\n",
+        [ev("a")],
+    ),
     ("an unterminated event", b"data: a\n\ndata: b\n", [ev("a")]),
     ("an unterminated line", b"data: a\n\ndata: b", [ev("a")]),
     ("an unterminated end", b"data: a\r", []),
-    ("no line ends", "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\n\n".encode(),
-     [ev("a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei")]),
-    ("four bytes a character", "data: \U0001f600\u00e9\u20ac\n\n".encode(), [ev("\U0001f600\u00e9\u20ac")]),
+    (
+        "no line ends",
+        "data: a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei\n\n".encode(),
+        [ev("a\u2028b\u2029c\x85d\x0be\x0cf\x1cg\x1dh\x1ei")],
+    ),
+    (
+        "four bytes a character",
+        "data: \U0001f600\u00e9\u20ac\n\n".encode(),
+        [ev("\U0001f600\u00e9\u20ac")],
+    ),
     ("a byte that is none", b"data: a\xffb\xfe\n\n", [ev("a\ufffdb\ufffd")]),
-    ("a sequence cut by an end", b"data: \xe2\x82\ndata: \xf0\x9f\x98\r\n\n", [ev("\ufffd\n\ufffd")]),
-    ("overlong and surrogates", b"data: \xc0\xaf|\xed\xa0\x80|\xf4\x90\x80\x80\n\n",
-     [ev("\ufffd" * 2 + "|" + "\ufffd" * 3 + "|" + "\ufffd" * 4)]),
+    (
+        "a sequence cut by an end",
+        b"data: \xe2\x82\ndata: \xf0\x9f\x98\r\n\n",
+        [ev("\ufffd\n\ufffd")],
+    ),
+    (
+        "overlong and surrogates",
+        b"data: \xc0\xaf|\xed\xa0\x80|\xf4\x90\x80\x80\n\n",
+        [ev("\ufffd" * 2 + "|" + "\ufffd" * 3 + "|" + "\ufffd" * 4)],
+    ),
     ("a wrong byte in a field's name", b"da\xffta: a\ndata: b\n\n", [ev("b")]),
-    ("the specification's first example", b"data: YHOO\ndata: +2\ndata: 10\n\n", [ev("YHOO\n+2\n10")]),
-    ("the specification's second example",
-     b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
-     [ev("first event", id="1"), ev("second event"), ev(" third event")]),
-    ("the specification's third example", b"data\n\ndata\ndata\n\ndata:", [ev(""), ev("\n")]),
-    ("the specification's fourth example", b"data:test\n\ndata: test\n\n", [ev("test"), ev("test")]),
-    ("the service's own", b": ONEROUTER PROCESSING\n\ndata: {\"choices\": []}\n\ndata: [DONE]\n\n",
-     [ev('{"choices": []}'), ev("[DONE]")]),
+    (
+        "the specification's first example",
+        b"data: YHOO\ndata: +2\ndata: 10\n\n",
+        [ev("YHOO\n+2\n10")],
+    ),
+    (
+        "the specification's second example",
+        b": test stream\n\ndata: first event\nid: 1\n\ndata:second event\nid\n\ndata:  third event\n\n",
+        [ev("first event", id="1"), ev("second event"), ev(" third event")],
+    ),
+    (
+        "the specification's third example",
+        b"data\n\ndata\ndata\n\ndata:",
+        [ev(""), ev("\n")],
+    ),
+    (
+        "the specification's fourth example",
+        b"data:test\n\ndata: test\n\n",
+        [ev("test"), ev("test")],
+    ),
+    (
+        "the service's own",
+        b': ONEROUTER PROCESSING\n\ndata: {"choices": []}\n\ndata: [DONE]\n\n',
+        [ev('{"choices": []}'), ev("[DONE]")],
+    ),
 ]
 
 
 def parsed(*pieces):
     parser = SSEParser()
-    return [(event.event, event.data, event.id, event.retry) for piece in pieces for event in parser.feed(piece)]
+    return [
+        (event.event, event.data, event.id, event.retry)
+        for piece in pieces
+        for event in parser.feed(piece)
+    ]
 
 
 def literal_events(data):
     """WHATWG HTML § 9.2.6 word by word, for the fuzzing: slow, and only for a stream that is whole."""
     stream = data.decode("utf-8", "replace")
-    if stream and stream[0] == "\ufeff":  # "The UTF-8 decode algorithm strips one leading UTF-8 BOM, if any."
+    if (
+        stream and stream[0] == "\ufeff"
+    ):  # "The UTF-8 decode algorithm strips one leading UTF-8 BOM, if any."
         stream = stream[1:]
     lines, line, place = [], "", 0
     while place < len(stream):
-        if stream[place] == "\r" and stream[place + 1:place + 2] == "\n":
+        if stream[place] == "\r" and stream[place + 1 : place + 2] == "\n":
             place += 1
         if stream[place] in "\r\n":
             lines.append(line)
@@ -1526,14 +2314,21 @@ def literal_events(data):
             if data_buffer != "":
                 if data_buffer[-1] == "\n":
                     data_buffer = data_buffer[:-1]
-                events.append((type_buffer if type_buffer != "" else "message", data_buffer, id_buffer, retry))
+                events.append(
+                    (
+                        type_buffer if type_buffer != "" else "message",
+                        data_buffer,
+                        id_buffer,
+                        retry,
+                    )
+                )
             data_buffer, type_buffer, retry = "", "", None
             continue
         if line[0] == ":":
             continue
         if ":" in line:
             colon = line.index(":")
-            field, value = line[:colon], line[colon + 1:]
+            field, value = line[:colon], line[colon + 1 :]
             if value != "" and value[0] == " ":
                 value = value[1:]
         else:
@@ -1556,23 +2351,34 @@ class ServerSentEvents(Test):
         for what, data, events in STREAMS:
             with self.subTest(what):
                 self.assertEqual(parsed(data), events)
-                self.assertEqual(parsed(*[data[place:place + 1] for place in range(len(data))]), events)
+                self.assertEqual(
+                    parsed(*[data[place : place + 1] for place in range(len(data))]),
+                    events,
+                )
                 for cut in range(len(data) + 1):
-                    self.assertEqual(parsed(data[:cut], b"", data[cut:]), events, "cut at %d" % cut)
-                self.assertEqual(literal_events(data), events, "the transcription in this file")
+                    self.assertEqual(
+                        parsed(data[:cut], b"", data[cut:]), events, "cut at %d" % cut
+                    )
+                self.assertEqual(
+                    literal_events(data), events, "the transcription in this file"
+                )
 
     def test_an_event_is_given_as_soon_as_its_last_byte_is_there(self):
         parser = SSEParser()
         self.assertEqual(parser.feed(b"data: a\r\n"), [])
-        event, = parser.feed(b"\r")  # a line feed after it would add nothing
+        (event,) = parser.feed(b"\r")  # a line feed after it would add nothing
         self.assertEqual((event.event, event.data, event.id, event.retry), ev("a"))
         self.assertEqual(parser.feed(b"\n"), [])
 
     def test_parsers_do_not_share_anything(self):
         one, other = SSEParser(), SSEParser()
         one.feed(b"id: 1\nevent: x\ndata: a\n")
-        self.assertEqual([event.data for event in other.feed(b"\n\ndata: b\n\n")], ["b"])
-        self.assertEqual([(event.data, event.id) for event in one.feed(b"\n")], [("a", "1")])
+        self.assertEqual(
+            [event.data for event in other.feed(b"\n\ndata: b\n\n")], ["b"]
+        )
+        self.assertEqual(
+            [(event.data, event.id) for event in one.feed(b"\n")], [("a", "1")]
+        )
 
     def test_the_cost_is_linear_in_the_bytes_whatever_the_cuts(self):
         def one_line(size):
@@ -1580,18 +2386,21 @@ class ServerSentEvents(Test):
             parser.feed(b"data: ")
             for _ in range(size // 64):
                 parser.feed(piece)
-            event, = parser.feed(b"\n\n")
+            (event,) = parser.feed(b"\n\n")
             self.assertEqual(len(event.data), size)
 
         def many_lines(size):
             parser, piece = SSEParser(), b"data: " + b"x" * 57 + b"\n"
             for _ in range(size // 64):
                 parser.feed(piece)
-            event, = parser.feed(b"\n")
+            (event,) = parser.feed(b"\n")
             self.assertEqual(len(event.data), size // 64 * 58 - 1)
 
         # Four times the bytes; work that grows with their square would take sixteen times as long.
-        for work, small, large in ((one_line, 4 << 20, 16 << 20), (many_lines, 1 << 20, 4 << 20)):
+        for work, small, large in (
+            (one_line, 4 << 20, 16 << 20),
+            (many_lines, 1 << 20, 4 << 20),
+        ):
             with self.subTest(work.__name__):
                 self.assertLess(growth(work, small, large), 10)
 
@@ -1600,8 +2409,14 @@ class ServerSentEvents(Test):
 
 
 def tool_call(index, id=None, name=None, arguments=None, **more):
-    function = {key: value for key, value in (("name", name), ("arguments", arguments)) if value is not None}
-    ids = {key: value for key, value in (("index", index), ("id", id)) if value is not None}
+    function = {
+        key: value
+        for key, value in (("name", name), ("arguments", arguments))
+        if value is not None
+    }
+    ids = {
+        key: value for key, value in (("index", index), ("id", id)) if value is not None
+    }
     return dict(ids, function=function, **more)
 
 
@@ -1613,21 +2428,63 @@ class Assembling(Test):
         return made
 
     def test_a_stream_gives_what_the_whole_answer_would_have_been(self):
-        calls = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": '{"city": "Rome"}'}},
-                 {"id": "c2", "type": "function", "function": {"name": "clock", "arguments": "{}"}}]
-        whole = completion("Hello there", "tool_calls", reasoning="Let me see", refusal="no", tool_calls=calls)
+        calls = [
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "weather", "arguments": '{"city": "Rome"}'},
+            },
+            {
+                "id": "c2",
+                "type": "function",
+                "function": {"name": "clock", "arguments": "{}"},
+            },
+        ]
+        whole = completion(
+            "Hello there",
+            "tool_calls",
+            reasoning="Let me see",
+            refusal="no",
+            tool_calls=calls,
+        )
         whole["usage"].update(cost=0.1, prompt_tokens_details={"cached_tokens": 1})
-        whole.update(cost=0.1, cost_details={"upstream": None}, provider="p", system_fingerprint="fp", odd=[{"a": 1}])
+        whole.update(
+            cost=0.1,
+            cost_details={"upstream": None},
+            provider="p",
+            system_fingerprint="fp",
+            odd=[{"a": 1}],
+        )
         made = assembled(
-            dict(chunk("", role="assistant"), provider="p", system_fingerprint="fp", odd=[{"a": 1}]),
-            chunk(reasoning="Let me"), chunk(reasoning=" see"), chunk("Hello"), chunk(" there", refusal="n"),
+            dict(
+                chunk("", role="assistant"),
+                provider="p",
+                system_fingerprint="fp",
+                odd=[{"a": 1}],
+            ),
+            chunk(reasoning="Let me"),
+            chunk(reasoning=" see"),
+            chunk("Hello"),
+            chunk(" there", refusal="n"),
             chunk(refusal="o"),
             chunk(tool_calls=[tool_call(0, "c1", "weather", "", type="function")]),
             chunk(tool_calls=[tool_call(0, arguments='{"city": ')]),
             chunk(tool_calls=[tool_call(1, "c2", "clock", type="function")]),
-            chunk(tool_calls=[tool_call(1, arguments="{}"), tool_call(0, arguments='"Rome"}')]),
+            chunk(
+                tool_calls=[
+                    tool_call(1, arguments="{}"),
+                    tool_call(0, arguments='"Rome"}'),
+                ]
+            ),
             chunk(None, "tool_calls"),
-            dict(chunk(), choices=[], usage=whole["usage"], cost=0.1, cost_details={"upstream": None}))
+            dict(
+                chunk(),
+                choices=[],
+                usage=whole["usage"],
+                cost=0.1,
+                cost_details={"upstream": None},
+            ),
+        )
         self.assertEqual(made, whole)
         self.assertIs(type(made), Completion)
         self.assertEqual(made.choices[0].message.tool_calls[0].function.name, "weather")
@@ -1635,78 +2492,188 @@ class Assembling(Test):
     def test_texts_are_joined(self):
         for name in ("content", "reasoning", "reasoning_content", "refusal"):
             with self.subTest(name):
-                made = self.message({name: "a"}, {name: ""}, {name: None}, {}, {name: "b "}, {name: "c"})
+                made = self.message(
+                    {name: "a"}, {name: ""}, {name: None}, {}, {name: "b "}, {name: "c"}
+                )
                 self.assertEqual(made[name], "ab c")
                 self.assertEqual(made["content"], "ab c" if name == "content" else None)
 
     def test_a_message_is_ready_for_the_history_whatever_the_deltas_left_out(self):
-        for deltas in ([], [{}], [{"role": None, "content": None}], [{"role": "assistant"}, {"role": None}],
-                       [{"role": ""}], [{"role": "assistant", "content": "x"}, {"role": "assistant"}]):
+        for deltas in (
+            [],
+            [{}],
+            [{"role": None, "content": None}],
+            [{"role": "assistant"}, {"role": None}],
+            [{"role": ""}],
+            [{"role": "assistant", "content": "x"}, {"role": "assistant"}],
+        ):
             with self.subTest(deltas):
-                made = assembled(*[chunk(**delta) for delta in deltas] + [chunk(None, "stop")])
+                made = assembled(
+                    *[chunk(**delta) for delta in deltas] + [chunk(None, "stop")]
+                )
                 self.assertEqual(made.message["role"], "assistant")
                 self.assertIn("content", made.message)
                 build_request([user("Hi"), made.message], "m")
 
     def test_tool_calls_are_merged_by_index_and_repeated_fields_are_not_doubled(self):
-        want = [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}},
-                {"id": "c2", "type": "function", "function": {"name": "g", "arguments": "{}"}}]
-        both = [tool_call(0, "c1", "f", '{"a"', type="function"), tool_call(1, "c2", "g", "{", type="function")]
+        want = [
+            {
+                "id": "c1",
+                "type": "function",
+                "function": {"name": "f", "arguments": '{"a": 1}'},
+            },
+            {
+                "id": "c2",
+                "type": "function",
+                "function": {"name": "g", "arguments": "{}"},
+            },
+        ]
+        both = [
+            tool_call(0, "c1", "f", '{"a"', type="function"),
+            tool_call(1, "c2", "g", "{", type="function"),
+        ]
         for what, deltas in (
-                ("once", [both, [tool_call(0, arguments=": 1}"), tool_call(1, arguments="}")]]),
-                ("repeated", [both, [tool_call(0, "c1", "f", ": 1}", type="function")],
-                              [tool_call(1, "c2", "g", "}", type="function")]]),
-                ("empty or null later", [both, [tool_call(0, "", "", ": 1}", type="")],
-                                         [dict(tool_call(1, arguments="}"), id=None, type=None)]]),
-                ("interleaved", [both[1:], both[:1], [tool_call(1, arguments="}")], [tool_call(0, arguments=": ")],
-                                 [tool_call(0, arguments="1}")]])):
+            (
+                "once",
+                [both, [tool_call(0, arguments=": 1}"), tool_call(1, arguments="}")]],
+            ),
+            (
+                "repeated",
+                [
+                    both,
+                    [tool_call(0, "c1", "f", ": 1}", type="function")],
+                    [tool_call(1, "c2", "g", "}", type="function")],
+                ],
+            ),
+            (
+                "empty or null later",
+                [
+                    both,
+                    [tool_call(0, "", "", ": 1}", type="")],
+                    [dict(tool_call(1, arguments="}"), id=None, type=None)],
+                ],
+            ),
+            (
+                "interleaved",
+                [
+                    both[1:],
+                    both[:1],
+                    [tool_call(1, arguments="}")],
+                    [tool_call(0, arguments=": ")],
+                    [tool_call(0, arguments="1}")],
+                ],
+            ),
+        ):
             with self.subTest(what):
-                made = self.message(*[{"tool_calls": delta} for delta in deltas])["tool_calls"]
+                made = self.message(*[{"tool_calls": delta} for delta in deltas])[
+                    "tool_calls"
+                ]
                 self.assertEqual(sorted(made, key=lambda one: one["id"]), want)
 
     def test_tool_calls_with_and_without_an_index_stay_apart(self):
-        calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in "ab"]
-        made = self.message({"tool_calls": [dict(calls[0], index=1)]}, {"tool_calls": calls[1:]})
+        calls = [
+            {
+                "id": name,
+                "type": "function",
+                "function": {"name": name, "arguments": "{}"},
+            }
+            for name in "ab"
+        ]
+        made = self.message(
+            {"tool_calls": [dict(calls[0], index=1)]}, {"tool_calls": calls[1:]}
+        )
         self.assertEqual(made["tool_calls"], calls)
 
     def test_tool_calls_without_an_index_are_kept_one_by_one(self):
-        calls = [{"id": name, "type": "function", "function": {"name": name, "arguments": "{}"}} for name in "ab"]
-        self.assertEqual(self.message({"tool_calls": calls[:1]}, {"tool_calls": calls[1:]})["tool_calls"], calls)
+        calls = [
+            {
+                "id": name,
+                "type": "function",
+                "function": {"name": name, "arguments": "{}"},
+            }
+            for name in "ab"
+        ]
+        self.assertEqual(
+            self.message({"tool_calls": calls[:1]}, {"tool_calls": calls[1:]})[
+                "tool_calls"
+            ],
+            calls,
+        )
 
     def test_choices_that_are_interleaved_come_apart(self):
-        made = assembled(chunk("b1", index=1), chunk("a1"), chunk("c", index=2), chunk("a2", "stop"),
-                         chunk("b2", index=1),
-                         chunk(None, "length", index=1), chunk(None, "stop", index=2))
-        self.assertEqual([(one.index, one.message.content, one.finish_reason) for one in made.choices],
-                         [(0, "a1a2", "stop"), (1, "b1b2", "length"), (2, "c", "stop")])
-        unnamed = [{"choices": [{"index": None, "delta": {"content": text}}]} for text in "ab"]
-        self.assertEqual([one.message.content for one in assembled(*unnamed).choices], ["ab"])
+        made = assembled(
+            chunk("b1", index=1),
+            chunk("a1"),
+            chunk("c", index=2),
+            chunk("a2", "stop"),
+            chunk("b2", index=1),
+            chunk(None, "length", index=1),
+            chunk(None, "stop", index=2),
+        )
+        self.assertEqual(
+            [
+                (one.index, one.message.content, one.finish_reason)
+                for one in made.choices
+            ],
+            [(0, "a1a2", "stop"), (1, "b1b2", "length"), (2, "c", "stop")],
+        )
+        unnamed = [
+            {"choices": [{"index": None, "delta": {"content": text}}]} for text in "ab"
+        ]
+        self.assertEqual(
+            [one.message.content for one in assembled(*unnamed).choices], ["ab"]
+        )
         both = chunk("x")
         both["choices"].append(chunk("y", index=1)["choices"][0])
-        self.assertEqual([one.message.content for one in assembled(both, both).choices], ["xx", "yy"])
+        self.assertEqual(
+            [one.message.content for one in assembled(both, both).choices], ["xx", "yy"]
+        )
 
     def test_probabilities_are_gathered(self):
         def token(text):
-            return {"token": text, "logprob": -0.5, "bytes": [97], "top_logprobs": [{"token": text, "logprob": -0.5}]}
+            return {
+                "token": text,
+                "logprob": -0.5,
+                "bytes": [97],
+                "top_logprobs": [{"token": text, "logprob": -0.5}],
+            }
 
         def with_logprobs(value, data):
             data["choices"][0]["logprobs"] = value
             return data
-        made = assembled(with_logprobs({"content": [token("a"), token("b")], "refusal": None}, chunk("ab")),
-                         with_logprobs(None, chunk("")),
-                         with_logprobs({"content": [token("c")], "refusal": None}, chunk("c")))
-        self.assertEqual(made.choices[0].logprobs, {"content": [token("a"), token("b"), token("c")], "refusal": None})
-        self.assertIsNone(assembled(with_logprobs(None, chunk("a"))).choices[0]["logprobs"])
+
+        made = assembled(
+            with_logprobs(
+                {"content": [token("a"), token("b")], "refusal": None}, chunk("ab")
+            ),
+            with_logprobs(None, chunk("")),
+            with_logprobs({"content": [token("c")], "refusal": None}, chunk("c")),
+        )
+        self.assertEqual(
+            made.choices[0].logprobs,
+            {"content": [token("a"), token("b"), token("c")], "refusal": None},
+        )
+        self.assertIsNone(
+            assembled(with_logprobs(None, chunk("a"))).choices[0]["logprobs"]
+        )
 
     def test_usage_cost_and_unknown_fields_are_kept_as_they_were_last_sent(self):
-        made = assembled(dict(chunk("a"), usage=None, odd=1), dict(chunk("b"), usage={"total_tokens": 1}, odd=None),
-                         dict(chunk("c"), usage={"total_tokens": 9, "cost": 0.5}, cost=2), chunk(None, "stop"))
-        self.assertEqual((made.usage, made.cost, made.odd), ({"total_tokens": 9, "cost": 0.5}, 2, 1))
+        made = assembled(
+            dict(chunk("a"), usage=None, odd=1),
+            dict(chunk("b"), usage={"total_tokens": 1}, odd=None),
+            dict(chunk("c"), usage={"total_tokens": 9, "cost": 0.5}, cost=2),
+            chunk(None, "stop"),
+        )
+        self.assertEqual(
+            (made.usage, made.cost, made.odd), ({"total_tokens": 9, "cost": 0.5}, 2, 1)
+        )
         self.assertEqual(made.object, "chat.completion")
         odd = chunk("a", odd={"deep": "x", "list": [1]})
         odd["choices"][0]["native_finish_reason"] = "end"
         made = assembled(odd, chunk("b", odd={"deep": "y", "list": [2], "more": 3}))
-        self.assertEqual(made.choices[0].message.odd, {"deep": "xy", "list": [1, 2], "more": 3})
+        self.assertEqual(
+            made.choices[0].message.odd, {"deep": "xy", "list": [1, 2], "more": 3}
+        )
         self.assertEqual(made.choices[0].native_finish_reason, "end")
 
     def test_nothing_at_all_is_an_empty_answer(self):
@@ -1718,7 +2685,9 @@ class Assembling(Test):
         made = assembled(chunk("a\ud83d"), chunk("\ude00b"), chunk("\u00e9\ufeff"))
         self.assertEqual(made.text, "a\U0001f600b\u00e9\ufeff")
         self.assertEqual(assembled(chunk("\ufeffa")).text, "\ufeffa")
-        self.assertEqual(assembled(chunk("a\ud83d")).text, "a\ud83d", "nothing that arrived is lost")
+        self.assertEqual(
+            assembled(chunk("a\ud83d")).text, "a\ud83d", "nothing that arrived is lost"
+        )
 
     def test_an_answers_depth_does_not_matter(self):
         deep = '{"a":' * 300 + '["x"]' + "}" * 300
@@ -1728,8 +2697,26 @@ class Assembling(Test):
         self.assertIn('"x"', json.dumps(made))
 
     def test_fields_of_a_wrong_type_raise_nothing_and_lose_no_text(self):
-        values = (None, True, 5, 1.5, "x", [], [None], [5], ["x"], [[]], [{}], [{"index": 0}], [{"index": "0"}],
-                  [{"index": None}], [{"index": 0, "function": 5}], [{"index": 0, "id": 5}], {}, {"a": 1})
+        values = (
+            None,
+            True,
+            5,
+            1.5,
+            "x",
+            [],
+            [None],
+            [5],
+            ["x"],
+            [[]],
+            [{}],
+            [{"index": 0}],
+            [{"index": "0"}],
+            [{"index": None}],
+            [{"index": 0, "function": 5}],
+            [{"index": 0, "id": 5}],
+            {},
+            {"a": 1},
+        )
         in_choice = ("logprobs", "index", "finish_reason")
         in_delta = ("tool_calls", "role", "reasoning", "function_call")
         for name, odd in itertools.product(in_choice + in_delta, values):
@@ -1739,12 +2726,20 @@ class Assembling(Test):
                 data = {"choices": [choice]}
                 made = assembled(chunk("a"), data, chunk("c"), data)
                 self.assertEqual(json.loads(json.dumps(made)), made)
-                self.assertEqual("".join(sorted("".join(one.message.content for one in made.choices))), "abbc")
+                self.assertEqual(
+                    "".join(
+                        sorted("".join(one.message.content for one in made.choices))
+                    ),
+                    "abbc",
+                )
 
     def test_the_cost_is_linear_in_the_chunks(self):
         def assemble(size):
             siraya_chat._assemble(chunks[:size])
-        chunks = objects([chunk("word ", tool_calls=[tool_call(0, arguments="xyz ")])] * 16000)
+
+        chunks = objects(
+            [chunk("word ", tool_calls=[tool_call(0, arguments="xyz ")])] * 16000
+        )
         self.assertLess(growth(assemble, 4000, 16000), 10)
 
 
@@ -1754,12 +2749,17 @@ class Assembling(Test):
 def coded(wbits, *pieces):
     """The pieces in one coding (31: gzip, 15: deflate, -15: bare deflate), each flushed to be decoded on arrival."""
     coder = zlib.compressobj(9, zlib.DEFLATED, wbits)
-    flushed = [coder.compress(piece) + coder.flush(zlib.Z_SYNC_FLUSH) for piece in pieces]
+    flushed = [
+        coder.compress(piece) + coder.flush(zlib.Z_SYNC_FLUSH) for piece in pieces
+    ]
     return flushed[:-1] + [flushed[-1] + coder.flush()]
 
 
 def sse_head(**headers):
-    lines = ["%s: %s\r\n" % (name.replace("_", "-"), value) for name, value in headers.items()]
+    lines = [
+        "%s: %s\r\n" % (name.replace("_", "-"), value)
+        for name, value in headers.items()
+    ]
     return SSE_HEAD[:-2] + "".join(lines).encode() + b"\r\n"
 
 
@@ -1769,18 +2769,29 @@ class Decoding(Test):
         halves = b"".join(map(framed, (b": wait\n\n" + events[0][:30], events[0][30:])))
         rest = b"".join(map(framed, events[1:] + [b""]))
         for name, head, first, rest in (
-                ("chunked", SSE_HEAD, framed(events[0]), rest),
-                ("an event in two chunks", SSE_HEAD, halves, rest),
-                ("until close", sse(chunked=False), events[0], events[1] + events[2]),
-                ("gzip", sse_head(Content_Encoding="gzip"), *self.coded_steps(31, events)),
-                ("deflate", sse_head(Content_Encoding="deflate"), *self.coded_steps(15, events)),
-                ("bare deflate", sse_head(Content_Encoding="deflate"), *self.coded_steps(-15, events))):
+            ("chunked", SSE_HEAD, framed(events[0]), rest),
+            ("an event in two chunks", SSE_HEAD, halves, rest),
+            ("until close", sse(chunked=False), events[0], events[1] + events[2]),
+            ("gzip", sse_head(Content_Encoding="gzip"), *self.coded_steps(31, events)),
+            (
+                "deflate",
+                sse_head(Content_Encoding="deflate"),
+                *self.coded_steps(15, events),
+            ),
+            (
+                "bare deflate",
+                sse_head(Content_Encoding="deflate"),
+                *self.coded_steps(-15, events),
+            ),
+        ):
             with self.subTest(name):
                 go_on = threading.Event()
                 server = self.serve([head, first, go_on, rest])
                 with self.client(server).stream("hi") as stream:
                     chunks = iter(stream)
-                    self.assertEqual(next(chunks), ONCE)  # while the server still holds the rest back
+                    self.assertEqual(
+                        next(chunks), ONCE
+                    )  # while the server still holds the rest back
                     go_on.set()
                     self.assertEqual(list(chunks), [UPON, END])
 
@@ -1792,62 +2803,107 @@ class Decoding(Test):
     def test_whole_answers_are_decoded(self):
         text = BODY.encode()
         for name, coding, body in (
-                ("gzip", "gzip", gzip.compress(text)),
-                ("its old name", "x-gzip", gzip.compress(text)),
-                ("any case", "GZIP", gzip.compress(text)),
-                ("two members", "gzip", gzip.compress(text[:20]) + gzip.compress(text[20:])),
-                ("deflate", "deflate", zlib.compress(text)),
-                ("bare deflate", "deflate", coded(-15, text)[0]),
-                ("none", "identity", text),
-                ("no name", "", text)):
+            ("gzip", "gzip", gzip.compress(text)),
+            ("its old name", "x-gzip", gzip.compress(text)),
+            ("any case", "GZIP", gzip.compress(text)),
+            (
+                "two members",
+                "gzip",
+                gzip.compress(text[:20]) + gzip.compress(text[20:]),
+            ),
+            ("deflate", "deflate", zlib.compress(text)),
+            ("bare deflate", "deflate", coded(-15, text)[0]),
+            ("none", "identity", text),
+            ("no name", "", text),
+        ):
             with self.subTest(name):
                 server = self.serve(http_answer(200, body, Content_Encoding=coding))
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_a_folded_header_and_one_without_a_name_are_passed_over(self):
-        for folded in (b"X: a\r\n  b\r\n", b"X: a\r\n\tContent-Length: 5\r\n", b": a\r\n"):
-            server = self.serve(b"HTTP/1.1 200 OK\r\n" + folded + ANSWER.split(b"\r\n", 1)[1])
+        for folded in (
+            b"X: a\r\n  b\r\n",
+            b"X: a\r\n\tContent-Length: 5\r\n",
+            b": a\r\n",
+        ):
+            server = self.serve(
+                b"HTTP/1.1 200 OK\r\n" + folded + ANSWER.split(b"\r\n", 1)[1]
+            )
             self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_chunks_rule_where_a_length_is_given_too(self):
-        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n" + JSON_HEAD.split(
-            b"json\r\n")[1]
+        head = (
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 0\r\n"
+            + JSON_HEAD.split(b"json\r\n")[1]
+        )
         server = self.serve(head + framed(BODY.encode()) + framed(b""))
         self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_a_compressed_error_is_decoded(self):
-        server = self.serve(http_answer(404, gzip.compress(json.dumps(REFUSAL).encode()), Content_Encoding="gzip"))
+        server = self.serve(
+            http_answer(
+                404,
+                gzip.compress(json.dumps(REFUSAL).encode()),
+                Content_Encoding="gzip",
+            )
+        )
         self.refused(NotFoundError, ["bad model"], self.client(server).complete, "hi")
 
     def test_an_answer_whose_coding_is_cut_short_is_not_taken_for_whole(self):
-        for name, coding, body in (("gzip", "gzip", gzip.compress(BODY.encode())[:-8]),
-                                   ("deflate", "deflate", zlib.compress(BODY.encode())[:-4])):
-            server = self.serve(http_answer(200, body, Content_Type="application/json", Content_Encoding=coding))
-            for (call_name, call), error in zip(self.both(self.client(server)), (APIConnectionError, StreamError)):
+        for name, coding, body in (
+            ("gzip", "gzip", gzip.compress(BODY.encode())[:-8]),
+            ("deflate", "deflate", zlib.compress(BODY.encode())[:-4]),
+        ):
+            server = self.serve(
+                http_answer(
+                    200, body, Content_Type="application/json", Content_Encoding=coding
+                )
+            )
+            for (call_name, call), error in zip(
+                self.both(self.client(server)), (APIConnectionError, StreamError)
+            ):
                 with self.subTest(name, call=call_name):
                     self.refused(error, [], call)
 
     def test_what_expands_without_end_is_stopped_early(self):
         self.patch(MAX_BODY_BYTES=1 << 20, MAX_EVENT_BYTES=1 << 20)
         bomb = gzip.compress(b" " * (64 << 20))
-        for streamed, kind, error in ((0, "application/json", ResponseError), (1, "text/event-stream", StreamError)):
-            client = self.client(self.serve(http_answer(200, bomb, Content_Type=kind, Content_Encoding="gzip")))
+        for streamed, kind, error in (
+            (0, "application/json", ResponseError),
+            (1, "text/event-stream", StreamError),
+        ):
+            client = self.client(
+                self.serve(
+                    http_answer(200, bomb, Content_Type=kind, Content_Encoding="gzip")
+                )
+            )
             with self.subTest(streamed=streamed):
-                self.assertLess(memory(lambda: self.refused(error, [], ask, client, streamed))[0], 8 << 20)
+                self.assertLess(
+                    memory(lambda: self.refused(error, [], ask, client, streamed))[0],
+                    8 << 20,
+                )
 
 
 class Timeouts(Test):
     def test_each_timeout_says_which_it_is(self):
         for name, scheme, script, greeting in (
-                ("timeout", "http", [SILENCE], ()),
-                ("timeout", "http", [b"HTTP/1.1 100 Continue\r\n\r\n", SILENCE], ()),
-                ("connect_timeout", "https", [], [SILENCE])):
+            ("timeout", "http", [SILENCE], ()),
+            ("timeout", "http", [b"HTTP/1.1 100 Continue\r\n\r\n", SILENCE], ()),
+            ("connect_timeout", "https", [], [SILENCE]),
+        ):
             url = self.serve(script, greeting=greeting).base_url.replace("http", scheme)
-            for call_name, call in self.both(self.client(url, max_retries=0, **{name: 0.1})):
-                with self.subTest(name, call=call_name), self.assertRaisesRegex(APITimeoutError, r"\W%s\b" % name):
+            for call_name, call in self.both(
+                self.client(url, max_retries=0, **{name: 0.1})
+            ):
+                with self.subTest(name, call=call_name), self.assertRaisesRegex(
+                    APITimeoutError, r"\W%s\b" % name
+                ):
                     call()
 
-    @unittest.skipUnless(sys.platform == "linux", "needs a listener that drops connections when its queue is full")
+    @unittest.skipUnless(
+        sys.platform == "linux",
+        "needs a listener that drops connections when its queue is full",
+    )
     def test_a_host_that_never_answers_takes_no_longer_than_connect_timeout(self):
         with contextlib.ExitStack() as stack:
             listener = stack.enter_context(socket.socket())
@@ -1868,16 +2924,30 @@ class Timeouts(Test):
         server = self.serve()
         with unused_port() as url:
             ports = (int(url.split(":")[2].partition("/")[0]), server.port)
-            addresses = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port)) for port in ports]
+            addresses = [
+                (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
+                for port in ports
+            ]
             with mock.patch("socket.getaddrinfo", return_value=addresses):
-                self.assertIn("model m", self.client(server, max_retries=0).complete("hi").text)
+                self.assertIn(
+                    "model m", self.client(server, max_retries=0).complete("hi").text
+                )
 
     def test_timeout_is_silence_between_bytes_not_the_whole_time(self):
-        slow = list(itertools.chain.from_iterable((b"%c" % byte, 0.02) for byte in ANSWER[-40:]))
-        self.assertEqual(self.client(self.serve([ANSWER[:-40]] + slow), timeout=0.7).complete("hi").text, "Once upon")
+        slow = list(
+            itertools.chain.from_iterable((b"%c" % byte, 0.02) for byte in ANSWER[-40:])
+        )
+        self.assertEqual(
+            self.client(self.serve([ANSWER[:-40]] + slow), timeout=0.7)
+            .complete("hi")
+            .text,
+            "Once upon",
+        )
 
     def test_none_waits_for_as_long_as_it_takes(self):
-        client = self.client(self.serve([0.05, ANSWER]), timeout=None, connect_timeout=None)
+        client = self.client(
+            self.serve([0.05, ANSWER]), timeout=None, connect_timeout=None
+        )
         self.assertEqual(client.complete("hi").text, "Once upon")
 
 
@@ -1885,16 +2955,17 @@ class Reuse(Test):
     def test_a_connection_is_used_again_after_any_answer_that_was_read(self):
         close = http_answer(200, completion("x"), Connection="close")
         for name, streamed, answer, connections in (
-                ("whole", 0, ANSWER, 1),
-                ("stream", 1, STREAM, 1),
-                ("JSON for a stream", 1, ANSWER, 1),
-                ("error", 0, http_answer(400, REFUSAL), 1),
-                ("error for a stream", 1, http_answer(404), 1),
-                ("not JSON", 0, http_answer(200, "hello"), 1),
-                ("chunked whole", 0, sse(completion("x")), 1),
-                ("Connection: close", 0, close, 3),
-                ("Connection: close, stream", 1, sse(ONCE, "[DONE]", chunked=False), 3),
-                ("HTTP/1.0", 0, [ANSWER.replace(b"HTTP/1.1", b"HTTP/1.0"), CLOSE], 3)):
+            ("whole", 0, ANSWER, 1),
+            ("stream", 1, STREAM, 1),
+            ("JSON for a stream", 1, ANSWER, 1),
+            ("error", 0, http_answer(400, REFUSAL), 1),
+            ("error for a stream", 1, http_answer(404), 1),
+            ("not JSON", 0, http_answer(200, "hello"), 1),
+            ("chunked whole", 0, sse(completion("x")), 1),
+            ("Connection: close", 0, close, 3),
+            ("Connection: close, stream", 1, sse(ONCE, "[DONE]", chunked=False), 3),
+            ("HTTP/1.0", 0, [ANSWER.replace(b"HTTP/1.1", b"HTTP/1.0"), CLOSE], 3),
+        ):
             with self.subTest(name):
                 server = self.serve(answer)
                 client = self.client(server)
@@ -1919,10 +2990,14 @@ class Reuse(Test):
         packed = zlib.compressobj(wbits=-15)
         packed = packed.compress(done) + packed.flush(zlib.Z_SYNC_FLUSH)
         for name, begin, more in (
-                ("comments", SSE_HEAD + framed(done), framed(b": more\n")),
-                ("a chunk's extension", SSE_HEAD + framed(done) + b"0;", b"a"),
-                ("empty blocks of deflate", sse_head(Content_Encoding="deflate") + framed(packed),
-                 framed(b"\0\0\0\xff\xff"))):
+            ("comments", SSE_HEAD + framed(done), framed(b": more\n")),
+            ("a chunk's extension", SSE_HEAD + framed(done) + b"0;", b"a"),
+            (
+                "empty blocks of deflate",
+                sse_head(Content_Encoding="deflate") + framed(packed),
+                framed(b"\0\0\0\xff\xff"),
+            ),
+        ):
             with self.subTest(name):
                 server = self.serve([begin] + [more, 0.02] * 400, ANSWER)
                 client = self.client(server)
@@ -1933,8 +3008,11 @@ class Reuse(Test):
                 client.close()
 
     def test_a_connection_that_the_server_has_closed_is_noticed(self):
-        for name, steps in (("close", [ANSWER, CLOSE]), ("reset", [ANSWER, RESET]),
-                            ("a farewell", [ANSWER + http_answer(408, "idle for too long"), CLOSE])):
+        for name, steps in (
+            ("close", [ANSWER, CLOSE]),
+            ("reset", [ANSWER, RESET]),
+            ("a farewell", [ANSWER + http_answer(408, "idle for too long"), CLOSE]),
+        ):
             with self.subTest(name):
                 server = self.serve(steps, ANSWER)
                 client = self.client(server, max_retries=0)
@@ -1964,7 +3042,7 @@ class Reuse(Test):
     def test_no_more_than_a_bounded_number_is_kept(self):
         self.patch(MAX_IDLE_CONNECTIONS=2)
         go_on = threading.Event()
-        server = self.serve([SSE_HEAD, go_on, STREAM[len(SSE_HEAD):]])
+        server = self.serve([SSE_HEAD, go_on, STREAM[len(SSE_HEAD) :]])
         client = self.client(server)
         streams = [client.stream("hi") for _ in range(5)]
         go_on.set()
@@ -2004,7 +3082,9 @@ class Reuse(Test):
 
     def test_clients_pickle_without_their_connections(self):
         server = self.serve()
-        client = self.client(server, model="m", timeout=3.0, max_retries=1, headers={"X-Tag": "a"})
+        client = self.client(
+            server, model="m", timeout=3.0, max_retries=1, headers={"X-Tag": "a"}
+        )
         client.complete("hi")
         twin = pickle.loads(pickle.dumps(client))
         self.addCleanup(twin.close)
@@ -2018,21 +3098,29 @@ class Reuse(Test):
     @unittest.skipUnless(hasattr(os, "fork"), "needs fork")
     def test_a_forked_child_has_connections_of_its_own(self):
         server = self.serve()
-        program = ("import os, sys; from siraya_chat import Client\n"
-                   "client = Client(model='m')\n"
-                   "stream = client.stream('of the parent')\n"
-                   "client.complete('before')\n"
-                   "child = os.fork()\n"
-                   "if not child:\n"
-                   "    client.complete('of the child')\n"
-                   "    stream.close()\n"
-                   "    del stream\n"
-                   "    sys.exit()\n"
-                   "assert not os.waitpid(child, 0)[1]\n"
-                   "stream.get_final_completion()\n"  # not ended by the child
-                   "client.complete('after')\n")
-        self.assertEqual(run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE), (0, "", ""))
-        told = {received.json["messages"][0]["content"]: received.connection for received in server.requests}
+        program = (
+            "import os, sys; from siraya_chat import Client\n"
+            "client = Client(model='m')\n"
+            "stream = client.stream('of the parent')\n"
+            "client.complete('before')\n"
+            "child = os.fork()\n"
+            "if not child:\n"
+            "    client.complete('of the child')\n"
+            "    stream.close()\n"
+            "    del stream\n"
+            "    sys.exit()\n"
+            "assert not os.waitpid(child, 0)[1]\n"
+            "stream.get_final_completion()\n"  # not ended by the child
+            "client.complete('after')\n"
+        )
+        self.assertEqual(
+            run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE),
+            (0, "", ""),
+        )
+        told = {
+            received.json["messages"][0]["content"]: received.connection
+            for received in server.requests
+        }
         self.assertIn(told.pop("after"), (1, 2))
         self.assertEqual(told, {"of the parent": 1, "before": 2, "of the child": 3})
 
@@ -2065,7 +3153,10 @@ class Reuse(Test):
 def tunnel(received):
     """The script of a proxy that is asked to CONNECT to a server."""
     host, port = received.target.split(":")
-    return [b"HTTP/1.1 200 Connection established\r\n\r\n", socket.create_connection((host, int(port)))]
+    return [
+        b"HTTP/1.1 200 Connection established\r\n\r\n",
+        socket.create_connection((host, int(port))),
+    ]
 
 
 CERTIFICATE_SETTINGS = """\
@@ -2087,23 +3178,40 @@ subjectAltName = IP:127.0.0.1
 """
 
 
-@unittest.skipUnless(shutil.which("openssl"), "needs the openssl command to make certificates")
+@unittest.skipUnless(
+    shutil.which("openssl"), "needs the openssl command to make certificates"
+)
 class TLS(Test):
     @classmethod
     def setUpClass(cls):
         cls.certificates = tempfile.mkdtemp()
         with open(os.path.join(cls.certificates, "settings"), "w") as settings:
             settings.write(CERTIFICATE_SETTINGS)
-        new = "-config settings -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
-        for command in ("req -x509 -days 2 -extensions authority -keyout authority.key -out authority.pem " + new,
-                        "req -keyout server.key -out server.csr " + new,
-                        "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -set_serial 7 -days 2 "
-                        "-extfile settings -extensions server -out server.pem"):
-            subprocess.run(["openssl"] + command.split(), cwd=cls.certificates, check=True, stdout=subprocess.DEVNULL,
-                           stderr=subprocess.DEVNULL)
+        new = (
+            "-config settings -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+        )
+        for command in (
+            "req -x509 -days 2 -extensions authority -keyout authority.key -out authority.pem "
+            + new,
+            "req -keyout server.key -out server.csr " + new,
+            "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -set_serial 7 -days 2 "
+            "-extfile settings -extensions server -out server.pem",
+        ):
+            subprocess.run(
+                ["openssl"] + command.split(),
+                cwd=cls.certificates,
+                check=True,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+            )
         cls.authority = os.path.join(cls.certificates, "authority.pem")
         cls.server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        cls.server_side.load_cert_chain(*[os.path.join(cls.certificates, "server" + end) for end in (".pem", ".key")])
+        cls.server_side.load_cert_chain(
+            *[
+                os.path.join(cls.certificates, "server" + end)
+                for end in (".pem", ".key")
+            ]
+        )
 
     @classmethod
     def tearDownClass(cls):
@@ -2117,17 +3225,23 @@ class TLS(Test):
         for name, call in self.both(self.client(server)):
             with self.subTest(name):
                 self.refused(APIConnectionError, ["SSL_CERT_FILE", "ssl_context"], call)
-        self.assertEqual((server.connections, server.requests), (2, []))  # one a call: not tried again
+        self.assertEqual(
+            (server.connections, server.requests), (2, [])
+        )  # one a call: not tried again
 
     def test_a_certificate_for_another_name_is_refused(self):
         server = self.serve(tls=self.server_side)
-        client = self.client(server.base_url.replace("127.0.0.1", "localhost"), ssl_context=self.trusting())
+        client = self.client(
+            server.base_url.replace("127.0.0.1", "localhost"),
+            ssl_context=self.trusting(),
+        )
         self.refused(APIConnectionError, ["localhost"], client.complete, "hi")
         self.assertEqual((server.connections, server.requests), (1, []))
 
     def test_a_dropped_client_leaves_no_trust_store_in_memory(self):
         def contexts():
             return sum(isinstance(one, ssl.SSLContext) for one in gc.get_objects())
+
         server = self.serve(tls=self.server_side)
         gc.collect()
         gc.disable()
@@ -2146,7 +3260,9 @@ class TLS(Test):
         for name in ("ssl_context", "SSL_CERT_FILE"):
             server = self.serve(tls=self.server_side)
             options = {"ssl_context": self.trusting()} if name == "ssl_context" else {}
-            with self.subTest(name), mock.patch.dict(os.environ, {} if options else {name: self.authority}):
+            with self.subTest(name), mock.patch.dict(
+                os.environ, {} if options else {name: self.authority}
+            ):
                 client = self.client(server, **options)
                 for _, call in self.both(client) * 2:
                     self.assertIn("model m", call().text)
@@ -2154,22 +3270,40 @@ class TLS(Test):
 
     def test_another_process_trusts_what_its_environment_names(self):
         server = self.serve(tls=self.server_side)
-        program = "from siraya_chat import Client; print(Client().complete('hi', 'm').text)"
-        outcome = run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE, SSL_CERT_FILE=self.authority)
+        program = (
+            "from siraya_chat import Client; print(Client().complete('hi', 'm').text)"
+        )
+        outcome = run_process(
+            server,
+            sys.executable,
+            "-c",
+            program,
+            PYTHONPATH=HERE,
+            SSL_CERT_FILE=self.authority,
+        )
         self.assertIn("model m", outcome.out)
 
     def test_a_tunnel_carries_calls_and_streams_and_sees_nothing_of_them(self):
         server = self.serve(tls=self.server_side)
         for number, name in enumerate(("https_proxy", "HTTPS_PROXY"), 1):
             proxy = self.serve(tunnel)
-            with mock.patch.dict(os.environ, {name: "http://user:p%40ss%20word@" + proxy.address}), self.subTest(name):
-                client = self.client(server, ssl_context=self.trusting(), headers={"X-Secret": "y"})
+            with mock.patch.dict(
+                os.environ, {name: "http://user:p%40ss%20word@" + proxy.address}
+            ), self.subTest(name):
+                client = self.client(
+                    server, ssl_context=self.trusting(), headers={"X-Secret": "y"}
+                )
                 for _, call in self.both(client) * 2:
                     self.assertIn("model m", call().text)
                 self.assertEqual((proxy.connections, server.connections), (1, number))
-                received, = proxy.requests
-                self.assertEqual((received.method, received.target), ("CONNECT", server.address))
-                self.assertEqual(received.headers.pop("proxy-authorization"), "Basic " + text64(b"user:p@ss word"))
+                (received,) = proxy.requests
+                self.assertEqual(
+                    (received.method, received.target), ("CONNECT", server.address)
+                )
+                self.assertEqual(
+                    received.headers.pop("proxy-authorization"),
+                    "Basic " + text64(b"user:p@ss word"),
+                )
                 self.assertLessEqual(set(received.headers), {"host"})
                 self.assertNotIn("proxy-authorization", server.requests[-1].headers)
                 self.assertEqual(server.requests[-1].headers["x-secret"], "y")
@@ -2177,13 +3311,16 @@ class TLS(Test):
     def test_a_tunnel_that_is_refused_is_a_connection_error(self):
         server = self.serve(tls=self.server_side)
         for name, answer, words in (
-                ("wrong password", http_answer(407), "407"),
-                ("forbidden", http_answer(403), "403"),
-                ("dropped", b"", ""),
-                ("no HTTP", b"\x00\x01\r\n\r\n", ""),
-                ("endless headers", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300, "")):
+            ("wrong password", http_answer(407), "407"),
+            ("forbidden", http_answer(403), "403"),
+            ("dropped", b"", ""),
+            ("no HTTP", b"\x00\x01\r\n\r\n", ""),
+            ("endless headers", b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 300, ""),
+        ):
             proxy = self.serve([answer, CLOSE])
-            with mock.patch.dict(os.environ, https_proxy="http://user:pass@" + proxy.address), self.subTest(name):
+            with mock.patch.dict(
+                os.environ, https_proxy="http://user:pass@" + proxy.address
+            ), self.subTest(name):
                 client = self.client(server, ssl_context=self.trusting(), max_retries=0)
                 error = self.refused(APIConnectionError, [words], client.complete, "hi")
                 self.assertNotIn("pass", str(error).replace("password", ""))
@@ -2192,13 +3329,18 @@ class TLS(Test):
     def test_an_untrusted_server_behind_a_tunnel_is_refused_too(self):
         server, proxy = self.serve(tls=self.server_side), self.serve(tunnel)
         os.environ["https_proxy"] = "http://" + proxy.address
-        self.refused(APIConnectionError, ["SSL_CERT_FILE"], self.client(server).complete, "hi")
+        self.refused(
+            APIConnectionError, ["SSL_CERT_FILE"], self.client(server).complete, "hi"
+        )
         self.assertEqual((len(proxy.requests), server.requests), (1, []))
 
     def test_no_proxy_goes_direct(self):
         server, proxy = self.serve(tls=self.server_side), self.serve(tunnel)
         for name in ("no_proxy", "NO_PROXY"):
-            with mock.patch.dict(os.environ, {"https_proxy": "http://" + proxy.address, name: "127.0.0.1"}):
+            with mock.patch.dict(
+                os.environ,
+                {"https_proxy": "http://" + proxy.address, name: "127.0.0.1"},
+            ):
                 self.client(server, ssl_context=self.trusting()).complete("hi")
         self.assertEqual((proxy.connections, len(server.requests)), (0, 2))
 
@@ -2217,22 +3359,36 @@ class PlainProxies(Test):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the key on a plain connection
             self.client("http://b\u00fccher.example:8080/v1").complete("hi")
-        self.assertEqual(proxy.requests[0].target, "http://xn--bcher-kva.example:8080/v1/chat/completions")
-        self.assertEqual(proxy.requests[0].headers["host"], "xn--bcher-kva.example:8080")
+        self.assertEqual(
+            proxy.requests[0].target,
+            "http://xn--bcher-kva.example:8080/v1/chat/completions",
+        )
+        self.assertEqual(
+            proxy.requests[0].headers["host"], "xn--bcher-kva.example:8080"
+        )
 
     def test_plain_requests_go_through_http_proxy_with_user_and_password(self):
         for name in ("http_proxy", "HTTP_PROXY"):
             proxy = self.serve()
-            with mock.patch.dict(os.environ, {name: "http://user:p%40ss@" + proxy.address}), self.subTest(name):
+            with mock.patch.dict(
+                os.environ, {name: "http://user:p%40ss@" + proxy.address}
+            ), self.subTest(name):
                 client = self.client("http://service.invalid:8080/v1")
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")  # about the key on a plain connection
+                    warnings.simplefilter(
+                        "ignore"
+                    )  # about the key on a plain connection
                     for _, call in self.both(client):
                         self.assertIn("model m", call().text)
             for received in proxy.requests:
-                self.assertEqual(received.target, "http://service.invalid:8080/v1/chat/completions")
+                self.assertEqual(
+                    received.target, "http://service.invalid:8080/v1/chat/completions"
+                )
                 self.assertEqual(received.headers["host"], "service.invalid:8080")
-                self.assertEqual(received.headers["proxy-authorization"], "Basic " + text64(b"user:p@ss"))
+                self.assertEqual(
+                    received.headers["proxy-authorization"],
+                    "Basic " + text64(b"user:p@ss"),
+                )
             self.assertEqual((len(proxy.requests), proxy.connections), (2, 1))
 
     def test_no_proxy_goes_direct(self):
@@ -2246,72 +3402,114 @@ JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Enco
 LONG_EVENT = event(chunk(" upon" * 20))
 GARBAGE = b"\x16\x03\x01\x00\xff garbage\r\n\r\n" * 3
 # The pause is for systems where a reset wipes out what has arrived and is not yet read; Linux hands it over.
-FAULTS = {"close": (CLOSE,), "reset": (0.05, RESET), "silence": (SILENCE,), "garbage": (GARBAGE, CLOSE)}
+FAULTS = {
+    "close": (CLOSE,),
+    "reset": (0.05, RESET),
+    "silence": (SILENCE,),
+    "garbage": (GARBAGE, CLOSE),
+}
 POINTS = {  # what was sent before the fault: of a whole answer, of a stream
-    "connect": (b"", b""), "TLS": (b"", b""), "request sent": (b"", b""),
+    "connect": (b"", b""),
+    "TLS": (b"", b""),
+    "request sent": (b"", b""),
     "status": (b"HTTP/1.1 20", b"HTTP/1.1 20"),
     "headers": (JSON_HEAD[:40], SSE_HEAD[:40]),
-    "between events": (JSON_HEAD + framed(BODY[:50].encode()), SSE_HEAD + framed(event(ONCE))),
-    "inside an event": (JSON_HEAD + b"%x\r\n%s" % (len(BODY) + 200, BODY[:50].encode()),
-                        SSE_HEAD + framed(event(ONCE)) + b"%x\r\n%s" % (len(LONG_EVENT) + 200, LONG_EVENT[:50])),
+    "between events": (
+        JSON_HEAD + framed(BODY[:50].encode()),
+        SSE_HEAD + framed(event(ONCE)),
+    ),
+    "inside an event": (
+        JSON_HEAD + b"%x\r\n%s" % (len(BODY) + 200, BODY[:50].encode()),
+        SSE_HEAD
+        + framed(event(ONCE))
+        + b"%x\r\n%s" % (len(LONG_EVENT) + 200, LONG_EVENT[:50]),
+    ),
     "last byte": (ANSWER[:-1], STREAM[:-1]),
 }
-Dropped, Timeout, NoAnswer, Broken = APIConnectionError, APITimeoutError, ResponseError, StreamError
+Dropped, Timeout, NoAnswer, Broken = (
+    APIConnectionError,
+    APITimeoutError,
+    ResponseError,
+    StreamError,
+)
 HALF, NEARLY = BODY[:50], BODY[:-1]
 MATRIX = (
     # where,           fault      complete: error, kept, sent   stream: error, kept, sent
-    ("connect",         "close",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("connect",         "reset",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("connect",         "silence", (Timeout, None, 2),          (Timeout, None, 2)),
-    ("connect",         "garbage", (Dropped, None, 2),          (Dropped, None, 2)),
-    ("TLS",             "close",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("TLS",             "reset",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("TLS",             "silence", (Timeout, None, 2),          (Timeout, None, 2)),
-    ("TLS",             "garbage", (Dropped, None, 2),          (Dropped, None, 2)),
-    ("request sent",    "close",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("request sent",    "reset",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("request sent",    "silence", (Timeout, None, 2),          (Timeout, None, 2)),
-    ("request sent",    "garbage", (Dropped, None, 2),          (Dropped, None, 2)),
-    ("status",          "close",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("status",          "reset",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("status",          "silence", (Timeout, None, 2),          (Timeout, None, 2)),
-    ("status",          "garbage", (Dropped, None, 2),          (Dropped, None, 2)),
-    ("headers",         "close",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("headers",         "reset",   (Dropped, None, 2),          (Dropped, None, 2)),
-    ("headers",         "silence", (Timeout, None, 2),          (Timeout, None, 2)),
-    ("headers",         "garbage", (NoAnswer, "", 1),           (Broken, "", 1)),  # taken for headers and a body
-    ("between events",  "close",   (Dropped, HALF, 1),          (Broken, "Once", 1)),
-    ("between events",  "reset",   (Dropped, HALF, 1),          (Broken, "Once", 1)),
-    ("between events",  "silence", (Timeout, HALF, 1),          (Broken, "Once", 1)),
-    ("between events",  "garbage", (Dropped, HALF, 1),          (Broken, "Once", 1)),
-    ("inside an event", "close",   (Dropped, HALF, 1),          (Broken, "Once", 1)),
-    ("inside an event", "reset",   (Dropped, HALF, 1),          (Broken, "Once", 1)),
-    ("inside an event", "silence", (Timeout, HALF, 1),          (Broken, "Once", 1)),
-    ("inside an event", "garbage", (Dropped, HALF, 1),          (Broken, "Once", 1)),
-    ("last byte",       "close",   (Dropped, NEARLY, 1),        (None, "Once upon", 1)),  # [DONE] was there
-    ("last byte",       "reset",   (Dropped, NEARLY, 1),        (None, "Once upon", 1)),
-    ("last byte",       "silence", (Timeout, NEARLY, 1),        (None, "Once upon", 1)),
-    ("last byte",       "garbage", (NoAnswer, NEARLY, 1),      (None, "Once upon", 1)),
+    ("connect", "close", (Dropped, None, 2), (Dropped, None, 2)),
+    ("connect", "reset", (Dropped, None, 2), (Dropped, None, 2)),
+    ("connect", "silence", (Timeout, None, 2), (Timeout, None, 2)),
+    ("connect", "garbage", (Dropped, None, 2), (Dropped, None, 2)),
+    ("TLS", "close", (Dropped, None, 2), (Dropped, None, 2)),
+    ("TLS", "reset", (Dropped, None, 2), (Dropped, None, 2)),
+    ("TLS", "silence", (Timeout, None, 2), (Timeout, None, 2)),
+    ("TLS", "garbage", (Dropped, None, 2), (Dropped, None, 2)),
+    ("request sent", "close", (Dropped, None, 2), (Dropped, None, 2)),
+    ("request sent", "reset", (Dropped, None, 2), (Dropped, None, 2)),
+    ("request sent", "silence", (Timeout, None, 2), (Timeout, None, 2)),
+    ("request sent", "garbage", (Dropped, None, 2), (Dropped, None, 2)),
+    ("status", "close", (Dropped, None, 2), (Dropped, None, 2)),
+    ("status", "reset", (Dropped, None, 2), (Dropped, None, 2)),
+    ("status", "silence", (Timeout, None, 2), (Timeout, None, 2)),
+    ("status", "garbage", (Dropped, None, 2), (Dropped, None, 2)),
+    ("headers", "close", (Dropped, None, 2), (Dropped, None, 2)),
+    ("headers", "reset", (Dropped, None, 2), (Dropped, None, 2)),
+    ("headers", "silence", (Timeout, None, 2), (Timeout, None, 2)),
+    (
+        "headers",
+        "garbage",
+        (NoAnswer, "", 1),
+        (Broken, "", 1),
+    ),  # taken for headers and a body
+    ("between events", "close", (Dropped, HALF, 1), (Broken, "Once", 1)),
+    ("between events", "reset", (Dropped, HALF, 1), (Broken, "Once", 1)),
+    ("between events", "silence", (Timeout, HALF, 1), (Broken, "Once", 1)),
+    ("between events", "garbage", (Dropped, HALF, 1), (Broken, "Once", 1)),
+    ("inside an event", "close", (Dropped, HALF, 1), (Broken, "Once", 1)),
+    ("inside an event", "reset", (Dropped, HALF, 1), (Broken, "Once", 1)),
+    ("inside an event", "silence", (Timeout, HALF, 1), (Broken, "Once", 1)),
+    ("inside an event", "garbage", (Dropped, HALF, 1), (Broken, "Once", 1)),
+    (
+        "last byte",
+        "close",
+        (Dropped, NEARLY, 1),
+        (None, "Once upon", 1),
+    ),  # [DONE] was there
+    ("last byte", "reset", (Dropped, NEARLY, 1), (None, "Once upon", 1)),
+    ("last byte", "silence", (Timeout, NEARLY, 1), (None, "Once upon", 1)),
+    ("last byte", "garbage", (NoAnswer, NEARLY, 1), (None, "Once upon", 1)),
 )
 
 
 class FaultMatrix(Test):
     def test_the_table_has_every_point_and_every_fault(self):
-        self.assertEqual([row[:2] for row in MATRIX], list(itertools.product(POINTS, FAULTS)))
+        self.assertEqual(
+            [row[:2] for row in MATRIX], list(itertools.product(POINTS, FAULTS))
+        )
 
     def test_every_fault_at_every_point_is_what_the_table_says(self):
         with warnings.catch_warnings():
             # Python's own wrap_socket() leaves its socket to the collector if a reset comes before the handshake.
-            warnings.filterwarnings("ignore", "unclosed <ssl.SSLSocket", ResourceWarning)
+            warnings.filterwarnings(
+                "ignore", "unclosed <ssl.SSLSocket", ResourceWarning
+            )
             cells = [(row, streamed) for row in MATRIX for streamed in (0, 1)]
-            with ThreadPoolExecutor(16) as threads:  # most of the time is waiting for silence to end
+            with ThreadPoolExecutor(
+                16
+            ) as threads:  # most of the time is waiting for silence to end
                 outcomes = list(threads.map(self.outcome, cells))
             gc.collect()
-        for ((point, fault, *expected), streamed), (error, kept, sent) in zip(cells, outcomes):
-            with self.subTest("%s, %s" % (point, fault), call=("complete", "stream")[streamed]):
+        for ((point, fault, *expected), streamed), (error, kept, sent) in zip(
+            cells, outcomes
+        ):
+            with self.subTest(
+                "%s, %s" % (point, fault), call=("complete", "stream")[streamed]
+            ):
                 expected_error, expected_kept, expected_sent = expected[streamed]
                 self.assertIs(error, expected_error)
-                self.assertEqual(kept[:len(expected_kept)] if fault == "garbage" and kept else kept, expected_kept)
+                self.assertEqual(
+                    kept[: len(expected_kept)] if fault == "garbage" and kept else kept,
+                    expected_kept,
+                )
                 self.assertEqual(sent, expected_sent)
 
     def outcome(self, cell):
@@ -2321,12 +3519,27 @@ class FaultMatrix(Test):
         steps = ((POINTS[point][streamed],) if not at_once else ()) + FAULTS[fault]
         with StandIn(steps, greeting=steps if at_once else ()) as server:
             seconds = 0.5 if fault == "silence" else 20.0
-            url = server.base_url.replace("http", "https") if point == "TLS" else server.base_url
-            with Client(KEY, url, model="m", timeout=seconds, connect_timeout=seconds, max_retries=1) as client:
+            url = (
+                server.base_url.replace("http", "https")
+                if point == "TLS"
+                else server.base_url
+            )
+            with Client(
+                KEY,
+                url,
+                model="m",
+                timeout=seconds,
+                connect_timeout=seconds,
+                max_retries=1,
+            ) as client:
                 try:
                     return None, ask(client, streamed).text, server.connections
                 except SirayaError as error:
-                    kept = error.partial.text if isinstance(error, StreamError) else error.body
+                    kept = (
+                        error.partial.text
+                        if isinstance(error, StreamError)
+                        else error.body
+                    )
                     return type(error), kept, server.connections
 
 
@@ -2344,21 +3557,45 @@ HOSTILE_HEADS = (  # in place of an answer; whole and streamed alike an APIConne
     ("endless headers", b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 20000 + ANSWER[17:]),
     ("a flood of 100", b"HTTP/1.1 100 Continue\r\n\r\n" * 5000 + ANSWER),
     ("a flood of 103", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 5000 + ANSWER),
-    ("interim answers with endless headers", b"HTTP/1.1 103 Early Hints\r\n" + b"X: y\r\n" * 20000 + b"\r\n" + ANSWER),
+    (
+        "interim answers with endless headers",
+        b"HTTP/1.1 103 Early Hints\r\n" + b"X: y\r\n" * 20000 + b"\r\n" + ANSWER,
+    ),
 )
 DEEP = "[" * 100000
 HOSTILE_BODIES = (  # a ResponseError of a whole call, a StreamError of a stream
     ("nothing", http_answer(200, "", Content_Type="application/json")),
     ("204", b"HTTP/1.1 204 No Content\r\n\r\n"),
     ("205", b"HTTP/1.1 205 Reset Content\r\nContent-Length: 0\r\n\r\n"),
-    ("a login page", http_answer(200, "<html><form>Log in to the network</form></html>", Content_Type="text/html")),
+    (
+        "a login page",
+        http_answer(
+            200,
+            "<html><form>Log in to the network</form></html>",
+            Content_Type="text/html",
+        ),
+    ),
     ("plain text", http_answer(200, "it works!")),
-    ("bytes that are no UTF-8", http_answer(200, b"\xff\xfe\x00", Content_Type="application/json")),
+    (
+        "bytes that are no UTF-8",
+        http_answer(200, b"\xff\xfe\x00", Content_Type="application/json"),
+    ),
     ("deep arrays", http_answer(200, DEEP, Content_Type="application/json")),
-    ("deep arrays, closed", http_answer(200, DEEP + "]" * 100000, Content_Type="application/json")),
-    ("deep objects", http_answer(200, '{"choices":' * 100000, Content_Type="application/json")),
+    (
+        "deep arrays, closed",
+        http_answer(200, DEEP + "]" * 100000, Content_Type="application/json"),
+    ),
+    (
+        "deep objects",
+        http_answer(200, '{"choices":' * 100000, Content_Type="application/json"),
+    ),
     ("a deep event", sse(event(DEEP))),
-    ("a deep delta", sse(event('{"choices": [{"delta": {"content": %s%s}}]}' % (DEEP, "]" * 100000)))),
+    (
+        "a deep delta",
+        sse(
+            event('{"choices": [{"delta": {"content": %s%s}}]}' % (DEEP, "]" * 100000))
+        ),
+    ),
     ("null", http_answer(200, "null", Content_Type="application/json")),
     ("an array", http_answer(200, [])),
     ("an object without choices", http_answer(200, {})),
@@ -2370,14 +3607,35 @@ HOSTILE_BODIES = (  # a ResponseError of a whole call, a StreamError of a stream
     ("a choice: a string", http_answer(200, {"choices": ["x"]})),
     ("a message: a string", http_answer(200, {"choices": [{"message": "x"}]})),
     ("a message: an array", http_answer(200, {"choices": [{"message": []}]})),
-    ("a number of 5000 digits, cut", http_answer(200, "[" + "9" * 5000, Content_Type="application/json")),
-    ("gzip that is not", http_answer(200, BODY, Content_Type="application/json", Content_Encoding="gzip")),
-    ("gzip that is not, streamed", sse_head(Content_Encoding="gzip") + framed(event(ONCE)) + framed(b"")),
+    (
+        "a number of 5000 digits, cut",
+        http_answer(200, "[" + "9" * 5000, Content_Type="application/json"),
+    ),
+    (
+        "gzip that is not",
+        http_answer(
+            200, BODY, Content_Type="application/json", Content_Encoding="gzip"
+        ),
+    ),
+    (
+        "gzip that is not, streamed",
+        sse_head(Content_Encoding="gzip") + framed(event(ONCE)) + framed(b""),
+    ),
     ("deflate that is not", http_answer(200, b"\xff" * 50, Content_Encoding="deflate")),
-    ("a coding not asked for", http_answer(200, BODY, Content_Type="application/json", Content_Encoding="br")),
-    ("damaged gzip", http_answer(200, gzip.compress(BODY.encode())[:-9] + b"\0" * 9, Content_Encoding="gzip")),
+    (
+        "a coding not asked for",
+        http_answer(200, BODY, Content_Type="application/json", Content_Encoding="br"),
+    ),
+    (
+        "damaged gzip",
+        http_answer(
+            200, gzip.compress(BODY.encode())[:-9] + b"\0" * 9, Content_Encoding="gzip"
+        ),
+    ),
 )
-GOOD_CHUNK = framed(BODY.encode())  # that is refused only for what stands before it or after it
+GOOD_CHUNK = framed(
+    BODY.encode()
+)  # that is refused only for what stands before it or after it
 HOSTILE_FRAMES = (  # after the headers of a chunked answer: lost within the answer
     ("a negative chunk size", b"-5\r\nhello\r\n0\r\n\r\n"),
     ("a signed chunk size", b"+" + GOOD_CHUNK + framed(b"")),
@@ -2399,7 +3657,9 @@ class HostileAnswers(Test):
         for streamed, error in enumerate((whole_error, stream_error)):
             client = self.client(self.serve(steps), max_retries=0)
             with self.subTest(what, streamed=streamed):
-                self.assertNotIn("timeout", str(self.refused(error, [], ask, client, streamed)))
+                self.assertNotIn(
+                    "timeout", str(self.refused(error, [], ask, client, streamed))
+                )
 
     def test_what_is_no_http_answer_is_a_connection_error(self):
         for name, head in HOSTILE_HEADS:
@@ -2411,18 +3671,24 @@ class HostileAnswers(Test):
 
     def test_framing_that_breaks_is_a_lost_connection(self):
         for name, frames in HOSTILE_FRAMES:
-            self.check(name, [JSON_HEAD + frames, CLOSE], APIConnectionError, StreamError)
+            self.check(
+                name, [JSON_HEAD + frames, CLOSE], APIConnectionError, StreamError
+            )
 
     def test_lengths_that_lie_are_errors(self):
         for length in ("-1", "-999999", "x", "", "1e3", str(len(BODY) + 5), "9" * 30):
-            answer = http_answer(200, BODY[:-4], Content_Type="application/json", Content_Length=length)
+            answer = http_answer(
+                200, BODY[:-4], Content_Type="application/json", Content_Length=length
+            )
             server = self.serve([answer, CLOSE])
             for name, call in self.both(self.client(server, max_retries=0)):
                 with self.subTest(length, call=name), self.assertRaises(SirayaError):
                     call()
 
     def test_a_body_shorter_than_it_is_does_not_reach_the_next_answer(self):
-        answer = http_answer(200, BODY, Content_Type="application/json", Content_Length=5)
+        answer = http_answer(
+            200, BODY, Content_Type="application/json", Content_Length=5
+        )
         server = self.serve(answer, ANSWER)
         client = self.client(server)
         with self.assertRaises(ResponseError):
@@ -2430,25 +3696,59 @@ class HostileAnswers(Test):
         self.assertEqual(client.complete("hi").text, "Once upon")
 
     def test_what_never_ends_is_given_up_at_the_limits(self):
-        self.patch(MAX_BODY_BYTES=200000, MAX_EVENT_BYTES=50000, MAX_ERROR_BODY_BYTES=50000)
-        many, refusal = b"".join(framed(event(ONCE)) for _ in range(2000)), JSON_HEAD.replace(b"200 OK", b"400 No")
+        self.patch(
+            MAX_BODY_BYTES=200000, MAX_EVENT_BYTES=50000, MAX_ERROR_BODY_BYTES=50000
+        )
+        many, refusal = (
+            b"".join(framed(event(ONCE)) for _ in range(2000)),
+            JSON_HEAD.replace(b"200 OK", b"400 No"),
+        )
         for name, streamed, head, content, error in (
-                ("a body", 0, JSON_HEAD, framed(b" " * 1000) * 500, ResponseError),
-                ("a body for a stream", 1, JSON_HEAD, framed(b" " * 1000) * 500, StreamError),
-                ("a line", 1, SSE_HEAD, framed(b"data: ") + framed(b"x" * 1000) * 100, StreamError),
-                ("lines of one event", 1, SSE_HEAD, framed(b"data: 1\n" * 100) * 100, StreamError),
-                ("comments", 1, SSE_HEAD, framed(b":" + b"x" * 998 + b"\n") * 500, StreamError),
-                ("events", 1, SSE_HEAD, many, StreamError),
-                ("an error body", 0, refusal, framed(b"x" * 1000) * 500, BadRequestError)):
+            ("a body", 0, JSON_HEAD, framed(b" " * 1000) * 500, ResponseError),
+            (
+                "a body for a stream",
+                1,
+                JSON_HEAD,
+                framed(b" " * 1000) * 500,
+                StreamError,
+            ),
+            (
+                "a line",
+                1,
+                SSE_HEAD,
+                framed(b"data: ") + framed(b"x" * 1000) * 100,
+                StreamError,
+            ),
+            (
+                "lines of one event",
+                1,
+                SSE_HEAD,
+                framed(b"data: 1\n" * 100) * 100,
+                StreamError,
+            ),
+            (
+                "comments",
+                1,
+                SSE_HEAD,
+                framed(b":" + b"x" * 998 + b"\n") * 500,
+                StreamError,
+            ),
+            ("events", 1, SSE_HEAD, many, StreamError),
+            ("an error body", 0, refusal, framed(b"x" * 1000) * 500, BadRequestError),
+        ):
             with self.subTest(name):
                 server = self.serve([head + content, SILENCE])
                 client = self.client(server, max_retries=0)
-                self.assertNotIn("timeout", str(self.refused(error, [], ask, client, streamed)))
+                self.assertNotIn(
+                    "timeout", str(self.refused(error, [], ask, client, streamed))
+                )
                 self.assertTrue(server.wait_closed())
 
     def test_interim_answers_are_skipped(self):
-        interim = (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nX: y\r\n\r\n"
-                   b"HTTP/1.1 102 Processing\r\n\r\n")
+        interim = (
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nX: y\r\n\r\n"
+            b"HTTP/1.1 102 Processing\r\n\r\n"
+        )
         for streamed, answer in enumerate((ANSWER, STREAM)):
             server = self.serve(interim + answer)
             client = self.client(server)
@@ -2458,9 +3758,17 @@ class HostileAnswers(Test):
 
     def test_fields_of_any_type_beside_the_choices_do_no_harm(self):
         for value in (None, True, -1, 1e308, "x", [], {}, [[{}]], {"a": {"b": None}}):
-            odd = [{"index": value, "delta": {"content": value, "tool_calls": value}, "finish_reason": value}]
+            odd = [
+                {
+                    "index": value,
+                    "delta": {"content": value, "tool_calls": value},
+                    "finish_reason": value,
+                }
+            ]
             with self.subTest(value=value):
-                server = self.serve(sse({"id": value, "usage": value, "choices": odd}, ONCE, "[DONE]"))
+                server = self.serve(
+                    sse({"id": value, "usage": value, "choices": odd}, ONCE, "[DONE]")
+                )
                 stream = self.client(server).stream("hi")
                 try:
                     self.assertIn("Once", "".join(stream.text_stream))
@@ -2469,13 +3777,24 @@ class HostileAnswers(Test):
                     self.assertIsInstance(error.partial, Completion)
 
     def test_hundreds_of_failures_leave_nothing_behind(self):
-        answers = [ANSWER, (CLOSE,), http_answer(500), [SSE_HEAD, RESET], STREAM, http_answer(200, "x")]
+        answers = [
+            ANSWER,
+            (CLOSE,),
+            http_answer(500),
+            [SSE_HEAD, RESET],
+            STREAM,
+            http_answer(200, "x"),
+        ]
         server = self.serve(*answers * 60)
         client = self.client(server, max_retries=0)
         threads = threading.active_count()
         for number in range(360):
             with contextlib.suppress(SirayaError):
-                (client.complete if number % 2 else lambda text: list(client.stream(text)))("hi")
+                (
+                    client.complete
+                    if number % 2
+                    else lambda text: list(client.stream(text))
+                )("hi")
         client.close()
         gc.collect()
         self.assertTrue(server.wait(lambda: len(server.closed) == server.connections))
@@ -2487,7 +3806,11 @@ class HostileAnswers(Test):
 
         gc.disable()
         try:
-            for answer in (http_answer(401, "no"), http_answer(200, "no"), [JSON_HEAD + framed(b"{"), CLOSE]):
+            for answer in (
+                http_answer(401, "no"),
+                http_answer(200, "no"),
+                [JSON_HEAD + framed(b"{"), CLOSE],
+            ):
                 messages = Messages([{"role": "user", "content": "hi"}])
                 held = weakref.ref(messages)
                 client = self.client(self.serve(answer), max_retries=0)
@@ -2525,16 +3848,19 @@ client = OpenAI(
 
 """
 EXAMPLES = {  # the two Python examples of the service's documentation
-    "whole": EXAMPLE % ("completion", False) + """\
+    "whole": EXAMPLE % ("completion", False)
+    + """\
 print('Assistant:', completion.choices[0].message.content)
 print('Tokens used:', completion.usage)
 """,
-    "streamed": EXAMPLE % ("stream", True) + """\
+    "streamed": EXAMPLE % ("stream", True)
+    + """\
 for chunk in stream:
     content = chunk.choices[0].delta.content
     if content:
         print(content, end='', flush=True)
-"""}
+""",
+}
 
 
 class Calls(Test):
@@ -2542,17 +3868,27 @@ class Calls(Test):
         server = self.serve()
         reply = self.client(server).complete([user("h\u00e9")], "m", temperature=0)
         self.assertIsInstance(reply, Completion)
-        self.assertIn("model m; 1 message (user); parts: text 2 characters.", reply.text)
-        received, = server.requests
-        self.assertEqual((received.method, received.target), ("POST", "/v1/chat/completions"))
+        self.assertIn(
+            "model m; 1 message (user); parts: text 2 characters.", reply.text
+        )
+        (received,) = server.requests
+        self.assertEqual(
+            (received.method, received.target), ("POST", "/v1/chat/completions")
+        )
         self.assertEqual(received.headers["authorization"], "Bearer " + KEY)
         self.assertEqual(received.headers["content-type"], "application/json")
         self.assertEqual(received.headers["content-length"], str(len(received.body)))
-        self.assertEqual(received.json, build_request([user("h\u00e9")], "m", temperature=0))
+        self.assertEqual(
+            received.json, build_request([user("h\u00e9")], "m", temperature=0)
+        )
 
     def test_a_streamed_answer_is_the_whole_answer_in_pieces(self):
         client = self.client(self.serve())
-        for params in ({}, {"tools": [TOOL]}, {"response_format": {"type": "json_object"}}):
+        for params in (
+            {},
+            {"tools": [TOOL]},
+            {"response_format": {"type": "json_object"}},
+        ):
             with self.subTest(**params), client.stream("hi", **params) as stream:
                 whole = client.complete("hi", **params)
                 self.assertEqual(stream.get_final_completion().choices, whole.choices)
@@ -2567,61 +3903,99 @@ class Calls(Test):
         create = self.client(self.serve()).chat.completions.create
         messages = [{"role": "user", "content": "hi"}]
         self.assertIsInstance(create(model="m", messages=messages), Completion)
-        self.assertIsInstance(create(model="m", messages=messages, stream=False), Completion)
+        self.assertIsInstance(
+            create(model="m", messages=messages, stream=False), Completion
+        )
         with create(model="m", messages=messages, stream=True) as stream:
             self.assertIsInstance(stream, Stream)
-        self.refused(TypeError, ["stream"], create, model="m", messages=messages, stream="yes")
+        self.refused(
+            TypeError, ["stream"], create, model="m", messages=messages, stream="yes"
+        )
 
     def test_the_examples_of_the_documentation_run_with_another_import(self):
         for name, example in EXAMPLES.items():
             server = self.serve()
-            example = example.replace("from openai import OpenAI", "from siraya_chat import Client as OpenAI")
+            example = example.replace(
+                "from openai import OpenAI", "from siraya_chat import Client as OpenAI"
+            )
             example = example.replace("https://llm.siraya.pro/v1", server.base_url)
             printed, names = io.StringIO(), {}
             with self.subTest(name), contextlib.redirect_stdout(printed):
                 exec(example, names)
                 names["client"].close()
-                self.assertIn("model claude-3-5-sonnet@20240620; 1 message (user)", printed.getvalue())
-                self.assertEqual("Tokens used: {" in printed.getvalue(), name == "whole")
+                self.assertIn(
+                    "model claude-3-5-sonnet@20240620; 1 message (user)",
+                    printed.getvalue(),
+                )
+                self.assertEqual(
+                    "Tokens used: {" in printed.getvalue(), name == "whole"
+                )
 
     def test_options_of_one_call_hold_for_that_call_alone(self):
         server = self.serve(http_answer(503), ANSWER, ANSWER, (SILENCE,))
         client = self.client(server, headers={"X-Team": "blue", "X-Tag": "a"})
         self.refused(InternalServerError, [], client.complete, "hi", max_retries=0)
-        client.complete("hi", extra_headers={"x-team": "red"}, extra_body={"seed": 7, "model": "other"})
+        client.complete(
+            "hi",
+            extra_headers={"x-team": "red"},
+            extra_body={"seed": 7, "model": "other"},
+        )
         client.complete("hi")
         first, second, third = server.requests
-        self.assertEqual([r.headers["x-team"] for r in server.requests], ["blue", "red", "blue"])
+        self.assertEqual(
+            [r.headers["x-team"] for r in server.requests], ["blue", "red", "blue"]
+        )
         self.assertEqual(second.headers["x-tag"], "a")
-        self.assertEqual((second.json["seed"], second.json["model"], third.json["model"]), (7, "other", "m"))
-        self.assertFalse({"extra_headers", "extra_body", "max_retries", "timeout"} & set(first.json))
-        self.refused(APITimeoutError, [], client.complete, "hi", timeout=0.05, max_retries=0)
+        self.assertEqual(
+            (second.json["seed"], second.json["model"], third.json["model"]),
+            (7, "other", "m"),
+        )
+        self.assertFalse(
+            {"extra_headers", "extra_body", "max_retries", "timeout"} & set(first.json)
+        )
+        self.refused(
+            APITimeoutError, [], client.complete, "hi", timeout=0.05, max_retries=0
+        )
 
     def test_settings_come_from_the_environment(self):
         server = self.serve()
-        os.environ.update(SIRAYA_API_KEY=" %s\n" % KEY, SIRAYA_BASE_URL=server.base_url + "/", SIRAYA_MODEL="of-env",
-                          OPENAI_API_KEY="sk-other", OPENAI_BASE_URL="http://other.invalid")
+        os.environ.update(
+            SIRAYA_API_KEY=" %s\n" % KEY,
+            SIRAYA_BASE_URL=server.base_url + "/",
+            SIRAYA_MODEL="of-env",
+            OPENAI_API_KEY="sk-other",
+            OPENAI_BASE_URL="http://other.invalid",
+        )
         with Client() as client:
             self.assertIn("model of-env;", client.complete("hi").text)
         self.assertEqual(server.requests[0].headers["authorization"], "Bearer " + KEY)
         self.assertEqual(server.requests[0].target, "/v1/chat/completions")
 
-    def test_a_missing_key_is_an_error_of_the_first_call_that_says_how_to_give_one(self):
+    def test_a_missing_key_is_an_error_of_the_first_call_that_says_how_to_give_one(
+        self,
+    ):
         server = self.serve()
         os.environ["OPENAI_API_KEY"] = KEY
-        self.refused(SirayaError, ["SIRAYA_API_KEY"], Client(base_url=server.base_url).complete, "hi", "m")
+        self.refused(
+            SirayaError,
+            ["SIRAYA_API_KEY"],
+            Client(base_url=server.base_url).complete,
+            "hi",
+            "m",
+        )
         self.assertEqual(server.connections, 0)
 
     def test_bad_arguments_are_refused_before_a_byte_is_sent(self):
         server = self.serve()
         client = self.client(server)
         for name, value, error in (
-                ("temperature", 3, ValueError),
-                ("timeout", -1, ValueError),
-                ("timeout", "1", TypeError),
-                ("max_retries", -1, ValueError),
-                ("max_retries", True, TypeError),
-                ("extra_headers", {"a b": "c"}, ValueError)):
+            ("temperature", 3, ValueError),
+            ("timeout", -1, ValueError),
+            ("timeout", "1", TypeError),
+            ("max_retries", -1, ValueError),
+            ("max_retries", True, TypeError),
+            ("extra_headers", {"a b": "c"}, ValueError),
+        ):
             for call in (client.complete, client.stream):
                 with self.subTest(call=call.__name__, **{name: value}):
                     self.refused(error, [name], call, "hi", **{name: value})
@@ -2629,54 +4003,85 @@ class Calls(Test):
 
     def test_bad_settings_are_refused_at_once(self):
         for name, value, error in (
-                ("headers", 5, TypeError),
-                ("headers", ["a"], TypeError),
-                ("ssl_context", 5, TypeError),
-                ("base_url", 5, TypeError),
-                ("timeout", "5", TypeError),
-                ("timeout", 0, ValueError),
-                ("connect_timeout", -1, ValueError),
-                ("max_retries", None, TypeError),
-                ("max_retries", 1.5, TypeError)):
+            ("headers", 5, TypeError),
+            ("headers", ["a"], TypeError),
+            ("ssl_context", 5, TypeError),
+            ("base_url", 5, TypeError),
+            ("timeout", "5", TypeError),
+            ("timeout", 0, ValueError),
+            ("connect_timeout", -1, ValueError),
+            ("max_retries", None, TypeError),
+            ("max_retries", 1.5, TypeError),
+        ):
             with self.subTest(**{name: value}):
                 self.refused(error, [name], Client, KEY, **{name: value})
 
     def test_base_urls_that_cannot_work_are_refused(self):
-        for url in ("file:///etc/passwd", "ftp://host/v1", "data:text/plain,hi", "host/v1", "http://", "https:///v1",
-                    "http://h:99999/v1", "http://h:0/v1", "http://h:x/v1", "http://h/v1?a=b", "http://h/v1#x",
-                    "http://h/a b", "http://h\n/", "http://h%0d%0aX:1/", "http://user:pass@h/v1", "http://h/\u00e9", "http://[::1/v1"):
+        for url in (
+            "file:///etc/passwd",
+            "ftp://host/v1",
+            "data:text/plain,hi",
+            "host/v1",
+            "http://",
+            "https:///v1",
+            "http://h:99999/v1",
+            "http://h:0/v1",
+            "http://h:x/v1",
+            "http://h/v1?a=b",
+            "http://h/v1#x",
+            "http://h/a b",
+            "http://h\n/",
+            "http://h%0d%0aX:1/",
+            "http://user:pass@h/v1",
+            "http://h/\u00e9",
+            "http://[::1/v1",
+        ):
             with self.subTest(url):
-                self.assertNotIn("pass@", str(self.refused(ValueError, ["base_url"], Client, KEY, url)))
+                self.assertNotIn(
+                    "pass@",
+                    str(self.refused(ValueError, ["base_url"], Client, KEY, url)),
+                )
 
 
 class Retries(Test):
     def test_a_failure_that_passes_is_not_seen(self):
         for name, first, second in (
-                ("status", http_answer(503), http_answer(429)),
-                ("drop", [CLOSE], [RESET]),
-                ("no HTTP", [b"what?\r\n", CLOSE], [b"\x00\xff", CLOSE])):
+            ("status", http_answer(503), http_answer(429)),
+            ("drop", [CLOSE], [RESET]),
+            ("no HTTP", [b"what?\r\n", CLOSE], [b"\x00\xff", CLOSE]),
+        ):
             for streamed, answer in enumerate((ANSWER, STREAM)):
                 with self.subTest(name, streamed=streamed):
                     server = self.serve(first, second, answer)
-                    self.assertEqual(ask(self.client(server), streamed).text, "Once upon")
+                    self.assertEqual(
+                        ask(self.client(server), streamed).text, "Once upon"
+                    )
                     self.assertEqual(len(server.requests), 3)
-                    self.assertEqual(len({received.body for received in server.requests}), 1)
+                    self.assertEqual(
+                        len({received.body for received in server.requests}), 1
+                    )
 
     def test_max_retries_counts_the_repetitions(self):
         for retries in (0, 1, 4):
             server = self.serve(http_answer(500))
-            self.refused(InternalServerError, [], self.client(server, max_retries=retries).complete, "hi")
+            self.refused(
+                InternalServerError,
+                [],
+                self.client(server, max_retries=retries).complete,
+                "hi",
+            )
             self.assertEqual(len(server.requests), 1 + retries)
 
     def test_the_server_may_say_when_to_come_back(self):
         # The own backoff would take a minute, and so would Retry-After where retry-after-ms stands beside it.
         self.patch(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
         for headers, least in (
-                ({"Retry_After": "0"}, 0),
-                ({"retry_after_ms": "30"}, 0.03),
-                ({"retry_after_ms": "30", "Retry_After": "59"}, 0.03),
-                ({"Retry_After": http_date(-100)}, 0),
-                ({"Retry_After": "0.03"}, 0.03)):
+            ({"Retry_After": "0"}, 0),
+            ({"retry_after_ms": "30"}, 0.03),
+            ({"retry_after_ms": "30", "Retry_After": "59"}, 0.03),
+            ({"Retry_After": http_date(-100)}, 0),
+            ({"Retry_After": "0.03"}, 0.03),
+        ):
             server = self.serve(http_answer(503, "", **headers), ANSWER)
             before = time.monotonic()
             with self.subTest(**headers):
@@ -2684,14 +4089,27 @@ class Retries(Test):
                 self.assertTrue(least <= time.monotonic() - before < 20)
 
     def test_a_server_that_asks_for_too_long_gets_our_own_backoff(self):
-        for value in ("86400", "61", "-5", "nan", "inf", "1e999", "soon", "", http_date(86400), "9" * 5000):
+        for value in (
+            "86400",
+            "61",
+            "-5",
+            "nan",
+            "inf",
+            "1e999",
+            "soon",
+            "",
+            http_date(86400),
+            "9" * 5000,
+        ):
             server = self.serve(http_answer(429, "", Retry_After=value), ANSWER)
             with self.subTest(value[:50]):
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_a_stream_that_has_begun_is_never_sent_again(self):
         server = self.serve([SSE_HEAD, RESET], STREAM)
-        self.refused(StreamError, [], self.client(server).stream("hi").get_final_completion)
+        self.refused(
+            StreamError, [], self.client(server).stream("hi").get_final_completion
+        )
         self.assertEqual(len(server.requests), 1)
 
     def test_a_port_where_no_one_listens_is_tried_again_and_named(self):
@@ -2708,8 +4126,16 @@ class Secrecy(Test):
             call()
         except SirayaError as error:
             headers = getattr(error, "headers", None)
-            return "\n".join((str(error), repr(error), repr(vars(error)), repr(headers and headers.items()),
-                              repr(pickle.dumps(error)), traceback.format_exc()))
+            return "\n".join(
+                (
+                    str(error),
+                    repr(error),
+                    repr(vars(error)),
+                    repr(headers and headers.items()),
+                    repr(pickle.dumps(error)),
+                    traceback.format_exc(),
+                )
+            )
         self.fail("no error")
 
     def test_a_server_that_echoes_the_key_does_not_publish_it(self):
@@ -2717,66 +4143,130 @@ class Secrecy(Test):
             def script(received):
                 echo = received.headers["authorization"]
                 said = json.loads(json.dumps(body).replace("ECHO", echo))
-                return [http_answer(status, said, X_Echo=echo).replace(b"\r", b" " + echo.encode() + b"\r", 1), CLOSE]
+                return [
+                    http_answer(status, said, X_Echo=echo).replace(
+                        b"\r", b" " + echo.encode() + b"\r", 1
+                    ),
+                    CLOSE,
+                ]
+
             return script
 
         def bare(before, after=b"\r\n"):
-            return lambda received: [before + received.headers["authorization"].encode() + after, CLOSE]
+            return lambda received: [
+                before + received.headers["authorization"].encode() + after,
+                CLOSE,
+            ]
 
         for name, script in (
-                ("401", answer(401, {"error": {"message": "bad ECHO", "code": "ECHO"}})),
-                ("302", answer(302, "bad ECHO")),
-                ("500", answer(500, "bad ECHO")),
-                ("200, an error", answer(200, {"error": {"message": "bad ECHO", "code": "ECHO"}})),
-                ("200, text", answer(200, "bad ECHO")),
-                ("200, not JSON", answer(200, "{ECHO")),
-                ("event", bare(sse(ONCE, chunked=False) + b'data: {"error": {"message": "', b'"}}\n\n')),
-                ("status line", bare(b"")),
-                ("chunk size", bare(SSE_HEAD))):
-            for call_name, call in self.both(self.client(self.serve(script), max_retries=0)):
+            ("401", answer(401, {"error": {"message": "bad ECHO", "code": "ECHO"}})),
+            ("302", answer(302, "bad ECHO")),
+            ("500", answer(500, "bad ECHO")),
+            (
+                "200, an error",
+                answer(200, {"error": {"message": "bad ECHO", "code": "ECHO"}}),
+            ),
+            ("200, text", answer(200, "bad ECHO")),
+            ("200, not JSON", answer(200, "{ECHO")),
+            (
+                "event",
+                bare(
+                    sse(ONCE, chunked=False) + b'data: {"error": {"message": "',
+                    b'"}}\n\n',
+                ),
+            ),
+            ("status line", bare(b"")),
+            ("chunk size", bare(SSE_HEAD)),
+        ):
+            for call_name, call in self.both(
+                self.client(self.serve(script), max_retries=0)
+            ):
                 with self.subTest(name, call=call_name):
                     self.assertNotIn(KEY, self.shown(call))
 
     def test_a_key_is_masked_in_whatever_escapes_a_server_echoes_it(self):
         key = "sk/test-0123456789"
-        for said in (key, key.replace("/", "\\/"), key.replace("-", "\\u002d"), key.upper()):
-            for answer in (http_answer(401, '{"error": {"message": "bad key %s"}}' % said),
-                           http_answer(200, '{"error": {"message": "%sbad key %s"}}' % ("x" * 150, said)),
-                           sse(event('{"error": "bad key %s"}' % said))):
-                for name, call in self.both(Client(key, self.serve(answer).base_url, model="m", max_retries=0)):
+        for said in (
+            key,
+            key.replace("/", "\\/"),
+            key.replace("-", "\\u002d"),
+            key.upper(),
+        ):
+            for answer in (
+                http_answer(401, '{"error": {"message": "bad key %s"}}' % said),
+                http_answer(
+                    200, '{"error": {"message": "%sbad key %s"}}' % ("x" * 150, said)
+                ),
+                sse(event('{"error": "bad key %s"}' % said)),
+            ):
+                for name, call in self.both(
+                    Client(key, self.serve(answer).base_url, model="m", max_retries=0)
+                ):
                     with self.subTest(said, call=name):
                         self.assertNotIn("0123456789", self.shown(call))
 
     def test_repr_and_connection_errors_do_not_show_the_key(self):
-        client = self.client(self.serve((CLOSE,)), max_retries=0, headers={"X-Secret": KEY})
+        client = self.client(
+            self.serve((CLOSE,)), max_retries=0, headers={"X-Secret": KEY}
+        )
         self.assertNotIn(KEY, repr(client))
         self.assertNotIn(KEY, self.shown(lambda: client.complete("hi")))
 
     def test_keys_that_cannot_be_are_refused_without_being_shown(self):
-        for key in (KEY + "\n", KEY + "\r\nX: y", KEY + "\0", "sk-t\u00e9" + KEY, KEY + " x", "\u201c" + KEY,
-                    KEY + "\x7f", KEY.encode()):
+        for key in (
+            KEY + "\n",
+            KEY + "\r\nX: y",
+            KEY + "\0",
+            "sk-t\u00e9" + KEY,
+            KEY + " x",
+            "\u201c" + KEY,
+            KEY + "\x7f",
+            KEY.encode(),
+        ):
             with self.subTest(repr(key).replace(KEY, "KEY")):
-                self.assertNotIn(KEY, str(self.refused(EITHER, ["api_key"], Client, key)))
+                self.assertNotIn(
+                    KEY, str(self.refused(EITHER, ["api_key"], Client, key))
+                )
 
     def test_headers_cannot_carry_others(self):
         server = self.serve()
-        for headers in ({"X-A": "b\r\nX-C: d"}, {"X-A": "b\nX-C: d"}, {"X-A\r\nX-C": "d"}, {"X-A": "b\0"}, {"X A": "b"},
-                        {"": "b"}, {"X-A": "\u20ac"}, {"X-A": 7}, {7: "b"}, {"X:A": "b"}, {"Content-Length": "0"},
-                        {"Transfer-Encoding": "chunked"}):
+        for headers in (
+            {"X-A": "b\r\nX-C: d"},
+            {"X-A": "b\nX-C: d"},
+            {"X-A\r\nX-C": "d"},
+            {"X-A": "b\0"},
+            {"X A": "b"},
+            {"": "b"},
+            {"X-A": "\u20ac"},
+            {"X-A": 7},
+            {7: "b"},
+            {"X:A": "b"},
+            {"Content-Length": "0"},
+            {"Transfer-Encoding": "chunked"},
+        ):
             with self.subTest(headers=headers):
                 self.refused(EITHER, ["headers"], self.client, server, headers=headers)
-                self.refused(EITHER, ["extra_headers"], self.client(server).complete, "hi", extra_headers=headers)
+                self.refused(
+                    EITHER,
+                    ["extra_headers"],
+                    self.client(server).complete,
+                    "hi",
+                    extra_headers=headers,
+                )
         self.assertEqual(server.connections, 0)
 
     def test_a_key_over_plain_http_to_another_machine_warns_once(self):
         proxy = self.serve()
         for url, expected in (
-                ("http://service.invalid/v1", 1),
-                ("http://127.0.0.1.invalid/v1", 1),
-                ("http://localhost.invalid/v1", 1),
-                ("http://localhost:81/v1", 0),
-                ("http://127.0.0.2:81/v1", 0)):
-            with mock.patch.dict(os.environ, http_proxy="http://" + proxy.address), self.subTest(url):
+            ("http://service.invalid/v1", 1),
+            ("http://127.0.0.1.invalid/v1", 1),
+            ("http://localhost.invalid/v1", 1),
+            ("http://localhost:81/v1", 0),
+            ("http://127.0.0.2:81/v1", 0),
+        ):
+            with mock.patch.dict(
+                os.environ, http_proxy="http://" + proxy.address
+            ), self.subTest(url):
                 client = self.client(url)
                 with warnings.catch_warnings(record=True) as caught:
                     warnings.simplefilter("always")
@@ -2794,21 +4284,58 @@ COMPLETE_ENDS = (  # the answers "Once upon" that are whole
     ("done", [sse(ONCE, UPON, END, "[DONE]")]),
     ("done, without a finish_reason", [sse(ONCE, UPON, "[DONE]")]),
     ("a finish_reason without done", [sse(ONCE, UPON, END)]),
-    ("a finish_reason, then the connection closes", [sse(ONCE, UPON, END, chunked=False), CLOSE]),
+    (
+        "a finish_reason, then the connection closes",
+        [sse(ONCE, UPON, END, chunked=False), CLOSE],
+    ),
     ("done as the last bytes, no blank line", [sse(ONCE, UPON, b"data: [DONE]")]),
-    ("done as the last bytes, then a close", [sse(ONCE, UPON, b"data: [DONE]", chunked=False), CLOSE]),
+    (
+        "done as the last bytes, then a close",
+        [sse(ONCE, UPON, b"data: [DONE]", chunked=False), CLOSE],
+    ),
     ("done behind white space", [sse(ONCE, UPON, b"data:   [DONE]\n\n")]),
     ("done, then an HTTP chunk cut", [sse(ONCE, UPON, "[DONE]")[:-2], CLOSE]),
     ("done, then a reset", [DONE, RESET]),
     ("done, then silence", [DONE, SILENCE]),
-    ("done, then another chunk", [sse(ONCE, UPON, "[DONE]", chunk("!"), {"error": "late"}, b"data: {\n\n")]),
+    (
+        "done, then another chunk",
+        [sse(ONCE, UPON, "[DONE]", chunk("!"), {"error": "late"}, b"data: {\n\n")],
+    ),
     ("done, then no HTTP", [DONE + b"zzz\r\n", CLOSE]),
-    ("usage after the finish_reason", [sse(ONCE, UPON, END, {"choices": [], "usage": {}}, "[DONE]")]),
-    ("comments and empty deltas between", [sse(b": WAIT\n\n", ONCE, chunk(), chunk(refusal=None), UPON, "[DONE]")]),
-    ("lines end in CRLF", [sse(*[event(data).replace(b"\n", b"\r\n") for data in (ONCE, UPON, "[DONE]")])]),
+    (
+        "usage after the finish_reason",
+        [sse(ONCE, UPON, END, {"choices": [], "usage": {}}, "[DONE]")],
+    ),
+    (
+        "comments and empty deltas between",
+        [sse(b": WAIT\n\n", ONCE, chunk(), chunk(refusal=None), UPON, "[DONE]")],
+    ),
+    (
+        "lines end in CRLF",
+        [
+            sse(
+                *[
+                    event(data).replace(b"\n", b"\r\n")
+                    for data in (ONCE, UPON, "[DONE]")
+                ]
+            )
+        ],
+    ),
     ("the answer in one JSON body", [ANSWER]),
-    ("JSON with a charset", [http_answer(200, completion("Once upon"), Content_Type="application/json;charset=utf-8")]),
-    ("no Content-Type", [DONE.replace(b"Content-Type: text/event-stream\r\n", b"") + framed(b"")]),
+    (
+        "JSON with a charset",
+        [
+            http_answer(
+                200,
+                completion("Once upon"),
+                Content_Type="application/json;charset=utf-8",
+            )
+        ],
+    ),
+    (
+        "no Content-Type",
+        [DONE.replace(b"Content-Type: text/event-stream\r\n", b"") + framed(b"")],
+    ),
 )
 CUT_ENDS = (  # those that are not
     ("the stream just ends", [sse(ONCE, UPON)]),
@@ -2819,21 +4346,48 @@ CUT_ENDS = (  # those that are not
     ("a cut before the last HTTP chunk", [BEGUN, CLOSE]),
     ("a reset", [BEGUN, *FAULTS["reset"]]),
     ("silence", [BEGUN, SILENCE]),
-    ("an error object", [sse(ONCE, UPON, {"error": {"message": "overloaded", "code": 502}}, "[DONE]")]),
+    (
+        "an error object",
+        [sse(ONCE, UPON, {"error": {"message": "overloaded", "code": 502}}, "[DONE]")],
+    ),
     ("an error string", [sse(ONCE, UPON, {"error": "overloaded"})]),
-    ("an error event", [sse(ONCE, UPON, event({"message": "overloaded"}, event="error"), "[DONE]")]),
-    ("an error beside a finish_reason", [sse(ONCE, UPON, dict(END, error={"message": "overloaded"}), "[DONE]")]),
-    ("malformed JSON", [sse(ONCE, UPON, b"data: {\"choices\":\n\n", "[DONE]")]),
-    ("two chunks in one event", [sse(ONCE, UPON, event(json.dumps(ONCE) + json.dumps(UPON)), "[DONE]")]),
+    (
+        "an error event",
+        [sse(ONCE, UPON, event({"message": "overloaded"}, event="error"), "[DONE]")],
+    ),
+    (
+        "an error beside a finish_reason",
+        [sse(ONCE, UPON, dict(END, error={"message": "overloaded"}), "[DONE]")],
+    ),
+    ("malformed JSON", [sse(ONCE, UPON, b'data: {"choices":\n\n', "[DONE]")]),
+    (
+        "two chunks in one event",
+        [sse(ONCE, UPON, event(json.dumps(ONCE) + json.dumps(UPON)), "[DONE]")],
+    ),
     ("an array", [sse(ONCE, UPON, b"data: []\n\n", "[DONE]")]),
     ("a number", [sse(ONCE, UPON, b"data: 1\n\n", "[DONE]")]),
     ("null", [sse(ONCE, UPON, b"data: null\n\n", "[DONE]")]),
-    ("choices that are no array", [sse(ONCE, UPON, {"choices": {}}, {"choices": "x"}, "[DONE]")]),
+    (
+        "choices that are no array",
+        [sse(ONCE, UPON, {"choices": {}}, {"choices": "x"}, "[DONE]")],
+    ),
     ("a choice that is no object", [sse(ONCE, UPON, {"choices": [7]}, "[DONE]")]),
-    ("a delta that is no object", [sse(ONCE, UPON, {"choices": [{"index": 0, "delta": "x"}]}, "[DONE]")]),
+    (
+        "a delta that is no object",
+        [sse(ONCE, UPON, {"choices": [{"index": 0, "delta": "x"}]}, "[DONE]")],
+    ),
     ("one of two choices unfinished", [sse(ONCE, chunk("x", index=1), UPON, END)]),
-    ("gzip without its end", [http_answer(200, b"".join(coded(31, event(ONCE) + event(UPON)))[:-8],
-                                          Content_Type="text/event-stream", Content_Encoding="gzip")]),
+    (
+        "gzip without its end",
+        [
+            http_answer(
+                200,
+                b"".join(coded(31, event(ONCE) + event(UPON)))[:-8],
+                Content_Type="text/event-stream",
+                Content_Encoding="gzip",
+            )
+        ],
+    ),
     ("no HTTP chunk size", [BEGUN + b"zzz\r\n", CLOSE]),
     ("the largest HTTP chunk size", [BEGUN + b"fffffffffffffff\r\nabc", CLOSE]),
     ("too large an HTTP chunk size", [BEGUN + b"7fffffffffffffff\r\nabc", CLOSE]),
@@ -2851,17 +4405,23 @@ class EndsOfStreams(Test):
                 self.assertEqual(list(stream), [])
                 self.assertEqual(len(server.requests), 1)
 
-    def test_a_stream_cut_short_raises_after_its_last_piece_and_keeps_what_arrived(self):
+    def test_a_stream_cut_short_raises_after_its_last_piece_and_keeps_what_arrived(
+        self,
+    ):
         for name, steps in CUT_ENDS:
             with self.subTest(name):
                 server = self.serve(steps)
                 pieces = []
-                with self.client(server, timeout=0.5 if steps[-1] == SILENCE else 30).stream("hi") as stream:
+                with self.client(
+                    server, timeout=0.5 if steps[-1] == SILENCE else 30
+                ).stream("hi") as stream:
                     with self.assertRaises(StreamError) as caught:
                         for piece in stream.text_stream:
                             pieces.append(piece)
                         self.fail("the loop ended as if the answer were complete")
-                    self.refused(StreamError, [], stream.get_final_completion)  # and again, whenever it is asked
+                    self.refused(
+                        StreamError, [], stream.get_final_completion
+                    )  # and again, whenever it is asked
                 self.assertEqual("".join(pieces), "Once upon")
                 self.assertIsInstance(caught.exception.partial, Completion)
                 self.assertEqual(caught.exception.partial.text, "Once upon")
@@ -2869,36 +4429,68 @@ class EndsOfStreams(Test):
                 self.assertEqual(len(server.requests), 1)
 
     def test_an_answer_that_lacks_a_choice_asked_for_is_not_complete_without_done(self):
-        for n, more, count in ((2, [], None), (2, ["[DONE]"], 1), (2, [chunk("x", "stop", index=1)], 2), (1, [], 1),
-                               (None, [], 1)):
+        for n, more, count in (
+            (2, [], None),
+            (2, ["[DONE]"], 1),
+            (2, [chunk("x", "stop", index=1)], 2),
+            (1, [], 1),
+            (None, [], 1),
+        ):
             with self.subTest(n=n, count=count):
-                stream = self.client(self.serve(sse(ONCE, END, *more))).stream("hi", n=n)
+                stream = self.client(self.serve(sse(ONCE, END, *more))).stream(
+                    "hi", n=n
+                )
                 if count is None:
-                    self.assertEqual(self.refused(StreamError, [], stream.get_final_completion).partial.text, "Once")
+                    self.assertEqual(
+                        self.refused(
+                            StreamError, [], stream.get_final_completion
+                        ).partial.text,
+                        "Once",
+                    )
                 else:
                     self.assertEqual(len(stream.get_final_completion().choices), count)
 
     def test_an_error_event_says_what_the_server_said(self):
-        for data in ({"error": {"message": "overloaded", "code": 502}}, {"error": "overloaded"}):
+        for data in (
+            {"error": {"message": "overloaded", "code": 502}},
+            {"error": "overloaded"},
+        ):
             stream = self.client(self.serve(sse(ONCE, data))).stream("hi")
-            self.assertEqual(self.refused(StreamError, ["overloaded"], stream.get_final_completion).body, data)
+            self.assertEqual(
+                self.refused(
+                    StreamError, ["overloaded"], stream.get_final_completion
+                ).body,
+                data,
+            )
 
     def test_a_document_that_is_cut_short_is_handed_over(self):
         for fault in ("close", "reset"):
-            stream = self.client(self.serve([JSON_HEAD + framed(b'{"choices": '), *FAULTS[fault]])).stream("hi")
-            self.assertEqual(self.refused(StreamError, [], stream.get_final_completion).body, '{"choices": ')
+            stream = self.client(
+                self.serve([JSON_HEAD + framed(b'{"choices": '), *FAULTS[fault]])
+            ).stream("hi")
+            self.assertEqual(
+                self.refused(StreamError, [], stream.get_final_completion).body,
+                '{"choices": ',
+            )
 
     def test_a_closed_stream_is_not_taken_for_a_whole_answer(self):
         with self.client(self.serve(HELD)).stream("hi") as stream:
             next(iter(stream))
-        self.assertEqual(self.refused(StreamError, [], stream.get_final_completion).partial.text, "Once")
+        self.assertEqual(
+            self.refused(StreamError, [], stream.get_final_completion).partial.text,
+            "Once",
+        )
 
-    def test_an_answer_asked_for_where_the_stack_is_nearly_full_is_whole_or_an_error(self):
+    def test_an_answer_asked_for_where_the_stack_is_nearly_full_is_whole_or_an_error(
+        self,
+    ):
         def from_depth(depth):
             return from_depth(depth - 1) if depth else stream.get_final_completion()
 
         deep = functools.reduce(lambda inner, _: [inner], range(500), "x")
-        stream = self.client(self.serve(sse(ONCE, chunk(deep=deep), "[DONE]"))).stream("hi")
+        stream = self.client(self.serve(sse(ONCE, chunk(deep=deep), "[DONE]"))).stream(
+            "hi"
+        )
         self.assertEqual(next(stream), ONCE)
         try:
             answer = from_depth(sys.getrecursionlimit() - 400)
@@ -2908,22 +4500,34 @@ class EndsOfStreams(Test):
 
     def test_an_iterator_that_outlives_a_failure_cannot_make_the_answer_whole(self):
         block = b"".join(event(data) for data in (ONCE, "{", UPON, END, "[DONE]"))
-        stream = self.client(self.serve(SSE_HEAD + framed(block) + framed(b""))).stream("hi")
+        stream = self.client(self.serve(SSE_HEAD + framed(block) + framed(b""))).stream(
+            "hi"
+        )
         held = iter(stream)
         self.assertEqual(next(held), ONCE)
-        for again in (lambda: list(stream), lambda: list(held), stream.get_final_completion):
+        for again in (
+            lambda: list(stream),
+            lambda: list(held),
+            stream.get_final_completion,
+        ):
             self.assertEqual(self.refused(StreamError, [], again).partial.text, "Once")
 
     def test_a_chunk_too_deep_for_the_stack_takes_no_other_with_it(self):
         def from_afar(frames):
             return from_afar(frames - 1) if frames else stream.get_final_completion()
 
-        chunks = [chunk(letter, x=functools.reduce(lambda inner, _: [inner], range(400), [])) if letter == "b"
-                  else chunk(letter) for letter in "abcd"]
+        chunks = [
+            chunk(letter, x=functools.reduce(lambda inner, _: [inner], range(400), []))
+            if letter == "b"
+            else chunk(letter)
+            for letter in "abcd"
+        ]
         stream = self.client(self.serve(sse(*chunks, END, "[DONE]"))).stream("hi")
         self.assertEqual("".join(stream.text_stream), "abcd")
         try:
-            self.assertEqual(from_afar(700).text, "abcd")  # newer versions do not count such frames
+            self.assertEqual(
+                from_afar(700).text, "abcd"
+            )  # newer versions do not count such frames
         except StreamError as error:
             self.assertEqual(error.partial.text, "acd")
             self.assertEqual(len(error.body), 5)
@@ -2937,11 +4541,15 @@ class EndsOfStreams(Test):
                 raise KeyboardInterrupt
 
         go_on = threading.Event()
-        server = self.serve([BEGUN, go_on, framed(event(END) + event("[DONE]")) + framed(b"")])
+        server = self.serve(
+            [BEGUN, go_on, framed(event(END) + event("[DONE]")) + framed(b"")]
+        )
         stream = self.client(server).stream("hi")
         chunks = iter(stream)
         self.assertEqual([next(chunks), next(chunks)], [ONCE, UPON])
-        self.addCleanup(signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, interrupt))
+        self.addCleanup(
+            signal.signal, signal.SIGALRM, signal.signal(signal.SIGALRM, interrupt)
+        )
         with self.assertRaises(KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, 0.2, 0.2)
             try:
@@ -2950,7 +4558,10 @@ class EndsOfStreams(Test):
                 signal.setitimer(signal.ITIMER_REAL, 0)
         go_on.set()
         for again in (lambda: list(stream), stream.get_final_completion):
-            self.assertEqual(self.refused(StreamError, ["interrupted"], again).partial.text, "Once upon")
+            self.assertEqual(
+                self.refused(StreamError, ["interrupted"], again).partial.text,
+                "Once upon",
+            )
 
 
 class Cancelling(Test):
@@ -2985,7 +4596,9 @@ class Cancelling(Test):
                 gc.collect()
                 self.assertTrue(server.wait_closed())
                 client.complete("hi")
-                self.assertEqual(server.connections, 2)  # a stream left early is closed, not drained
+                self.assertEqual(
+                    server.connections, 2
+                )  # a stream left early is closed, not drained
 
     def test_close_wakes_a_reader_in_another_thread(self):
         server = self.serve(HELD)
@@ -2993,7 +4606,9 @@ class Cancelling(Test):
             self.assert_close_wakes_a_reader(self.client(server), server)
 
     @unittest.skipUnless(hasattr(signal, "setitimer"), "needs POSIX timers")
-    def test_the_handler_of_a_signal_can_close_the_stream_whose_reading_it_interrupts(self):
+    def test_the_handler_of_a_signal_can_close_the_stream_whose_reading_it_interrupts(
+        self,
+    ):
         server = self.serve(HELD)
         stream = self.client(server).stream("hi")
         chunks = iter(stream)
@@ -3022,7 +4637,9 @@ class Cancelling(Test):
             reading = thread.submit(lambda: [arrived.set() for _ in stream])
             self.assertTrue(arrived.wait(20))
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # newer versions warn of any fork beside threads
+                warnings.simplefilter(
+                    "ignore"
+                )  # newer versions warn of any fork beside threads
                 child = os.fork()
             if not child:
                 stream.close()
@@ -3044,9 +4661,13 @@ class Cancelling(Test):
 
     def test_an_interpreter_that_ends_with_an_open_stream_says_nothing(self):
         server = self.serve(HELD)
-        program = ("from siraya_chat import Client\nclient = Client(model='m')\nstream = client.stream('hi')\n"
-                   "print(next(iter(stream)).choices[0].delta.content)\n")
-        outcome = run_process(server, sys.executable, "-X", "dev", "-c", program, PYTHONPATH=HERE)
+        program = (
+            "from siraya_chat import Client\nclient = Client(model='m')\nstream = client.stream('hi')\n"
+            "print(next(iter(stream)).choices[0].delta.content)\n"
+        )
+        outcome = run_process(
+            server, sys.executable, "-X", "dev", "-c", program, PYTHONPATH=HERE
+        )
         self.assertEqual(outcome, (0, "Once\n", ""))
         self.assertTrue(server.wait_closed())
 
@@ -3054,7 +4675,9 @@ class Cancelling(Test):
 class Asyncio(Test):
     def test_the_loop_goes_on_while_streams_wait_side_by_side(self):
         go_on = threading.Event()
-        server = self.serve([SSE_HEAD + framed(event(ONCE)), go_on, STREAM[len(SSE_HEAD):]])
+        server = self.serve(
+            [SSE_HEAD + framed(event(ONCE)), go_on, STREAM[len(SSE_HEAD) :]]
+        )
         client = self.client(server)
 
         async def read(stream, waiting):
@@ -3062,7 +4685,9 @@ class Asyncio(Test):
             async for piece in stream:
                 texts.append(piece.choices[0].delta.content)
                 waiting.discard(stream)
-                if not waiting:  # every stream has its first chunk, and the loop still turns
+                if (
+                    not waiting
+                ):  # every stream has its first chunk, and the loop still turns
                     go_on.set()
             return texts
 
@@ -3071,14 +4696,19 @@ class Asyncio(Test):
             waiting = set(streams)
             return await asyncio.gather(*[read(stream, waiting) for stream in streams])
 
-        self.assertEqual(asyncio.run(together()), [["Once", "Once", " upon", None]] * 20)
+        self.assertEqual(
+            asyncio.run(together()), [["Once", "Once", " upon", None]] * 20
+        )
 
     def test_a_failure_reaches_the_loop(self):
         async def read():
             async for _ in self.client(self.serve(sse(ONCE))).stream("hi"):
                 pass
 
-        self.assertEqual(self.refused(StreamError, [], lambda: asyncio.run(read())).partial.text, "Once")
+        self.assertEqual(
+            self.refused(StreamError, [], lambda: asyncio.run(read())).partial.text,
+            "Once",
+        )
 
     def test_cancelling_the_task_closes_the_stream(self):
         server = self.serve(HELD)
@@ -3128,124 +4758,205 @@ class CommandLineRequests(Test):
         hi, brief = user("hi"), system("Be brief.")
         path = self.file("schema.json", json.dumps(SCHEMA).encode())
         for arguments, name, value in (
-                (["hi"], "model", "anthropic/claude-sonnet-4.5"),
-                (["-m", "m1", "hi"], "model", "m1"),
-                (["--model", "m2", "hi"], "model", "m2"),
-                (["hi", "-m", "m3"], "model", "m3"),
-                (["hi"], "stream", True),
-                (["hi"], "messages", [hi]),
-                (["-s", "Be brief.", "hi"], "messages", [brief, hi]),
-                (["--system", "Be brief.", "hi"], "messages", [brief, hi]),
-                (["What", "is", "it?"], "messages", [user("What is it?")]),
-                (["--", "-n"], "messages", [user("-n")]),
-                (["--no-stream", "hi"], "stream", None),
-                (["-o", "temperature=0.5", "hi"], "temperature", 0.5),
-                (["--option", "max_tokens=7", "hi"], "max_tokens", 7),
-                (["-o", "stop=END", "hi"], "stop", "END"),
-                (["-o", 'stop=["a", "b"]', "hi"], "stop", ["a", "b"]),
-                (["-o", 'stop="7"', "hi"], "stop", "7"),
-                (["-o", "user=a=b", "hi"], "user", "a=b"),
-                (["-o", "user=", "hi"], "user", ""),
-                (["-o", "logprobs=true", "hi"], "logprobs", True),
-                (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "provider", {"sort": "price"}),
-                (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "seed", 1),
-                (["--schema", json.dumps(SCHEMA), "hi"], "response_format", json_schema(SCHEMA)),
-                (["--schema", path, "hi"], "response_format", json_schema(SCHEMA)),
-                (["-u", "hi"], "stream_options", {"include_usage": True}),
-                (["-u", "--no-stream", "hi"], "stream_options", None),
-                (["hi"], "stream_options", None)):
+            (["hi"], "model", "anthropic/claude-sonnet-4.5"),
+            (["-m", "m1", "hi"], "model", "m1"),
+            (["--model", "m2", "hi"], "model", "m2"),
+            (["hi", "-m", "m3"], "model", "m3"),
+            (["hi"], "stream", True),
+            (["hi"], "messages", [hi]),
+            (["-s", "Be brief.", "hi"], "messages", [brief, hi]),
+            (["--system", "Be brief.", "hi"], "messages", [brief, hi]),
+            (["What", "is", "it?"], "messages", [user("What is it?")]),
+            (["--", "-n"], "messages", [user("-n")]),
+            (["--no-stream", "hi"], "stream", None),
+            (["-o", "temperature=0.5", "hi"], "temperature", 0.5),
+            (["--option", "max_tokens=7", "hi"], "max_tokens", 7),
+            (["-o", "stop=END", "hi"], "stop", "END"),
+            (["-o", 'stop=["a", "b"]', "hi"], "stop", ["a", "b"]),
+            (["-o", 'stop="7"', "hi"], "stop", "7"),
+            (["-o", "user=a=b", "hi"], "user", "a=b"),
+            (["-o", "user=", "hi"], "user", ""),
+            (["-o", "logprobs=true", "hi"], "logprobs", True),
+            (
+                ["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"],
+                "provider",
+                {"sort": "price"},
+            ),
+            (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "seed", 1),
+            (
+                ["--schema", json.dumps(SCHEMA), "hi"],
+                "response_format",
+                json_schema(SCHEMA),
+            ),
+            (["--schema", path, "hi"], "response_format", json_schema(SCHEMA)),
+            (["-u", "hi"], "stream_options", {"include_usage": True}),
+            (["-u", "--no-stream", "hi"], "stream_options", None),
+            (["hi"], "stream_options", None),
+        ):
             with self.subTest(arguments=arguments, name=name), StandIn() as server:
                 outcome = run_main(server, *arguments)
                 self.assertEqual((outcome.status, outcome.out[-1:]), (0, "\n"), outcome)
-                self.assertEqual([received.json.get(name) for received in server.requests], [value])
+                self.assertEqual(
+                    [received.json.get(name) for received in server.requests], [value]
+                )
 
     def test_the_model_comes_from_the_environment_unless_an_option_names_it(self):
         with StandIn() as server:
             run_main(server, "hi", SIRAYA_MODEL="m1")
             run_main(server, "-m", "m2", "hi", SIRAYA_MODEL="m1")
-            self.assertEqual([received.json["model"] for received in server.requests], ["m1", "m2"])
+            self.assertEqual(
+                [received.json["model"] for received in server.requests], ["m1", "m2"]
+            )
 
     def test_the_option_for_the_base_url_goes_before_the_environment(self):
         with StandIn() as server:
-            self.assertEqual(run_main(None, "--base-url", server.base_url + "/", "hi").status, 0)
-            self.assertEqual([received.target for received in server.requests], ["/v1/chat/completions"])
+            self.assertEqual(
+                run_main(None, "--base-url", server.base_url + "/", "hi").status, 0
+            )
+            self.assertEqual(
+                [received.target for received in server.requests],
+                ["/v1/chat/completions"],
+            )
 
     def test_attachments_are_sent_after_the_text_in_their_order(self):
-        cat, notes = self.file("cat.png", PNG), self.file("notes.txt", "caf\u00e9".encode())
+        cat, notes = (
+            self.file("cat.png", PNG),
+            self.file("notes.txt", "caf\u00e9".encode()),
+        )
         link = "https://files.example/dog.jpg"
         with StandIn() as server:
-            outcome = run_main(server, "-a", cat, "--attach", notes, "-a", link, "Look.")
+            outcome = run_main(
+                server, "-a", cat, "--attach", notes, "-a", link, "Look."
+            )
             self.assertEqual((outcome.status, outcome.err), (0, ""))
             run_main(server, "-a", cat)
-            first, second = [received.json["messages"][0]["content"] for received in server.requests]
-        self.assertEqual(first, [{"type": "text", "text": "Look."}] + [attach(cat), attach(notes), attach(link)])
+            first, second = [
+                received.json["messages"][0]["content"] for received in server.requests
+            ]
+        self.assertEqual(
+            first,
+            [{"type": "text", "text": "Look."}]
+            + [attach(cat), attach(notes), attach(link)],
+        )
         self.assertEqual(second, [attach(cat)])
 
-    def test_piped_input_joins_the_prompt_clearly_apart_and_is_the_prompt_if_alone(self):
+    def test_piped_input_joins_the_prompt_clearly_apart_and_is_the_prompt_if_alone(
+        self,
+    ):
         for arguments, stdin, content in (
-                (["review this"], "+ new line\n- old line\n", r"\Areview this\n\n+\W*\+ new line\n- old line\s*\Z"),
-                ([], "What is it?\n", r"\AWhat is it\?\n?\Z"),
-                (["hi"], "", r"\Ahi\Z")):
+            (
+                ["review this"],
+                "+ new line\n- old line\n",
+                r"\Areview this\n\n+\W*\+ new line\n- old line\s*\Z",
+            ),
+            ([], "What is it?\n", r"\AWhat is it\?\n?\Z"),
+            (["hi"], "", r"\Ahi\Z"),
+        ):
             with self.subTest(arguments=arguments, stdin=stdin), StandIn() as server:
                 self.assertEqual(run_main(server, *arguments, stdin=stdin).status, 0)
-                self.assertRegex(server.requests[0].json["messages"][0]["content"], content)
+                self.assertRegex(
+                    server.requests[0].json["messages"][0]["content"], content
+                )
 
     def test_a_dry_run_needs_no_key_sends_nothing_and_prints_exactly_the_body(self):
         cat = self.file("cat.png", PNG)
         for arguments in (
-                ["hi"],
-                ["-s", "caf\u00e9", "-m", "m", "hi"],
-                ["--no-stream", "hi"],
-                ["-u", "hi"],
-                ["-a", cat, "hi"],
-                ["--schema", '{"type": "object"}', "hi"],
-                ["-o", "temperature=1", "-o", "max_retries=1", "-o", "timeout=9", "hi"]):
+            ["hi"],
+            ["-s", "caf\u00e9", "-m", "m", "hi"],
+            ["--no-stream", "hi"],
+            ["-u", "hi"],
+            ["-a", cat, "hi"],
+            ["--schema", '{"type": "object"}', "hi"],
+            ["-o", "temperature=1", "-o", "max_retries=1", "-o", "timeout=9", "hi"],
+        ):
             with self.subTest(arguments=arguments), StandIn() as server:
-                outcome = run_main(server, "-n", *arguments, stdin="more", SIRAYA_API_KEY=None)
-                self.assertEqual((outcome.status, outcome.err, server.connections), (0, "", 0))
+                outcome = run_main(
+                    server, "-n", *arguments, stdin="more", SIRAYA_API_KEY=None
+                )
+                self.assertEqual(
+                    (outcome.status, outcome.err, server.connections), (0, "", 0)
+                )
                 run_main(server, *arguments, stdin="more")
                 self.assertEqual(json.loads(outcome.out), server.requests[0].json)
-        self.assertEqual(run_main(None, "--dry-run", "hi", SIRAYA_API_KEY=None).status, 0)
+        self.assertEqual(
+            run_main(None, "--dry-run", "hi", SIRAYA_API_KEY=None).status, 0
+        )
 
 
 class CommandLineOutput(Test):
-    def test_the_answer_goes_to_standard_output_with_one_line_end_and_nothing_to_standard_error(self):
+    def test_the_answer_goes_to_standard_output_with_one_line_end_and_nothing_to_standard_error(
+        self,
+    ):
         for text, out in (
-                ("Once upon", "Once upon\n"),
-                ("Once\n", "Once\n"),
-                ("a\r\nb\tc", "a\r\nb\tc\n"),
-                ("\x1b[31mred\x1b[0m \x07\x9b2J\x7f", "\x1b[31mred\x1b[0m \x07\x9b2J\x7f\n"),
-                ("", "")):
+            ("Once upon", "Once upon\n"),
+            ("Once\n", "Once\n"),
+            ("a\r\nb\tc", "a\r\nb\tc\n"),
+            (
+                "\x1b[31mred\x1b[0m \x07\x9b2J\x7f",
+                "\x1b[31mred\x1b[0m \x07\x9b2J\x7f\n",
+            ),
+            ("", ""),
+        ):
             streamed = sse(*[chunk(letter) for letter in text] + [END, "[DONE]"])
-            for answer, arguments in ((streamed, []), (http_answer(200, completion(text)), ["--no-stream"])):
-                with self.subTest(text=text, arguments=arguments), StandIn(answer) as server:
+            for answer, arguments in (
+                (streamed, []),
+                (http_answer(200, completion(text)), ["--no-stream"]),
+            ):
+                with self.subTest(text=text, arguments=arguments), StandIn(
+                    answer
+                ) as server:
                     outcome = run_main(server, "hi", *arguments)
                     self.assertEqual((outcome.status, outcome.err), (0, ""))
-                    self.assertEqual(outcome.out.rstrip("\n") if not text else outcome.out, out)
+                    self.assertEqual(
+                        outcome.out.rstrip("\n") if not text else outcome.out, out
+                    )
 
     def test_json_is_one_chunk_a_line_when_streamed_and_one_object_otherwise(self):
         with StandIn(STREAM, http_answer(200, completion("caf\u00e9\n"))) as server:
-            streamed, whole = run_main(server, "-j", "hi"), run_main(server, "--json", "--no-stream", "hi")
+            streamed, whole = (
+                run_main(server, "-j", "hi"),
+                run_main(server, "--json", "--no-stream", "hi"),
+            )
         chunks = [json.loads(line) for line in streamed.out.splitlines()]
         self.assertEqual(chunks, [ONCE, UPON, END])
         self.assertEqual(json.loads(whole.out), completion("caf\u00e9\n"))
-        self.assertEqual((streamed.status, streamed.err, whole.status, whole.err), (0, "", 0, ""))
+        self.assertEqual(
+            (streamed.status, streamed.err, whole.status, whole.err), (0, "", 0, "")
+        )
 
     def test_usage_is_told_on_standard_error_with_the_cost_where_given(self):
         usage = {"prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33}
         last = dict(chunk(), choices=[], usage=usage)
         costly = dict(usage, cost=0.125)
         for name, answer, arguments, numbers in (
-                ("streamed", sse(ONCE, END, last, "[DONE]"), [], ("11", "22", "33")),
-                ("whole", http_answer(200, completion("Once", usage=usage)), ["--no-stream"], ("11", "22", "33")),
-                ("cost", sse(ONCE, END, dict(last, cost=0.0625), "[DONE]"), [], ("33", "0.0625")),
-                ("cost in usage", sse(ONCE, END, dict(last, usage=costly), "[DONE]"), [], ("33", "0.125"))):
+            ("streamed", sse(ONCE, END, last, "[DONE]"), [], ("11", "22", "33")),
+            (
+                "whole",
+                http_answer(200, completion("Once", usage=usage)),
+                ["--no-stream"],
+                ("11", "22", "33"),
+            ),
+            (
+                "cost",
+                sse(ONCE, END, dict(last, cost=0.0625), "[DONE]"),
+                [],
+                ("33", "0.0625"),
+            ),
+            (
+                "cost in usage",
+                sse(ONCE, END, dict(last, usage=costly), "[DONE]"),
+                [],
+                ("33", "0.125"),
+            ),
+        ):
             with self.subTest(name), StandIn(answer) as server:
                 outcome = run_main(server, "-u", "hi", *arguments)
                 self.assertEqual((outcome.status, outcome.out), (0, "Once\n"))
                 self.assert_one_line(outcome.err)
                 for number in numbers:
-                    self.assertRegex(outcome.err, r"(?<![\d.])%s(?![\d.])" % re.escape(number))
+                    self.assertRegex(
+                        outcome.err, r"(?<![\d.])%s(?![\d.])" % re.escape(number)
+                    )
                 self.assertEqual("cost" in outcome.err, name.startswith("cost"))
 
     def test_usage_that_the_service_does_not_tell_is_not_made_up(self):
@@ -3257,14 +4968,33 @@ class CommandLineOutput(Test):
     def test_a_failure_of_the_service_is_status_1_and_one_line(self):
         lines = {"error": {"message": "first\nsecond\x1b[2J", "code": "x"}}
         for name, answer, arguments, out, words in (
-                ("status", http_answer(401, {"error": {"message": "wrong key"}}), [], "", "wrong key"),
-                ("several lines", http_answer(400, lines), [], "", "first second"),
-                ("page", http_answer(404, "<html>\n<body>\nNot here\n</body></html>"), [], "", "404"),
-                ("not JSON", http_answer(200, "hello\nworld"), ["--no-stream"], "", ""),
-                ("cut", BROKEN, [], "Once upon\n", ""),
-                ("error event", sse(ONCE, lines), [], "Once\n", "first second"),
-                ("silence", HELD, ["--timeout", "0.5"], "Once\n", "0.5"),
-                ("cut JSON", BROKEN, ["-j"], "%s\n%s\n" % (json.dumps(ONCE), json.dumps(UPON)), "")):
+            (
+                "status",
+                http_answer(401, {"error": {"message": "wrong key"}}),
+                [],
+                "",
+                "wrong key",
+            ),
+            ("several lines", http_answer(400, lines), [], "", "first second"),
+            (
+                "page",
+                http_answer(404, "<html>\n<body>\nNot here\n</body></html>"),
+                [],
+                "",
+                "404",
+            ),
+            ("not JSON", http_answer(200, "hello\nworld"), ["--no-stream"], "", ""),
+            ("cut", BROKEN, [], "Once upon\n", ""),
+            ("error event", sse(ONCE, lines), [], "Once\n", "first second"),
+            ("silence", HELD, ["--timeout", "0.5"], "Once\n", "0.5"),
+            (
+                "cut JSON",
+                BROKEN,
+                ["-j"],
+                "%s\n%s\n" % (json.dumps(ONCE), json.dumps(UPON)),
+                "",
+            ),
+        ):
             with self.subTest(name), StandIn(answer) as server:
                 outcome = run_main(server, "hi", *arguments)
                 self.assertEqual((outcome.status, outcome.out), (1, out))
@@ -3278,40 +5008,51 @@ class CommandLineOutput(Test):
         self.assert_one_line(outcome.err, url)
 
     def test_a_mistake_is_status_2_and_one_sentence_and_nothing_is_sent(self):
-        odd, empty, bad = (self.file(name, content) for name, content in (
-            ("odd.bin", b"\0\1\2\3" * 9), ("empty.txt", b""), ("bad.json", b"{]")))
+        odd, empty, bad = (
+            self.file(name, content)
+            for name, content in (
+                ("odd.bin", b"\0\1\2\3" * 9),
+                ("empty.txt", b""),
+                ("bad.json", b"{]"),
+            )
+        )
         missing = os.path.join(self.folder, "missing.png")
         for arguments, words in (
-                (["-a", odd, "hi"], "odd.bin"),
-                (["-a", empty, "hi"], "empty.txt"),
-                (["-a", missing, "hi"], "missing.png"),
-                (["-a", self.folder, "hi"], os.path.basename(self.folder)),
-                (["--schema", bad, "hi"], "--schema"),
-                (["--schema", missing, "hi"], "missing.png"),
-                (["--schema", "{", "hi"], "--schema must be a dict"),
-                (["-o", "temperature=3", "hi"], "temperature"),
-                (["-o", "temperature", "hi"], "KEY=VALUE"),
-                (["-o", "=1", "hi"], "KEY=VALUE"),
-                (["-o", "seed=NaN", "hi"], "seed"),
-                (["-o", "model=m", "hi"], "model"),
-                ([], "prompt"),
-                (["--base-url", "ftp://files.example", "hi"], "base_url"),
-                (["--timeout", "0", "hi"], "timeout"),
-                (["--timeout", "soon", "hi"], "timeout"),
-                (["--timeout", "nan", "hi"], "timeout"),
-                (["-c", "-n"], "-c"),
-                (["--nonsense", "hi"], "--nonsense"),
-                (["-m"], "-m")):
+            (["-a", odd, "hi"], "odd.bin"),
+            (["-a", empty, "hi"], "empty.txt"),
+            (["-a", missing, "hi"], "missing.png"),
+            (["-a", self.folder, "hi"], os.path.basename(self.folder)),
+            (["--schema", bad, "hi"], "--schema"),
+            (["--schema", missing, "hi"], "missing.png"),
+            (["--schema", "{", "hi"], "--schema must be a dict"),
+            (["-o", "temperature=3", "hi"], "temperature"),
+            (["-o", "temperature", "hi"], "KEY=VALUE"),
+            (["-o", "=1", "hi"], "KEY=VALUE"),
+            (["-o", "seed=NaN", "hi"], "seed"),
+            (["-o", "model=m", "hi"], "model"),
+            ([], "prompt"),
+            (["--base-url", "ftp://files.example", "hi"], "base_url"),
+            (["--timeout", "0", "hi"], "timeout"),
+            (["--timeout", "soon", "hi"], "timeout"),
+            (["--timeout", "nan", "hi"], "timeout"),
+            (["-c", "-n"], "-c"),
+            (["--nonsense", "hi"], "--nonsense"),
+            (["-m"], "-m"),
+        ):
             with self.subTest(arguments=arguments), StandIn() as server:
                 outcome = run_main(server, *arguments)
-                self.assertEqual((outcome.status, outcome.out, server.connections), (2, "", 0))
+                self.assertEqual(
+                    (outcome.status, outcome.out, server.connections), (2, "", 0)
+                )
                 self.assert_one_line(outcome.err, words)
 
     def test_without_a_key_the_status_is_2_and_the_line_says_how_to_give_one(self):
         for key in (None, "", " \n"):
             with self.subTest(key=key), StandIn() as server:
                 outcome = run_main(server, "hi", SIRAYA_API_KEY=key)
-                self.assertEqual((outcome.status, outcome.out, server.requests), (2, "", []))
+                self.assertEqual(
+                    (outcome.status, outcome.out, server.requests), (2, "", [])
+                )
                 self.assert_one_line(outcome.err, "SIRAYA_API_KEY")
 
     def test_there_is_no_option_for_the_key(self):
@@ -3321,37 +5062,79 @@ class CommandLineOutput(Test):
                 self.assertEqual(server.connections, 0)
 
     def test_the_version_is_told(self):
-        self.assertRegex(run_main(None, "--version", SIRAYA_API_KEY=None).out,
-                         r"\Asiraya.chat %s\n\Z" % re.escape(siraya_chat.__version__))
+        self.assertRegex(
+            run_main(None, "--version", SIRAYA_API_KEY=None).out,
+            r"\Asiraya.chat %s\n\Z" % re.escape(siraya_chat.__version__),
+        )
 
 
 class CommandLineHelp(Test):
-    def test_the_help_has_a_line_for_every_option_the_variables_and_the_exit_statuses(self):
+    def test_the_help_has_a_line_for_every_option_the_variables_and_the_exit_statuses(
+        self,
+    ):
         outcome = run_main(None, "-h", SIRAYA_API_KEY=None, COLUMNS="100")
         self.assertEqual((outcome.status, outcome.err), (0, ""))
-        for names in ("-m --model", "-s --system", "-a --attach", "-o --option", "--schema", "--no-stream", "-j --json",
-                      "-u --usage", "-c --chat", "-n --dry-run", "--base-url", "--timeout", "--version", "-h --help"):
+        for names in (
+            "-m --model",
+            "-s --system",
+            "-a --attach",
+            "-o --option",
+            "--schema",
+            "--no-stream",
+            "-j --json",
+            "-u --usage",
+            "-c --chat",
+            "-n --dry-run",
+            "--base-url",
+            "--timeout",
+            "--version",
+            "-h --help",
+        ):
             pattern = r"(?m)^  %s\b.*\n?.* [a-z]{3}" % names.replace(" ", r"\b[^\n]*, ")
             self.assertRegex(outcome.out, pattern, names)
-        for words in ("SIRAYA_API_KEY", "SIRAYA_BASE_URL", "SIRAYA_MODEL", "SSL_CERT_FILE", "https_proxy", "130",
-                      "anthropic/claude-sonnet-4.5", "https://llm.siraya.pro/v1"):
+        for words in (
+            "SIRAYA_API_KEY",
+            "SIRAYA_BASE_URL",
+            "SIRAYA_MODEL",
+            "SSL_CERT_FILE",
+            "https_proxy",
+            "130",
+            "anthropic/claude-sonnet-4.5",
+            "https://llm.siraya.pro/v1",
+        ):
             self.assertIn(words, outcome.out)
         self.assertEqual(run_main(None, "--help", COLUMNS="100"), outcome)
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_every_example_of_the_help_runs(self):
         help_text = run_main(None, "--help").out
-        examples = re.findall(r"(?m)^ +(\S.*)$", help_text.partition("examples:\n")[2].partition("\n\n")[0])
+        examples = re.findall(
+            r"(?m)^ +(\S.*)$",
+            help_text.partition("examples:\n")[2].partition("\n\n")[0],
+        )
         self.assertGreaterEqual(len(examples), 4)
         self.file("invoice.pdf", b"%PDF-1.4\n")
-        for name, command in (("git", "echo change"), ("siraya-chat", 'exec "%s" "%s" "$@"' % COMMAND),
-                              ("python", 'exec "%s" "$@"' % sys.executable)):
+        for name, command in (
+            ("git", "echo change"),
+            ("siraya-chat", 'exec "%s" "%s" "$@"' % COMMAND),
+            ("python", 'exec "%s" "$@"' % sys.executable),
+        ):
             self.file(name, b"#!/bin/sh\n%s\n" % command.encode(), 0o755)
         path = self.folder + os.pathsep + os.environ["PATH"]
         for example in examples:
             with self.subTest(example), StandIn() as server:
-                ran = run_process(server, "sh", "-c", example, stdin=b"hi\n", cwd=self.folder, PATH=path)
-                self.assertEqual((ran.status, ran.err, len(server.requests)), (0, "", 1))
+                ran = run_process(
+                    server,
+                    "sh",
+                    "-c",
+                    example,
+                    stdin=b"hi\n",
+                    cwd=self.folder,
+                    PATH=path,
+                )
+                self.assertEqual(
+                    (ran.status, ran.err, len(server.requests)), (0, "", 1)
+                )
                 self.assertTrue(ran.out)
 
 
@@ -3366,38 +5149,67 @@ class CommandLineProcesses(Test):
         archive = os.path.join(self.folder, "app.zip")
         with zipfile.ZipFile(archive, "w") as file:
             file.writestr("siraya_chat.py", source)
-            file.writestr("__main__.py", "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n")
+            file.writestr(
+                "__main__.py", "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n"
+            )
         for command, options in (
-                ("-m siraya_chat", {}),
-                ("other_name.py", {}),
-                ("-m vendored.siraya_chat", {}),
-                ("app.zip", {}),
-                ("-m siraya_chat", {"PYTHONPATH": archive, "cwd": os.path.join(self.folder, "elsewhere")}),
-                ("-I -S siraya_chat.py", {}),
-                ("-", {"stdin": source}),
-                ("-O -O siraya_chat.py", {}),
-                ("-X dev siraya_chat.py", {"PYTHONWARNINGS": "error"})):
-            with self.subTest(command, options=sorted(options)), StandIn(STREAM) as server:
+            ("-m siraya_chat", {}),
+            ("other_name.py", {}),
+            ("-m vendored.siraya_chat", {}),
+            ("app.zip", {}),
+            (
+                "-m siraya_chat",
+                {"PYTHONPATH": archive, "cwd": os.path.join(self.folder, "elsewhere")},
+            ),
+            ("-I -S siraya_chat.py", {}),
+            ("-", {"stdin": source}),
+            ("-O -O siraya_chat.py", {}),
+            ("-X dev siraya_chat.py", {"PYTHONWARNINGS": "error"}),
+        ):
+            with self.subTest(command, options=sorted(options)), StandIn(
+                STREAM
+            ) as server:
                 options = dict({"cwd": self.folder}, **options)
-                outcome = run_process(server, sys.executable, *command.split(), "What", "is it?", **options)
+                outcome = run_process(
+                    server,
+                    sys.executable,
+                    *command.split(),
+                    "What",
+                    "is it?",
+                    **options,
+                )
                 self.assertEqual(outcome, (0, "Once upon\n", ""))
-                self.assertEqual(server.requests[0].json["messages"][0]["content"], "What is it?")
-                self.assertEqual(server.requests[0].headers["authorization"], "Bearer " + KEY)
+                self.assertEqual(
+                    server.requests[0].json["messages"][0]["content"], "What is it?"
+                )
+                self.assertEqual(
+                    server.requests[0].headers["authorization"], "Bearer " + KEY
+                )
 
     def test_statuses_and_streams_of_a_real_process(self):
         for answer, arguments, environment, status, out, err in (
-                (STREAM, ["hi"], {}, 0, "Once upon\n", False),
-                (BROKEN, ["hi"], {}, 1, "Once upon\n", True),
-                (STREAM, ["-o", "top_p=2", "hi"], {}, 2, "", True),
-                (STREAM, ["hi"], {"SIRAYA_API_KEY": None}, 2, "", True)):
-            with self.subTest(arguments=arguments, status=status), StandIn(answer) as server:
+            (STREAM, ["hi"], {}, 0, "Once upon\n", False),
+            (BROKEN, ["hi"], {}, 1, "Once upon\n", True),
+            (STREAM, ["-o", "top_p=2", "hi"], {}, 2, "", True),
+            (STREAM, ["hi"], {"SIRAYA_API_KEY": None}, 2, "", True),
+        ):
+            with self.subTest(arguments=arguments, status=status), StandIn(
+                answer
+            ) as server:
                 outcome = run_process(server, *COMMAND, *arguments, **environment)
-                self.assertEqual((outcome.status, outcome.out, bool(outcome.err)), (status, out, err))
+                self.assertEqual(
+                    (outcome.status, outcome.out, bool(outcome.err)), (status, out, err)
+                )
 
     def test_an_encoding_that_lacks_a_character_replaces_it(self):
         answer = sse(chunk("caf\u00e9 \u2014 "), chunk("ok"), END, "[DONE]")
-        with StandIn(answer, http_answer(400, {"error": {"message": "caf\u00e9"}})) as server:
-            self.assertEqual(run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii"), (0, "caf? ? ok\n", ""))
+        with StandIn(
+            answer, http_answer(400, {"error": {"message": "caf\u00e9"}})
+        ) as server:
+            self.assertEqual(
+                run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii"),
+                (0, "caf? ? ok\n", ""),
+            )
             refused = run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii")
             self.assertEqual(refused.status, 1)
             self.assert_one_line(refused.err, "caf")
@@ -3406,22 +5218,39 @@ class CommandLineProcesses(Test):
         with StandIn(sse(chunk("a\ud83d"), END, "[DONE]")) as server:
             outcome = run_process(server, *COMMAND, stdin=b"caf\xe9 \xff?\n")
             self.assertEqual(outcome, (0, "a?\n", ""))
-            self.assertRegex(server.requests[0].json["messages"][0]["content"], "\\Acaf. .\\?\\Z")
+            self.assertRegex(
+                server.requests[0].json["messages"][0]["content"], "\\Acaf. .\\?\\Z"
+            )
 
-    def test_text_is_written_as_it_arrives_and_a_reader_that_leaves_ends_it_quietly(self):
+    def test_text_is_written_as_it_arrives_and_a_reader_that_leaves_ends_it_quietly(
+        self,
+    ):
         left = threading.Event()
         more = [framed(event(chunk(" upon" * 20))) for _ in range(200)]
-        answer = [SSE_HEAD + framed(event(ONCE)), left] + more + [framed(event("[DONE]")) + framed(b"")]
+        answer = (
+            [SSE_HEAD + framed(event(ONCE)), left]
+            + more
+            + [framed(event("[DONE]")) + framed(b"")]
+        )
         with StandIn(answer) as server:
             with start_process(server, *COMMAND, "hi") as process:
-                self.assertEqual(process.stdout.read(4), b"Once")  # while the server holds back the rest
+                self.assertEqual(
+                    process.stdout.read(4), b"Once"
+                )  # while the server holds back the rest
                 process.stdout.close()
                 left.set()
                 self.assertEqual((process.stderr.read(), process.wait(20)), (b"", 0))
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX pipes")
     def test_whatever_is_printed_a_reader_that_has_left_gets_no_traceback(self):
-        for arguments in (["hi"], ["-j", "hi"], ["--no-stream", "hi"], ["-n", "hi"], ["--help"], ["--version"]):
+        for arguments in (
+            ["hi"],
+            ["-j", "hi"],
+            ["--no-stream", "hi"],
+            ["-n", "hi"],
+            ["--help"],
+            ["--version"],
+        ):
             with self.subTest(arguments=arguments), StandIn() as server:
                 reader, writer = os.pipe()
                 os.close(reader)
@@ -3434,17 +5263,28 @@ class CommandLineProcesses(Test):
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_streams_that_are_closed_cause_no_traceback(self):
         for redirection, arguments, succeeds in (
-                ("<&-", ["hi"], True),
-                ("<&-", ["-c"], True),
-                (">&-", ["hi"], False),
-                ("2>&-", ["hi"], True),
-                ("2>&-", ["-o", "x"], False),
-                (">/dev/full", ["hi"], False),
-                (">/dev/full", ["-n", "hi"], False)):
+            ("<&-", ["hi"], True),
+            ("<&-", ["-c"], True),
+            (">&-", ["hi"], False),
+            ("2>&-", ["hi"], True),
+            ("2>&-", ["-o", "x"], False),
+            (">/dev/full", ["hi"], False),
+            (">/dev/full", ["-n", "hi"], False),
+        ):
             if "full" in redirection and not os.path.exists("/dev/full"):
                 continue
-            with self.subTest(redirection=redirection, arguments=arguments), StandIn() as server:
-                ran = run_process(server, "sh", "-c", 'exec "$@" ' + redirection, "sh", *COMMAND, *arguments)
+            with self.subTest(
+                redirection=redirection, arguments=arguments
+            ), StandIn() as server:
+                ran = run_process(
+                    server,
+                    "sh",
+                    "-c",
+                    'exec "$@" ' + redirection,
+                    "sh",
+                    *COMMAND,
+                    *arguments,
+                )
                 self.assertNotIn("Traceback", ran.err)
                 self.assertNotIn("Exception ignored", ran.err)
                 self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
@@ -3453,10 +5293,11 @@ class CommandLineProcesses(Test):
     @unittest.skipUnless(os.name == "posix", "needs POSIX signals")
     def test_control_c_is_status_130_and_what_had_arrived_is_shown(self):
         for name, answer, arguments, arrived, rest in (
-                ("streaming", HELD, ["hi"], b"Once", b"\n"),
-                ("waiting", [SILENCE], ["hi"], b"", b""),
-                ("whole", [SILENCE], ["--no-stream", "hi"], b"", b""),
-                ("JSON", HELD, ["-j", "hi"], json.dumps(ONCE).encode() + b"\n", b"")):
+            ("streaming", HELD, ["hi"], b"Once", b"\n"),
+            ("waiting", [SILENCE], ["hi"], b"", b""),
+            ("whole", [SILENCE], ["--no-stream", "hi"], b"", b""),
+            ("JSON", HELD, ["-j", "hi"], json.dumps(ONCE).encode() + b"\n", b""),
+        ):
             with self.subTest(name), StandIn(answer) as server:
                 with start_process(server, *COMMAND, *arguments) as process:
                     self.assertEqual(process.stdout.read(len(arrived)), arrived)
@@ -3469,8 +5310,14 @@ class CommandLineProcesses(Test):
                 self.assertTrue(server.wait_closed())
 
     def test_the_key_is_in_nothing_that_is_printed(self):
-        for arguments in (["-n", "hi"], ["hi"], ["--base-url", "http://%s@127.0.0.1/v1" % KEY, "hi"]):
-            with StandIn(http_answer(401, {"error": {"message": "no key " + KEY}})) as server:
+        for arguments in (
+            ["-n", "hi"],
+            ["hi"],
+            ["--base-url", "http://%s@127.0.0.1/v1" % KEY, "hi"],
+        ):
+            with StandIn(
+                http_answer(401, {"error": {"message": "no key " + KEY}})
+            ) as server:
                 outcome = run_main(server, *arguments)
                 self.assertNotIn(KEY, outcome.out + outcome.err)
 
@@ -3490,18 +5337,32 @@ class Keyboard(io.StringIO):
 
 class CommandLineChat(Test):
     def contents(self, server):
-        return [[message["content"] for message in received.json["messages"]] for received in server.requests]
+        return [
+            [message["content"] for message in received.json["messages"]]
+            for received in server.requests
+        ]
 
     def test_from_a_pipe_one_line_is_one_turn_and_the_conversation_is_kept(self):
-        with StandIn(*[sse(chunk(word), END, "[DONE]") for word in ("A", "B\n", "C")]) as server:
-            outcome = run_main(server, "--chat", "-s", "Be brief.", stdin="One\nTwo\nThree")
+        with StandIn(
+            *[sse(chunk(word), END, "[DONE]") for word in ("A", "B\n", "C")]
+        ) as server:
+            outcome = run_main(
+                server, "--chat", "-s", "Be brief.", stdin="One\nTwo\nThree"
+            )
             self.assertEqual(outcome, (0, "A\nB\nC\n", ""))
-            self.assertEqual(self.contents(server)[2], ["Be brief.", "One", "A", "Two", "B\n", "Three"])
-            self.assertEqual([message["role"] for message in server.requests[2].json["messages"]],
-                             ["system", "user", "assistant", "user", "assistant", "user"])
+            self.assertEqual(
+                self.contents(server)[2],
+                ["Be brief.", "One", "A", "Two", "B\n", "Three"],
+            )
+            self.assertEqual(
+                [message["role"] for message in server.requests[2].json["messages"]],
+                ["system", "user", "assistant", "user", "assistant", "user"],
+            )
 
     def test_an_answer_without_text_is_sent_back_as_an_empty_one(self):
-        with StandIn(sse(chunk(None, "stop", role="assistant"), "[DONE]"), STREAM) as server:
+        with StandIn(
+            sse(chunk(None, "stop", role="assistant"), "[DONE]"), STREAM
+        ) as server:
             run_main(server, "-c", stdin="One\nTwo\n")
             self.assertEqual(self.contents(server)[1], ["One", "", "Two"])
 
@@ -3510,47 +5371,73 @@ class CommandLineChat(Test):
         with StandIn(STREAM) as server:
             run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
             first = [{"type": "text", "text": "One"}, attach(cat)]
-            self.assertEqual(self.contents(server), [[first], [first, "Once upon", "Two"]])
+            self.assertEqual(
+                self.contents(server), [[first], [first, "Once upon", "Two"]]
+            )
 
     def test_an_error_leaves_the_conversation_as_it_was_before_that_turn(self):
         for name, good, answer, arguments in (
-                ("refused", STREAM, http_answer(400, "no"), []),
-                ("cut", STREAM, BROKEN, []),
-                ("whole", ANSWER, http_answer(200, "no"), ["--no-stream"])):
+            ("refused", STREAM, http_answer(400, "no"), []),
+            ("cut", STREAM, BROKEN, []),
+            ("whole", ANSWER, http_answer(200, "no"), ["--no-stream"]),
+        ):
             with self.subTest(name), StandIn(good, answer, good) as server:
                 outcome = run_main(server, "-c", *arguments, stdin="One\nTwo\nThree\n")
-                self.assertEqual(self.contents(server)[2], ["One", "Once upon", "Three"])
+                self.assertEqual(
+                    self.contents(server)[2], ["One", "Once upon", "Three"]
+                )
                 self.assertEqual(outcome.status, 1)
                 self.assert_one_line(outcome.err)
-                self.assertEqual(outcome.out.count("Once upon\n"), 3 if name == "cut" else 2)
+                self.assertEqual(
+                    outcome.out.count("Once upon\n"), 3 if name == "cut" else 2
+                )
 
     def test_an_error_in_the_first_turn_keeps_its_attachments_for_the_next(self):
         cat = self.file("cat.png", PNG)
         with StandIn(http_answer(400, "no"), STREAM) as server:
             run_main(server, "-c", "-s", "Be brief.", "-a", cat, stdin="One\nTwo\n")
             part = attach(cat)
-            self.assertEqual(self.contents(server)[1], ["Be brief.", [{"type": "text", "text": "Two"}, part]])
+            self.assertEqual(
+                self.contents(server)[1],
+                ["Be brief.", [{"type": "text", "text": "Two"}, part]],
+            )
 
     def test_options_hold_for_every_turn_and_an_empty_line_is_no_turn(self):
         with StandIn(STREAM) as server:
-            outcome = run_main(server, "-c", "-j", "-m", "m", "-o", "seed=1", stdin="One\n\n  \nTwo\n")
+            outcome = run_main(
+                server, "-c", "-j", "-m", "m", "-o", "seed=1", stdin="One\n\n  \nTwo\n"
+            )
             self.assertEqual((outcome.status, outcome.err), (0, ""))
-            sent = [(received.json["model"], received.json["seed"]) for received in server.requests]
+            sent = [
+                (received.json["model"], received.json["seed"])
+                for received in server.requests
+            ]
             self.assertEqual(sent, [("m", 1)] * 2)
 
     def test_a_terminal_is_prompted_and_control_c_gives_up_the_line_alone(self):
         with StandIn(STREAM, http_answer(400, "no"), STREAM) as server:
             outcome = run_main(server, "-c", stdin=Keyboard("One\n\x03\nTwo\nThree\n"))
-            self.assertEqual((outcome.status, outcome.out), (0, "Once upon\nOnce upon\n"))
-            self.assertRegex(outcome.err, r"\A> > siraya-chat: .*\n> siraya-chat: .*400.*\n> > \n\Z")
+            self.assertEqual(
+                (outcome.status, outcome.out), (0, "Once upon\nOnce upon\n")
+            )
+            self.assertRegex(
+                outcome.err, r"\A> > siraya-chat: .*\n> siraya-chat: .*400.*\n> > \n\Z"
+            )
             self.assertEqual(self.contents(server)[2], ["One", "Once upon", "Three"])
 
     def test_a_mistake_ends_a_conversation_before_it_begins(self):
         with StandIn() as server:
-            for arguments, environment in ((["-o", "temperature=9"], {}), ([], {"SIRAYA_API_KEY": None})):
+            for arguments, environment in (
+                (["-o", "temperature=9"], {}),
+                ([], {"SIRAYA_API_KEY": None}),
+            ):
                 with self.subTest(arguments=arguments):
-                    outcome = run_main(server, "-c", *arguments, stdin="One\nTwo\n", **environment)
-                    self.assertEqual((outcome.status, outcome.out, server.requests), (2, "", []))
+                    outcome = run_main(
+                        server, "-c", *arguments, stdin="One\nTwo\n", **environment
+                    )
+                    self.assertEqual(
+                        (outcome.status, outcome.out, server.requests), (2, "", [])
+                    )
                     self.assert_one_line(outcome.err)
 
 
@@ -3570,7 +5457,7 @@ def screen(data):
         elif token == "\x1b[2K":
             lines[-1] = ""
         elif not token.startswith("\x1b"):
-            lines[-1] = line[:column].ljust(column) + token + line[column + 1:]
+            lines[-1] = line[:column].ljust(column) + token + line[column + 1 :]
             column += 1
     return [line.rstrip() for line in lines if line.strip()]
 
@@ -3580,9 +5467,17 @@ class Terminal:
 
     def __init__(self, server, *arguments, pipes=()):
         self.master, slave = pty.openpty()
-        streams = {name: subprocess.PIPE if name in pipes else slave for name in ("stdin", "stdout", "stderr")}
-        self.process = subprocess.Popen(COMMAND + arguments, preexec_fn=self.take, start_new_session=True,
-                                        env=own_environment(server, TERM="dumb", COLUMNS="100"), **streams)
+        streams = {
+            name: subprocess.PIPE if name in pipes else slave
+            for name in ("stdin", "stdout", "stderr")
+        }
+        self.process = subprocess.Popen(
+            COMMAND + arguments,
+            preexec_fn=self.take,
+            start_new_session=True,
+            env=own_environment(server, TERM="dumb", COLUMNS="100"),
+            **streams,
+        )
         os.close(slave)
         self.data, self.position = b"", 0
 
@@ -3590,7 +5485,11 @@ class Terminal:
     def take():
         """Makes the terminal the process's own, so that its Ctrl-C is a signal."""
         default_interrupt()
-        fcntl.ioctl(next(number for number in (0, 1, 2) if os.isatty(number)), termios.TIOCSCTTY, 0)
+        fcntl.ioctl(
+            next(number for number in (0, 1, 2) if os.isatty(number)),
+            termios.TIOCSCTTY,
+            0,
+        )
 
     def __enter__(self):
         return self
@@ -3603,11 +5502,15 @@ class Terminal:
 
     def _read(self, deadline):
         """Some more of the output; False at its end."""
-        if not select.select([self.master], [], [], max(0, deadline - time.monotonic()))[0]:
+        if not select.select(
+            [self.master], [], [], max(0, deadline - time.monotonic())
+        )[0]:
             raise AssertionError("the terminal shows only %r" % self.data)
         try:
             data = os.read(self.master, 4096)
-        except OSError:  # Linux's way to say that no process has the terminal open any more
+        except (
+            OSError
+        ):  # Linux's way to say that no process has the terminal open any more
             data = b""
         self.data += data
         return bool(data)
@@ -3654,13 +5557,17 @@ class CommandLineTerminals(Test):
                     status, data = terminal.end()
             self.assertEqual(status, 0)
             if arguments == ["-j"]:
-                self.assertEqual([json.loads(line) for line in screen(data)], [ONCE, UPON, END])
+                self.assertEqual(
+                    [json.loads(line) for line in screen(data)], [ONCE, UPON, END]
+                )
             else:
                 self.assertEqual(screen(data), ["Once upon"])
 
     def test_an_error_takes_the_sign_of_life_away_too(self):
         go = threading.Event()
-        with StandIn([go, http_answer(400, "no")]) as server, Terminal(server, "hi") as terminal:
+        with StandIn([go, http_answer(400, "no")]) as server, Terminal(
+            server, "hi"
+        ) as terminal:
             terminal.expect(rb"\w")
             go.set()
             status, data = terminal.end()
@@ -3669,14 +5576,18 @@ class CommandLineTerminals(Test):
 
     def test_the_sign_of_life_is_no_part_of_what_a_pipe_gets(self):
         go = threading.Event()
-        with StandIn([go, STREAM]) as server, Terminal(server, "hi", pipes=["stdout"]) as terminal:
+        with StandIn([go, STREAM]) as server, Terminal(
+            server, "hi", pipes=["stdout"]
+        ) as terminal:
             terminal.expect(rb"\w")
             go.set()
             self.assertEqual(terminal.process.stdout.read(), b"Once upon\n")
             self.assertEqual(screen(terminal.end()[1]), [])
 
     def test_no_sign_of_life_where_standard_error_is_no_terminal(self):
-        with StandIn([0.3, STREAM]) as server, Terminal(server, "hi", pipes=["stderr"]) as terminal:
+        with StandIn([0.3, STREAM]) as server, Terminal(
+            server, "hi", pipes=["stderr"]
+        ) as terminal:
             self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
             self.assertEqual(terminal.process.stderr.read(), b"")
 
@@ -3685,27 +5596,47 @@ class CommandLineTerminals(Test):
         go = threading.Event()
         with StandIn(STREAM, greeting=[go]) as server:  # which reads nothing until then
             with Terminal(server, "-a", clip, "hi") as terminal:
-                shown = terminal.expect(rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B")
+                shown = terminal.expect(
+                    rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B"
+                )
                 go.set()
                 status, data = terminal.end()
         self.assertRegex(shown, rb"1[2-8]\.?\d* ?M")
         self.assertEqual((status, screen(data)), (0, ["Once upon"]))
 
     def test_control_characters_of_an_answer_do_not_reach_a_terminal(self):
-        pieces = ["a\x1b", "[31mred", "\x1b]0;title\x07", "\x9b2J", "\x7f\0\x08\x0b\x0c", "x\ry", "\tb\nc\u00e9"]
+        pieces = [
+            "a\x1b",
+            "[31mred",
+            "\x1b]0;title\x07",
+            "\x9b2J",
+            "\x7f\0\x08\x0b\x0c",
+            "x\ry",
+            "\tb\nc\u00e9",
+        ]
         streamed = sse(*[chunk(piece) for piece in pieces] + [END, "[DONE]"])
         whole = http_answer(200, completion("".join(pieces)))
-        for answer, arguments in ((streamed, []), (whole, ["--no-stream"]), (streamed, ["-j"])):
+        for answer, arguments in (
+            (streamed, []),
+            (whole, ["--no-stream"]),
+            (streamed, ["-j"]),
+        ):
             with self.subTest(arguments=arguments), StandIn(answer) as server:
                 with Terminal(server, "hi", *arguments, pipes=["stderr"]) as terminal:
                     status, data = terminal.end()
                 self.assertEqual(status, 0)
-                self.assertEqual(re.findall("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", data), [])
+                self.assertEqual(
+                    re.findall("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", data), []
+                )
                 if arguments != ["-j"]:
-                    self.assertRegex(data, "\\Aa\\[31mred\\]0;title2Jxy(\t| +)b\r\nc\u00e9\r\n\\Z")
+                    self.assertRegex(
+                        data, "\\Aa\\[31mred\\]0;title2Jxy(\t| +)b\r\nc\u00e9\r\n\\Z"
+                    )
 
     def test_a_chat_stops_an_answer_at_control_c_and_ends_at_control_d(self):
-        with StandIn(STREAM, HELD, http_answer(400, {"error": {"message": "not so"}}), STREAM) as server:
+        with StandIn(
+            STREAM, HELD, http_answer(400, {"error": {"message": "not so"}}), STREAM
+        ) as server:
             with Terminal(server, "-c") as terminal:
                 terminal.expect(rb"> ")
                 terminal.type("One\n")
@@ -3713,7 +5644,9 @@ class CommandLineTerminals(Test):
                 terminal.expect(rb"> ")
                 terminal.type("Two\n")
                 terminal.expect(rb"Once")
-                for _ in range(20):  # a signal that comes just before a wait begins is noticed at the next one only
+                for _ in range(
+                    20
+                ):  # a signal that comes just before a wait begins is noticed at the next one only
                     terminal.type("\x03")
                     if terminal.shows(rb"> ", 2):
                         break
@@ -3721,8 +5654,12 @@ class CommandLineTerminals(Test):
                 terminal.type("Three\n")
                 terminal.expect(rb"not so")
                 terminal.expect(rb"> ")
-                for _ in range(20):  # at the prompt: the line is given up, the conversation goes on; readline notices
-                    terminal.type("\x03")  # a signal that comes just before it begins to wait only at the next key
+                for _ in range(
+                    20
+                ):  # at the prompt: the line is given up, the conversation goes on; readline notices
+                    terminal.type(
+                        "\x03"
+                    )  # a signal that comes just before it begins to wait only at the next key
                     if terminal.shows(rb"> ", 1):
                         break
                 terminal.type("Four\n")
@@ -3732,11 +5669,16 @@ class CommandLineTerminals(Test):
                 status, data = terminal.end()
             self.assertEqual(status, 0)
             self.assertNotIn("Traceback", data)
-            contents = [message["content"].strip() for message in server.requests[3].json["messages"]]
+            contents = [
+                message["content"].strip()
+                for message in server.requests[3].json["messages"]
+            ]
             self.assertEqual(contents, ["One", "Once upon", "Two", "Once", "Four"])
 
     def test_the_prompt_of_a_chat_is_no_part_of_the_answer(self):
-        with StandIn(STREAM) as server, Terminal(server, "-c", pipes=["stdout"]) as terminal:
+        with StandIn(STREAM) as server, Terminal(
+            server, "-c", pipes=["stdout"]
+        ) as terminal:
             terminal.expect(rb"> ")
             terminal.type("One\n")
             self.assertEqual(terminal.process.stdout.readline(), b"Once upon\n")
@@ -3746,7 +5688,9 @@ class CommandLineTerminals(Test):
             self.assertEqual(terminal.end()[0], 0)
 
     def test_a_prompt_that_is_typed_at_a_terminal_is_not_waited_for(self):
-        with StandIn(STREAM) as server, Terminal(server, pipes=["stdout", "stderr"]) as terminal:
+        with StandIn(STREAM) as server, Terminal(
+            server, pipes=["stdout", "stderr"]
+        ) as terminal:
             self.assertEqual(terminal.process.wait(20), 2)
             self.assertIn(b"prompt", terminal.process.stderr.read())
 
@@ -3792,14 +5736,17 @@ rejSNwDP8DAfBgNVHSMEGDAWgBSSK9wiCFzeFiWtlhzQrejSNwDP8DAPBgNVHRMB
 Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQD3QJZfIyj9L8twoq2J9bCGccdu
 /Voy0mWuNeit5fVifwIgFD7D45JFSy9W0y++jbpYrhHXwJBsqntUVeS34LF6M2w=
 -----END CERTIFICATE-----
-"""}
+""",
+}
 NOT_RUN = r"pip install|git clone|-m unittest|\bbench\b"  # they need a network, or would run this test again
 
 
 def readme_blocks(text):
     """(language, line number, code) of every fenced block."""
-    return [(found.group(1), text.count("\n", 0, found.start()) + 1, found.group(2))
-            for found in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", text)]
+    return [
+        (found.group(1), text.count("\n", 0, found.start()) + 1, found.group(2))
+        for found in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", text)
+    ]
 
 
 class Readme(Test):
@@ -3811,8 +5758,15 @@ class Readme(Test):
     def run_block(self, server, language, code):
         command = (sys.executable, "-c") if language == "python" else ("sh", "-e", "-c")
         return run_process(
-            server, *command, code, cwd=self.folder, SIRAYA_MODEL="m", PYTHONWARNINGS="error", PYTHONDEVMODE="1",
-            PATH=os.path.join(self.folder, "bin") + os.pathsep + os.environ["PATH"])
+            server,
+            *command,
+            code,
+            cwd=self.folder,
+            SIRAYA_MODEL="m",
+            PYTHONWARNINGS="error",
+            PYTHONDEVMODE="1",
+            PATH=os.path.join(self.folder, "bin") + os.pathsep + os.environ["PATH"],
+        )
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_every_block_runs_as_it_stands(self):
@@ -3821,26 +5775,50 @@ class Readme(Test):
         for path in (MODULE, os.path.abspath(__file__)):
             shutil.copy(path, self.folder)
         for name, start in (("python3", ""), ("siraya-chat", " -m siraya_chat")):
-            self.file("bin/" + name, ('#!/bin/sh\nexec "%s"%s "$@"\n' % (sys.executable, start)).encode(), 0o755)
-        blocks = [block for block in readme_blocks(self.text) if not re.search(NOT_RUN, block[2])]
+            self.file(
+                "bin/" + name,
+                ('#!/bin/sh\nexec "%s"%s "$@"\n' % (sys.executable, start)).encode(),
+                0o755,
+            )
+        blocks = [
+            block
+            for block in readme_blocks(self.text)
+            if not re.search(NOT_RUN, block[2])
+        ]
         self.assertGreater(len(blocks), 15)
         with StandIn() as server, ThreadPoolExecutor(4) as pool:
-            ran = pool.map(lambda block: self.run_block(server, block[0], block[2]), blocks)
+            ran = pool.map(
+                lambda block: self.run_block(server, block[0], block[2]), blocks
+            )
             for (_, line, code), (status, out, err) in zip(blocks, ran):
                 with self.subTest("README.md, line %d" % line):
                     self.assertEqual((status, "Traceback" in err), (0, False), err)
                     self.assertNotIn("Warning", err)
                     self.assertEqual(bool(out), "print(" in code or "python3" in code)
             kinds = " ".join(received.body.decode() for received in server.requests)
-        for kind in ("image_url", "file_data", "input_audio", "video_url", "json_schema", '"tool"', "allow_fallbacks"):
+        for kind in (
+            "image_url",
+            "file_data",
+            "input_audio",
+            "video_url",
+            "json_schema",
+            '"tool"',
+            "allow_fallbacks",
+        ):
             self.assertIn(kind, kinds)
 
     def test_no_block_is_of_a_kind_that_is_not_run(self):
-        self.assertEqual({language for language, _, _ in readme_blocks(self.text)}, {"python", "sh"})
+        self.assertEqual(
+            {language for language, _, _ in readme_blocks(self.text)}, {"python", "sh"}
+        )
 
     def test_links_within_the_page_lead_to_a_heading(self):
-        headings = {re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
-                    for heading in re.findall(r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```$", "", self.text))}
+        headings = {
+            re.sub(r"[^\w -]", "", heading).lower().replace(" ", "-")
+            for heading in re.findall(
+                r"(?m)^#+ (.*)$", re.sub(r"(?ms)^```.*?^```$", "", self.text)
+            )
+        }
         links = set(re.findall(r"\]\(#([^)]*)\)", self.text))
         self.assertTrue(links)
         self.assertLessEqual(links, headings)
@@ -3856,10 +5834,42 @@ class Readme(Test):
 
 
 PIECES = [
-    b"data", b"data:", b"data: ", b"event", b"event: ", b"id", b"id: ", b"retry", b"retry: ", b":", b" ", b"\n", b"\r",
-    b"\r\n", b"\n\n", b"\r\n\r\n", BOM, b"\xef", b"\xbb", b"\xbf", b"\0", b"0", b"42", b"x", b"\xe2\x80\xa8",
-    b"\xc2\x85", b"\xe2\x82", b"\xf0\x9f\x98\x80", b"\xed\xa0\x80", b"\xff", b"\xc0\xaf", b"\x0b", b"\x0c",
-    b"\xd9\xa1", b"[DONE]"]
+    b"data",
+    b"data:",
+    b"data: ",
+    b"event",
+    b"event: ",
+    b"id",
+    b"id: ",
+    b"retry",
+    b"retry: ",
+    b":",
+    b" ",
+    b"\n",
+    b"\r",
+    b"\r\n",
+    b"\n\n",
+    b"\r\n\r\n",
+    BOM,
+    b"\xef",
+    b"\xbb",
+    b"\xbf",
+    b"\0",
+    b"0",
+    b"42",
+    b"x",
+    b"\xe2\x80\xa8",
+    b"\xc2\x85",
+    b"\xe2\x82",
+    b"\xf0\x9f\x98\x80",
+    b"\xed\xa0\x80",
+    b"\xff",
+    b"\xc0\xaf",
+    b"\x0b",
+    b"\x0c",
+    b"\xd9\xa1",
+    b"[DONE]",
+]
 
 
 def noise(chance, most):
@@ -3875,7 +5885,9 @@ def fuzz_parser(chance, count):
     """The parser against the literal transcription, on streams of the format's own pieces, cut anywhere."""
     for _ in range(count):
         data = b"".join(chance.choice(PIECES) for _ in range(chance.randrange(40)))
-        pieces = cut_up(chance, data + noise(chance, 5) + b"\n\n" if chance.random() < 0.5 else data)
+        pieces = cut_up(
+            chance, data + noise(chance, 5) + b"\n\n" if chance.random() < 0.5 else data
+        )
         found, wanted = parsed(*pieces), literal_events(b"".join(pieces))
         assert found == wanted, "%r gave %r and not %r" % (pieces, found, wanted)
     return count
@@ -3884,7 +5896,24 @@ def fuzz_parser(chance, count):
 NAMES = """
     choices delta index content tool_calls function name arguments id type role logprobs finish_reason message usage
     object reasoning reasoning_details refusal error __class__ items odd""".split()
-ODD = [None, True, False, 0, 1, -1, 1.5, 10 ** 30, "", "x", "\ud83d", "\ude00", "\u00e9", "tool", {}, []]
+ODD = [
+    None,
+    True,
+    False,
+    0,
+    1,
+    -1,
+    1.5,
+    10**30,
+    "",
+    "x",
+    "\ud83d",
+    "\ude00",
+    "\u00e9",
+    "tool",
+    {},
+    [],
+]
 
 
 def any_json(chance, depth=4):
@@ -3894,7 +5923,10 @@ def any_json(chance, depth=4):
         return copy.copy(chance.choice(ODD))
     if kind == 7:
         return [any_json(chance, depth - 1) for _ in range(chance.randrange(4))]
-    return {chance.choice(NAMES): any_json(chance, depth - 1) for _ in range(chance.randrange(6))}
+    return {
+        chance.choice(NAMES): any_json(chance, depth - 1)
+        for _ in range(chance.randrange(6))
+    }
 
 
 def changed(chance, value, rate=0.08):
@@ -3902,15 +5934,27 @@ def changed(chance, value, rate=0.08):
     if chance.random() < rate:
         return any_json(chance)
     if isinstance(value, dict):
-        return {key: changed(chance, item, rate) for key, item in value.items() if chance.random() > rate / 4}
-    return [changed(chance, item, rate) for item in value] if isinstance(value, list) else value
+        return {
+            key: changed(chance, item, rate)
+            for key, item in value.items()
+            if chance.random() > rate / 4
+        }
+    return (
+        [changed(chance, item, rate) for item in value]
+        if isinstance(value, list)
+        else value
+    )
 
 
 def some_chunk(chance):
     delta = {name: any_json(chance) for name in NAMES if chance.random() < 0.1}
     text = chance.choice([None, "", "word ", "\u20ac"])
-    data = chunk(text, chance.choice([None, None, "stop"]), chance.randrange(3), tool_calls=[
-        tool_call(chance.randrange(2), "c1", "f", "{", type="function")])
+    data = chunk(
+        text,
+        chance.choice([None, None, "stop"]),
+        chance.randrange(3),
+        tool_calls=[tool_call(chance.randrange(2), "c1", "f", "{", type="function")],
+    )
     data["choices"][0]["delta"].update(delta)
     return changed(chance, data, chance.choice([0, 0.05, 0.3]))
 
@@ -3918,33 +5962,75 @@ def some_chunk(chance):
 def is_chunk(data):
     """Whether a stream takes this for a chunk; what it refuses never comes to be put together."""
     choices = data.get("choices") if isinstance(data, dict) else 0
-    return choices is None or isinstance(choices, list) and all(
-        isinstance(choice, dict) and isinstance(choice.get("delta"), (dict, type(None))) for choice in choices)
+    return (
+        choices is None
+        or isinstance(choices, list)
+        and all(
+            isinstance(choice, dict)
+            and isinstance(choice.get("delta"), (dict, type(None)))
+            for choice in choices
+        )
+    )
 
 
 def fuzz_assembler(chance, count):
     """Any chunks make an answer of plain JSON, of as many choices as there are, and nothing raises."""
     for _ in range(count):
-        chunks = [data for data in [some_chunk(chance) for _ in range(chance.randrange(8))] if is_chunk(data)]
+        chunks = [
+            data
+            for data in [some_chunk(chance) for _ in range(chance.randrange(8))]
+            if is_chunk(data)
+        ]
         try:
             made = assembled(*chunks)
             assert json.loads(json.dumps(made)) == made
-            assert isinstance(made.text, str) and isinstance(made.tool_calls, list), "text or tool_calls"
+            assert isinstance(made.text, str) and isinstance(made.tool_calls, list), (
+                "text or tool_calls"
+            )
             pickle.loads(pickle.dumps(made)), copy.deepcopy(made)
         except Exception as error:
-            raise AssertionError("%r from the chunks %s" % (error, json.dumps(chunks))) from error
+            raise AssertionError(
+                "%r from the chunks %s" % (error, json.dumps(chunks))
+            ) from error
     return count
 
 
 TOKENS = [
-    b"\r\n", b"\n", b"\r\n\r\n", b"\0", b"\xff", b"-1", b"ffffffffffffffff", b"0\r\n\r\n", b"[DONE]", b"data: ",
-    b"data: [DONE]\n\n", b'data: {"choices":5}\n\n', b'data: {"error":"boo"}\n\n', b"event: error\n",
-    b"Content-Length: -1\r\n", b"Content-Length: 5\r\n", b"Content-Length: 99999999999\r\n",
-    b"Transfer-Encoding: chunked\r\n", b"Transfer-Encoding: gzip\r\n", b"Content-Encoding: gzip\r\n",
-    b"Content-Encoding: deflate\r\n", b"Content-Encoding: br\r\n", b"Connection: close\r\n",
-    b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 204 No Content\r\n\r\n", b"HTTP/1.1 99999 X\r\n",
-    b"HTTP/9.9 200 OK\r\n", b"Content-Type: text/event-stream\r\n", b"Content-Type: application/json\r\n",
-    b"Content-Type: text/html; charset=\xff\r\n", b"[" * 3000, b"NaN", b'"\\ud800"', BOM]
+    b"\r\n",
+    b"\n",
+    b"\r\n\r\n",
+    b"\0",
+    b"\xff",
+    b"-1",
+    b"ffffffffffffffff",
+    b"0\r\n\r\n",
+    b"[DONE]",
+    b"data: ",
+    b"data: [DONE]\n\n",
+    b'data: {"choices":5}\n\n',
+    b'data: {"error":"boo"}\n\n',
+    b"event: error\n",
+    b"Content-Length: -1\r\n",
+    b"Content-Length: 5\r\n",
+    b"Content-Length: 99999999999\r\n",
+    b"Transfer-Encoding: chunked\r\n",
+    b"Transfer-Encoding: gzip\r\n",
+    b"Content-Encoding: gzip\r\n",
+    b"Content-Encoding: deflate\r\n",
+    b"Content-Encoding: br\r\n",
+    b"Connection: close\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\n",
+    b"HTTP/1.1 204 No Content\r\n\r\n",
+    b"HTTP/1.1 99999 X\r\n",
+    b"HTTP/9.9 200 OK\r\n",
+    b"Content-Type: text/event-stream\r\n",
+    b"Content-Type: application/json\r\n",
+    b"Content-Type: text/html; charset=\xff\r\n",
+    b"[" * 3000,
+    b"NaN",
+    b'"\\ud800"',
+    BOM,
+]
 
 
 def some_answer(chance):
@@ -3954,27 +6040,50 @@ def some_answer(chance):
     if kind == 0:
         return noise(chance, 300)
     if kind == 1:
-        return sse(chunked=False) + b"".join(chance.choice(PIECES) for _ in range(chance.randrange(60)))
+        return sse(chunked=False) + b"".join(
+            chance.choice(PIECES) for _ in range(chance.randrange(60))
+        )
     if kind < 5:
         rate = chance.choice([0, 0.05, 0.2])
-        events = [json.dumps(changed(chance, one, rate)) for one in (
-            chunk("Hel", role="assistant"), chunk("lo", tool_calls=calls), chunk(None, "stop"))]
-        data = sse(*events + ["[DONE]"][:chance.randrange(2)], chunked=chance.random() < 0.7)
+        events = [
+            json.dumps(changed(chance, one, rate))
+            for one in (
+                chunk("Hel", role="assistant"),
+                chunk("lo", tool_calls=calls),
+                chunk(None, "stop"),
+            )
+        ]
+        data = sse(
+            *events + ["[DONE]"][: chance.randrange(2)], chunked=chance.random() < 0.7
+        )
     elif kind < 8:
-        body = json.dumps(changed(chance, completion("Hello", tool_calls=calls), 0.05)).encode()
+        body = json.dumps(
+            changed(chance, completion("Hello", tool_calls=calls), 0.05)
+        ).encode()
         head = {}
         if chance.random() < 0.3:
             body, head = gzip.compress(body, 1), {"Content_Encoding": "gzip"}
         data = http_answer(200, body, Content_Type="application/json", **head)
     else:
-        data = http_answer(chance.choice([204, 302, 400, 401, 402, 403, 404, 408, 409, 418, 429, 500, 503, 599]),
-                           json.dumps(any_json(chance)), Retry_After=chance.choice(["0", "x", "-1", "99999"]))
+        data = http_answer(
+            chance.choice(
+                [204, 302, 400, 401, 402, 403, 404, 408, 409, 418, 429, 500, 503, 599]
+            ),
+            json.dumps(any_json(chance)),
+            Retry_After=chance.choice(["0", "x", "-1", "99999"]),
+        )
     for _ in range(chance.choice([0, 1, 1, 2, 5])):
         start = chance.randrange(len(data) + 1)
         end = min(len(data), start + chance.choice([0, 1, 1, 5, 100]))
-        data = chance.choice([
-            data[:start] + data[end:], data[:end] + data[start:], data[:start] + chance.choice(TOKENS) + data[end:],
-            data[:start], data[:start] + noise(chance, 20) + data[end:]])
+        data = chance.choice(
+            [
+                data[:start] + data[end:],
+                data[:end] + data[start:],
+                data[:start] + chance.choice(TOKENS) + data[end:],
+                data[:start],
+                data[:start] + noise(chance, 20) + data[end:],
+            ]
+        )
     return data
 
 
@@ -3982,19 +6091,30 @@ def fuzz_client(chance, count):
     """The client against any bytes: an answer or a SirayaError, in time, and what had arrived is plain JSON."""
     steps = []
     gc.collect()  # what others have left behind
-    with warnings.catch_warnings(record=True) as warned, StandIn(lambda received: steps) as server:
+    with warnings.catch_warnings(record=True) as warned, StandIn(
+        lambda received: steps
+    ) as server:
         warnings.simplefilter("always")
-        with Client(KEY, server.base_url, timeout=0.25, connect_timeout=5, max_retries=0) as client:
+        with Client(
+            KEY, server.base_url, timeout=0.25, connect_timeout=5, max_retries=0
+        ) as client:
             for _ in range(count):
                 data = some_answer(chance)
-                steps[:] = cut_up(chance, data) + [SILENCE if chance.random() < 0.02 else CLOSE]
+                steps[:] = cut_up(chance, data) + [
+                    SILENCE if chance.random() < 0.02 else CLOSE
+                ]
                 started = time.monotonic()
                 try:
                     fuzz_call(client, chance.random() < 0.6)
                 except Exception as error:
-                    raise AssertionError("%r from the bytes %r" % (error, data)) from error
+                    raise AssertionError(
+                        "%r from the bytes %r" % (error, data)
+                    ) from error
                 # Each piece may take a while to come; far more than all of them would is a client that hangs.
-                assert time.monotonic() - started < 20, "it took %.1f s for %r" % (time.monotonic() - started, data)
+                assert time.monotonic() - started < 20, "it took %.1f s for %r" % (
+                    time.monotonic() - started,
+                    data,
+                )
         gc.collect()
     assert not warned, "left behind: %s" % warned[0].message
     return count
@@ -4011,7 +6131,9 @@ def fuzz_call(client, streamed):
         else:
             answer = client.complete("Hi", "m")
     except SirayaError as error:
-        assert not CONTROL.search(str(error)) and len(str(error)) <= LONGEST, "the message %r" % str(error)
+        assert not CONTROL.search(str(error)) and len(str(error)) <= LONGEST, (
+            "the message %r" % str(error)
+        )
         assert type(pickle.loads(pickle.dumps(error))) is type(error)
         answer = getattr(error, "partial", Completion())
     assert isinstance(answer, Completion)
@@ -4026,7 +6148,7 @@ def fuzz_call(client, streamed):
 
 def fuzz(seconds, seed=None):
     """All three until the time is over. A round that failed is repeated by its seed, which is printed first."""
-    seed = random.randrange(10 ** 9) if seed is None else seed
+    seed = random.randrange(10**9) if seed is None else seed
     end = time.monotonic() + float(seconds)
     tried = dict.fromkeys(("parser", "assembler", "client"), 0)
     rounds = ((fuzz_parser, 400), (fuzz_assembler, 150), (fuzz_client, 60))
@@ -4040,12 +6162,20 @@ def fuzz(seconds, seed=None):
         print("FAILED in the round of seed %d" % seed)
         raise
     finally:
-        print(", ".join("%s: %d inputs" % item for item in tried.items()) + "; last seed %d" % seed, flush=True)
+        print(
+            ", ".join("%s: %d inputs" % item for item in tried.items())
+            + "; last seed %d" % seed,
+            flush=True,
+        )
 
 
 class Fuzzing(Test):
     def test_a_short_fuzzing_finds_nothing(self):
-        for function, count in ((fuzz_parser, 1500), (fuzz_assembler, 400), (fuzz_client, 150)):
+        for function, count in (
+            (fuzz_parser, 1500),
+            (fuzz_assembler, 400),
+            (fuzz_client, 150),
+        ):
             with self.subTest(function.__name__):
                 function(random.Random(9), count)
 
@@ -4085,28 +6215,39 @@ else:
     print(count / (time.perf_counter() - start))
 """
 BENCH_CLIENTS = {  # the modules that it needs, and once(), pieces() and upload() with it
-    "siraya_chat": (["siraya_chat"], """
+    "siraya_chat": (
+        ["siraya_chat"],
+        """
 import siraya_chat
 client = siraya_chat.Client("k", base, model="m")
 def once(): client.complete("hi")
 def pieces(): return (chunk.choices[0].delta.content for chunk in client.stream("hi"))
 def upload(): client.complete([siraya_chat.user(siraya_chat.video(path))])
-"""),
-    "plain urllib": (["urllib.request", "json"], """
+""",
+    ),
+    "plain urllib": (
+        ["urllib.request", "json"],
+        """
 import urllib.request
 def post(body): return urllib.request.urlopen(urllib.request.Request(URL, json.dumps(body).encode(), HEADERS))
 def once(): json.loads(post(body()).read())
 def pieces(): return (text(line[6:]) for line in post(body(stream=True)) if line.startswith(b"data: {"))
 def upload(): json.loads(post(body(encoded())).read())
-"""),
-    "openai": (["openai"], """
+""",
+    ),
+    "openai": (
+        ["openai"],
+        """
 import openai
 create = openai.OpenAI(api_key="k", base_url=base).chat.completions.create
 def once(): create(**body())
 def pieces(): return (chunk.choices[0].delta.content for chunk in create(**body(stream=True)))
 def upload(): create(**body(encoded()))
-"""),
-    "httpx with httpx-sse": (["httpx", "httpx_sse"], """
+""",
+    ),
+    "httpx with httpx-sse": (
+        ["httpx", "httpx_sse"],
+        """
 import httpx, httpx_sse
 client = httpx.Client(headers=HEADERS)
 def once(): client.post(URL, json=body()).json()
@@ -4116,8 +6257,11 @@ def pieces():
             if event.data != "[DONE]":
                 yield text(event.data)
 def upload(): client.post(URL, json=body(encoded())).json()
-"""),
-    "requests": (["requests"], """
+""",
+    ),
+    "requests": (
+        ["requests"],
+        """
 import requests
 client = requests.Session()
 client.headers.update(HEADERS)
@@ -4126,70 +6270,137 @@ def pieces():
     lines = client.post(URL, json=body(stream=True), stream=True).iter_lines(65536)
     return (text(line[6:]) for line in lines if line.startswith(b"data: {"))
 def upload(): client.post(URL, json=body(encoded())).json()
-""")}
+""",
+    ),
+}
 
 
 def serve_bench(events):
     """Answers for ever, with a stream of so many events or with a whole answer, and tells its port."""
+
     def piece(text=None, reason=None, **delta):
         data = chunk(text, reason, **delta)
         data["choices"][0]["logprobs"] = None
         return event(data)
 
     whole = http_answer(200, completion("42"))
-    stream = sse(piece("", role="assistant"), *[piece(" upon")] * events, piece(reason="stop"), "[DONE]")
-    with StandIn(lambda received: stream if b'"stream":true' in received.body.replace(b" ", b"") else whole,
-                 keep=1 << 20) as server:
+    stream = sse(
+        piece("", role="assistant"),
+        *[piece(" upon")] * events,
+        piece(reason="stop"),
+        "[DONE]",
+    )
+    with StandIn(
+        lambda received: (
+            stream if b'"stream":true' in received.body.replace(b" ", b"") else whole
+        ),
+        keep=1 << 20,
+    ) as server:
         print(server.port, flush=True)
         threading.Event().wait()
 
 
 def bench(rounds=5, events=20000, calls=300, upload_bytes=32 << 20):
     """Prints a table: siraya_chat beside the clients that are installed, medians of rounds in which they take turns."""
-    clients = {name: client for name, client in BENCH_CLIENTS.items()
-               if all(importlib.util.find_spec(module.partition(".")[0]) for module in client[0])}
-    environment = {name: value for name, value in os.environ.items()
-                   if not name.lower().endswith("_proxy") and name != "PYTHONDONTWRITEBYTECODE"}
+    clients = {
+        name: client
+        for name, client in BENCH_CLIENTS.items()
+        if all(
+            importlib.util.find_spec(module.partition(".")[0]) for module in client[0]
+        )
+    }
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.lower().endswith("_proxy") and name != "PYTHONDONTWRITEBYTECODE"
+    }
 
     def run(*arguments):
-        return subprocess.run((sys.executable,) + arguments, env=environment, stdout=subprocess.PIPE, check=True).stdout
+        return subprocess.run(
+            (sys.executable,) + arguments,
+            env=environment,
+            stdout=subprocess.PIPE,
+            check=True,
+        ).stdout
 
     def seconds(code):
         start = time.perf_counter()
         run("-c", code)
         return time.perf_counter() - start
 
-    figures = {name: {work: [] for work in ("start", "events", "calls", "memory")} for name in clients}
+    figures = {
+        name: {work: [] for work in ("start", "events", "calls", "memory")}
+        for name in clients
+    }
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copy(MODULE, folder)  # so that its bytecode is kept there, as that of what is installed is
+        shutil.copy(
+            MODULE, folder
+        )  # so that its bytecode is kept there, as that of what is installed is
         environment["PYTHONPATH"] = folder
         path = os.path.join(folder, "clip.mp4")
         with open(path, "wb") as file:
             file.write(b"\0\0\0\x18ftypmp42" + b"\1" * upload_bytes)
         server = subprocess.Popen(
-            [sys.executable, "-c", "import test_siraya_chat as tests; tests.serve_bench(%d)" % events],
-            env=dict(environment, PYTHONPATH=os.pathsep.join((HERE, folder))), stdout=subprocess.PIPE)
+            [
+                sys.executable,
+                "-c",
+                "import test_siraya_chat as tests; tests.serve_bench(%d)" % events,
+            ],
+            env=dict(environment, PYTHONPATH=os.pathsep.join((HERE, folder))),
+            stdout=subprocess.PIPE,
+        )
         try:
             base = "http://127.0.0.1:%d/v1" % int(server.stdout.readline())
             for _ in range(rounds):
                 for name, (modules, code) in clients.items():
                     bare = min(seconds("pass") for _ in range(2))
-                    figures[name]["start"].append(max(0.0001, seconds("import " + ", ".join(modules)) - bare))
-                    for work, amount in (("events", events), ("calls", calls), ("memory", 1)):
-                        out = run("-c", BENCH_WORK % code, folder, base, work, str(amount), path)
+                    figures[name]["start"].append(
+                        max(0.0001, seconds("import " + ", ".join(modules)) - bare)
+                    )
+                    for work, amount in (
+                        ("events", events),
+                        ("calls", calls),
+                        ("memory", 1),
+                    ):
+                        out = run(
+                            "-c",
+                            BENCH_WORK % code,
+                            folder,
+                            base,
+                            work,
+                            str(amount),
+                            path,
+                        )
                         figures[name][work].append(float(out))
         finally:
             server.kill()
             server.communicate()
-    print("Medians of %d rounds; in brackets how many times better siraya_chat is.\n" % rounds)
-    print("%-22s%22s%22s%20s%22s" % ("", "start-up, ms", "events/s", "calls/s", "memory, x file"))
-    ours = {work: statistics.median(values) for work, values in figures["siraya_chat"].items()}
+    print(
+        "Medians of %d rounds; in brackets how many times better siraya_chat is.\n"
+        % rounds
+    )
+    print(
+        "%-22s%22s%22s%20s%22s"
+        % ("", "start-up, ms", "events/s", "calls/s", "memory, x file")
+    )
+    ours = {
+        work: statistics.median(values)
+        for work, values in figures["siraya_chat"].items()
+    }
     for name in clients:
         cells = []
-        for work, form, factor in (("start", "%.0f", 1000), ("events", "%.0f", 1), ("calls", "%.0f", 1),
-                                   ("memory", "%.1f", 1)):
+        for work, form, factor in (
+            ("start", "%.0f", 1000),
+            ("events", "%.0f", 1),
+            ("calls", "%.0f", 1),
+            ("memory", "%.1f", 1),
+        ):
             median = statistics.median(figures[name][work])
-            ratio = median / ours[work] if work in ("start", "memory") else ours[work] / median
+            ratio = (
+                median / ours[work]
+                if work in ("start", "memory")
+                else ours[work] / median
+            )
             cells.append((form + " (%.2f)") % (median * factor, ratio))
         print("%-22s%22s%22s%20s%22s" % tuple([name] + cells))
     return 0
@@ -4199,7 +6410,9 @@ class Bench(Test):
     def test_a_small_bench_prints_a_line_for_each_client(self):
         out = io.StringIO()
         with contextlib.redirect_stdout(out):
-            self.assertEqual(bench(rounds=1, events=20, calls=2, upload_bytes=1 << 20), 0)
+            self.assertEqual(
+                bench(rounds=1, events=20, calls=2, upload_bytes=1 << 20), 0
+            )
         for name in ("siraya_chat", "plain urllib"):
             self.assertRegex(out.getvalue(), r"(?m)^%s( +[\d.]+ \([\d.]+\)){4}$" % name)
 
