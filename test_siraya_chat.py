@@ -1,10 +1,43 @@
-"""The tests of siraya_chat, with a stand-in for the service that they, and you, can talk to.
+"""The tests of siraya_chat, with a stand-in for the service that they, and you, can
+talk to.
 
-    python3 -m unittest                                      the tests: offline, standard library only
+    python3 -m unittest                   the tests: offline, standard library only
     python3 test_siraya_chat.py demo "What is the meaning of life?"
-                                                             the command line against the stand-in: no key, no network
-    python3 test_siraya_chat.py fuzz SECONDS                 look for inputs that break a promise
-    python3 test_siraya_chat.py bench                        speed, beside the clients that are installed
+                                          the command line against the stand-in:
+                                          no key, no network
+    python3 test_siraya_chat.py fuzz SECONDS
+                                          look for inputs that break a promise
+    python3 test_siraya_chat.py bench     speed, beside the clients that are installed
+
+The sections of this file, in their order.  To find one, search for "=== " and its
+name; to find a class of tests, search for "class " and its name.  A table that a test
+reads stands just before its class.
+
+    stand-in      a real HTTP server on a loopback port that says what a script tells it
+    inside        all that the tests know of the module beyond what users may use
+    helpers       bytes and answers used everywhere; running the command line; `Test`,
+                  the base of all tests
+
+    errors        Errors: classes, attributes, what is read from an error's body
+    data          Data: `JSONObject` and `Completion`
+    messages      Messages: system, user, assistant, tool_result
+    attachments   Attachments: image, pdf, audio, video, attach
+    requests      Requests: build_request and json_schema; Uploads: large bodies
+    events        ServerSentEvents: the parser against the specification
+    assembling    Assembling: chunks into one completion
+    transport     Decoding: codings and framing; Timeouts; Reuse: kept connections,
+                  threads, forks; TLS; PlainProxies; FaultMatrix: every fault at every
+                  point; HostileAnswers: what is no answer at all
+    client        Calls: settings and arguments; Retries; Secrecy: the key
+    streams       EndsOfStreams: whole or cut off; Cancelling: close, drop, leave
+    asyncio       Asyncio: `async for` over a stream
+    command line  CommandLineRequests, CommandLineOutput, CommandLineMistakes,
+                  CommandLineHelp, CommandLineProcesses, CommandLineChat,
+                  CommandLineTerminals
+    readme        Readme: its examples run, its links and names are right
+    fuzzing       Fuzzing: random inputs, against oracles
+    bench         Bench: the comparison of speed
+    entry points  demo, fuzz, bench
 
 SPDX-License-Identifier: MIT
 """
@@ -84,23 +117,33 @@ from siraya_chat import (
     video,
 )
 
-# ----------------------------------------------------------------------------------------- the stand-in for the service
+# === stand-in =========================================================================
 
 
 KEY = "sk-test-0123456789"
 CLOSE, RESET, SILENCE = "close", "reset", "silence"  # steps of an answer, see StandIn
-SSE_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+SSE_HEAD = (
+    b"HTTP/1.1 200 OK\r\n"
+    b"Content-Type: text/event-stream\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n"
+)
+JSON_HEAD = SSE_HEAD.replace(b"text/event-stream", b"application/json")
 
 
 def completion(text, finish_reason="stop", usage=None, **message):
     """A whole answer of one choice."""
-    message = dict({"role": "assistant", "content": text}, **message)
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1700000000,
         "model": "stand-in",
-        "choices": [{"index": 0, "message": message, "finish_reason": finish_reason}],
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": text, **message},
+                "finish_reason": finish_reason,
+            }
+        ],
         "usage": usage
         or {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
     }
@@ -120,9 +163,10 @@ def chunk(content=None, finish_reason=None, index=0, **delta):
 
 
 def event(data, **fields):
-    """One Server-Sent Event."""
+    """One Server-Sent Event, of a text or of a JSON value."""
     fields["data"] = data if isinstance(data, str) else json.dumps(data)
-    return "".join("%s: %s\n" % field for field in fields.items()).encode() + b"\n"
+    lines = ["%s: %s\n" % field for field in fields.items()]
+    return "".join(lines).encode() + b"\n"
 
 
 def framed(data):
@@ -130,120 +174,122 @@ def framed(data):
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
+LAST = framed(b"")
+
+
 def sse(*events, chunked=True):
     """A whole streamed answer.  Without *chunked* its end is that of the connection."""
     events = [data if isinstance(data, bytes) else event(data) for data in events]
     if chunked:
-        return SSE_HEAD + b"".join(map(framed, events)) + framed(b"")
-    return SSE_HEAD.replace(
-        b"Transfer-Encoding: chunked", b"Connection: close"
-    ) + b"".join(events)
+        return SSE_HEAD + b"".join(map(framed, events)) + LAST
+    head = SSE_HEAD.replace(b"Transfer-Encoding: chunked", b"Connection: close")
+    return head + b"".join(events)
 
 
 def http_answer(status, body=b"", **headers):
-    """A whole answer with its Content-Length. An underscore in a header's name stands for a hyphen."""
-    head = {
-        "Content-Type": "application/json"
-        if isinstance(body, (dict, list))
-        else "text/plain"
-    }
-    head.update((name.replace("_", "-"), value) for name, value in headers.items())
+    """A whole answer with its Content-Length.
+
+    *body*: bytes, a text, or a list or dict that is sent as JSON.  An underscore in a
+    header's name stands for a hyphen.
+    """
+    kind = "text/plain"
     if isinstance(body, (dict, list)):
+        kind = "application/json"
         body = json.dumps(body)
-    body = body.encode() if isinstance(body, str) else body
+    if isinstance(body, str):
+        body = body.encode()
+    head = {"Content-Type": kind}
+    head.update((name.replace("_", "-"), value) for name, value in headers.items())
     head.setdefault("Content-Length", len(body))
-    lines = ["HTTP/1.1 %d %s" % (status, http.client.responses.get(status, "Unknown"))]
+    reason = http.client.responses.get(status, "Unknown")
+    lines = ["HTTP/1.1 %d %s" % (status, reason)]
     lines += ["%s: %s" % field for field in head.items()]
     return "\r\n".join(lines).encode("latin-1") + b"\r\n\r\n" + body
 
 
 def describe(received, pause=0.0):
-    """The answer that says what was received, as a service would: streamed or not, as JSON, as a tool call."""
+    """The answer that says what was received, as a service would give it: streamed or
+    not, as text, as JSON, or as a tool call.  *pause*: seconds between its chunks."""
     asked = received.json
-    tools = asked.get("tools")
-    calls = None
-    if tools and asked["messages"][-1]["role"] != "tool":
-        words, reason = [], "tool_calls"
-        calls = [
-            {
-                "id": "call_1",
-                "type": "function",
-                "function": {"name": tools[0]["function"]["name"], "arguments": "{}"},
-            }
-        ]
-    elif asked.get("response_format", {}).get("type", "text") != "text":
-        words, reason = ['{"answer": ', "42}"], "stop"
-    else:
-        text = (
-            "I am a stand-in for the service. I received: model %s; %d message%s (%s); parts: %s."
-            % (
-                asked["model"],
-                len(asked["messages"]),
-                "s" if len(asked["messages"]) > 1 else "",
-                ", ".join(message["role"] for message in asked["messages"]),
-                ", ".join(
-                    part
-                    for message in asked["messages"]
-                    for part in _parts(message.get("content"))
-                )
-                or "none",
-            )
-        )
-        words, reason = [word + " " for word in text.split(" ")], "stop"
-        words[-1] = words[-1].rstrip()
-    usage = {"prompt_tokens": len(received.body) // 4, "completion_tokens": len(words)}
-    usage["total_tokens"] = sum(usage.values())
+    words, calls, reason = described(asked)
+    usage = {
+        "prompt_tokens": len(received.body) // 4,
+        "completion_tokens": len(words),
+        "total_tokens": len(received.body) // 4 + len(words),
+    }
     if not asked.get("stream"):
         message = {"tool_calls": calls} if calls else {}
-        return http_answer(
-            200, completion("".join(words) or None, reason, usage, **message)
-        )
-    chunks = [chunk("" if words else None, role="assistant")] + [
-        chunk(word) for word in words
-    ]
-    chunks += [chunk(tool_calls=[dict(calls[0], index=0)])] if calls else []
+        text = "".join(words) or None
+        return http_answer(200, completion(text, reason, usage, **message))
+    chunks = [chunk("" if words else None, role="assistant")]
+    chunks += [chunk(word) for word in words]
+    chunks += [chunk(tool_calls=[dict(call, index=0)]) for call in calls]
     chunks.append(chunk(None, reason))
     if (asked.get("stream_options") or {}).get("include_usage"):
         chunks.append(dict(chunk(), choices=[], usage=usage))
     steps = [SSE_HEAD]
     for data in chunks:
         steps += [framed(event(data)), pause]
-    return steps + [framed(event("[DONE]")) + framed(b"")]
+    steps.append(framed(event("[DONE]")) + LAST)
+    return steps
 
 
-def _parts(content):
-    """What a message's content consists of, e.g. "text 24 characters", "image_url image/png 68 bytes"."""
+def described(asked):
+    """What `describe` answers to a request's JSON: words, tool calls, finish_reason."""
+    messages, tools = asked["messages"], asked.get("tools")
+    if tools and messages[-1]["role"] != "tool":
+        function = {"name": tools[0]["function"]["name"], "arguments": "{}"}
+        return [], [dict(CALL, id="call_1", function=function)], "tool_calls"
+    if asked.get("response_format", {}).get("type", "text") != "text":
+        return ['{"answer": ', "42}"], [], "stop"
+    parts = []
+    for message in messages:
+        parts += described_parts(message.get("content"))
+    text = (
+        "I am a stand-in for the service. I received: model %s; %d %s (%s); parts: %s."
+    ) % (
+        asked["model"],
+        len(messages),
+        "messages" if len(messages) > 1 else "message",
+        ", ".join(message["role"] for message in messages),
+        ", ".join(parts) or "none",
+    )
+    return re.findall(r"\S+ ?", text), [], "stop"
+
+
+def described_parts(content):
+    """What a message's content consists of: ["text 24 characters",
+    "image_url image/png 68 bytes"]."""
     if isinstance(content, str):
         content = [{"type": "text", "text": content}]
+    parts = []
     for part in content or ():
-        value = part.get(part["type"])
-        if part["type"] == "text":
-            yield "text %d characters" % len(value)
+        kind = part["type"]
+        value = part.get(kind)
+        if kind == "text":
+            parts.append("text %d characters" % len(value))
             continue
         source = value.get("url") or value.get("file_data") or value.get("data") or ""
         if source.startswith("http"):
-            yield "%s %s" % (part["type"], source)
+            parts.append("%s %s" % (kind, source))
             continue
         head, _, data = source.rpartition(",")
-        kind = head[5:].partition(";")[0] or value.get("format", "")
-        yield "%s %s %d bytes" % (
-            part["type"],
-            kind,
-            len(data) * 3 // 4 - data[-2:].count("="),
-        )
+        form = head[len("data:") :].partition(";")[0] or value.get("format", "")
+        size = len(data) * 3 // 4 - data[-2:].count("=")
+        parts.append("%s %s %d bytes" % (kind, form, size))
+    return parts
 
 
 class Received:
-    """A request as it arrived.  *checksum*: the CRC-32 of its body, which itself may not have been kept."""
+    """A request as it arrived."""
 
     def __init__(self, connection, method, target, headers):
-        self.connection, self.method, self.target, self.headers = (
-            connection,
-            method,
-            target,
-            headers,
-        )
-        self.body, self.checksum = b"", 0
+        self.connection = connection  # its number, from 1
+        self.method, self.target = method, target
+        self.headers = headers  # with names in lower case
+        self.time = time.monotonic()
+        self.body = b""  # empty if it was larger than StandIn's *keep*
+        self.checksum = 0  # the CRC-32 of the body, kept or not
 
     @property
     def json(self):
@@ -251,26 +297,34 @@ class Received:
 
 
 class StandIn:
-    """A real HTTP server on a free loopback port that says what a script tells it, whatever bytes that may be.
+    """A real HTTP server on a free loopback port that says what a script tells it,
+    whatever bytes that may be.
 
-    Item n of the script answers request n; the last one is repeated; without a script, `describe` answers.
-    An item is bytes, a list of steps, or a function of the `Received` request that gives one of these.
-    Steps: bytes are sent; a number is a pause in seconds; an Event is waited for; CLOSE ends the connection,
-    RESET aborts it, SILENCE waits for the client to end it; a socket takes over: bytes go to and fro between it and the
-    client.  *greeting*: steps before a connection's first request is read.  *tls*: an ssl.SSLContext.  *keep*: bodies
-    of more bytes are not kept.
+    Item n of the script answers request n; the last one is repeated; without a script,
+    `describe` answers.  An item is bytes, a list of steps, or a function of the
+    `Received` request that gives one of these.  The steps:
+
+    bytes           are sent
+    a number        a pause in seconds
+    an Event        is waited for
+    CLOSE           ends the connection
+    RESET           aborts it
+    SILENCE         waits for the client to end it
+    a socket        takes over: bytes go to and fro between it and the client
+
+    *greeting*: steps before a connection's first request is read.  *tls*: an
+    ssl.SSLContext.  *keep*: bodies of more bytes are not kept.
     """
 
     def __init__(self, *script, greeting=(), tls=None, keep=math.inf):
-        self._script, self._greeting, self._tls, self._keep = (
-            script or (describe,),
-            greeting,
-            tls,
-            keep,
-        )
-        self.requests, self.connections = [], 0
+        self._script = script or (describe,)
+        self._greeting = greeting
+        self._tls = tls
+        self._keep = keep
+        self.requests = []  # of all connections, in the order of their arrival
+        self.connections = 0  # how many there were
         self.closed = set()  # the numbers of the connections that have ended
-        self._change = threading.Condition()
+        self._change = threading.Condition()  # guards what stands above and _sockets
         self._sockets, self._threads, self._stopping = set(), [], False
 
     def __enter__(self):
@@ -279,15 +333,15 @@ class StandIn:
         self._listener.listen(128)
         self.port = self._listener.getsockname()[1]
         self.address = "127.0.0.1:%d" % self.port
-        self.base_url = "%s://%s/v1" % ("https" if self._tls else "http", self.address)
+        scheme = "https" if self._tls else "http"
+        self.base_url = "%s://%s/v1" % (scheme, self.address)
         self._start(self._accept)
         return self
 
     def __exit__(self, *exception):
         self._stopping = True
-        socket.create_connection(
-            self._listener.getsockname()
-        ).close()  # wakes the accepting thread
+        # A connection wakes the accepting thread.
+        socket.create_connection(self._listener.getsockname()).close()
         self._threads[0].join()
         with self._change:
             sockets = list(self._sockets)
@@ -299,7 +353,8 @@ class StandIn:
         self._listener.close()
 
     def wait(self, condition, timeout=20.0):
-        """Whether *condition*, a function, comes true in time; it is asked whenever something happens here."""
+        """Whether *condition*, a function, comes true in time; it is asked whenever
+        something happens here."""
         with self._change:
             return self._change.wait_for(condition, timeout)
 
@@ -325,6 +380,7 @@ class StandIn:
             self._start(self._serve, connection, self.connections)
 
     def _serve(self, raw, number):
+        """The life of one connection."""
         connection = raw
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -352,16 +408,28 @@ class StandIn:
         if not line:
             raise ConnectionResetError
         method, target, _ = line.decode("latin-1").split(" ", 2)
-        lines = itertools.takewhile(
-            bytes.strip, iter(stream.readline, b"")
-        )  # http.client would slow down the bench
-        fields = (line.decode("latin-1").partition(":") for line in lines)
-        received = Received(
-            number,
-            method,
-            target,
-            {name.lower(): value.strip() for name, _, value in fields},
-        )
+        headers = self._read_headers(stream)
+        received = Received(number, method, target, headers)
+        self._read_body(stream, received)
+        with self._change:
+            self.requests.append(received)
+            steps = self._script[min(len(self.requests), len(self._script)) - 1]
+            self._change.notify_all()
+        if callable(steps):
+            steps = steps(received)
+        return [steps] if isinstance(steps, bytes) else steps
+
+    @staticmethod
+    def _read_headers(stream):
+        headers = {}
+        line = stream.readline()
+        while line.strip():  # http.client would do it too, but slow down the bench
+            name, _, value = line.decode("latin-1").partition(":")
+            headers[name.lower()] = value.strip()
+            line = stream.readline()
+        return headers
+
+    def _read_body(self, stream, received):
         left = int(received.headers.get("content-length", 0))
         keep = left <= self._keep
         blocks = []
@@ -371,14 +439,9 @@ class StandIn:
                 raise ConnectionResetError
             left -= len(block)
             received.checksum = zlib.crc32(block, received.checksum)
-            blocks += [block] if keep else []
+            if keep:
+                blocks.append(block)
         received.body = b"".join(blocks)
-        with self._change:
-            self.requests.append(received)
-            steps = self._script[min(len(self.requests), len(self._script)) - 1]
-            self._change.notify_all()
-        steps = steps(received) if callable(steps) else steps
-        return [steps] if isinstance(steps, bytes) else steps
 
     def _play(self, connection, steps):
         """Carries out the steps; says whether the connection remains."""
@@ -386,18 +449,19 @@ class StandIn:
         for step in steps:
             if isinstance(step, bytes):
                 connection.sendall(step)
-                stays = stays and b"connection: close" not in step[:9999].lower()
+                if b"connection: close" in step[:9999].lower():
+                    stays = False
             elif isinstance(step, threading.Event):
                 step.wait(10)
             elif step == SILENCE:
                 while connection.recv(1 << 16):
                     pass
                 return False
-            elif step in (CLOSE, RESET):
-                if step == RESET:
-                    connection.setsockopt(
-                        socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
-                    )
+            elif step == CLOSE:
+                return False
+            elif step == RESET:
+                no_linger = struct.pack("ii", 1, 0)
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
                 return False
             elif isinstance(step, socket.socket):
                 with step:
@@ -411,69 +475,164 @@ class StandIn:
 
     @staticmethod
     def _pump(source, sink):
+        """Hands on what comes from one socket to another, to its end."""
         with contextlib.suppress(OSError):
-            for data in iter(functools.partial(source.recv, 1 << 16), b""):
+            data = source.recv(1 << 16)
+            while data:
                 sink.sendall(data)
+                data = source.recv(1 << 16)
         for end in (source, sink):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
 
 
-def demo(arguments):
-    """The real command line, against a stand-in that streams as a service does."""
-    with StandIn(functools.partial(describe, pause=0.02)) as server:
-        os.environ["SIRAYA_API_KEY"], os.environ["SIRAYA_BASE_URL"] = (
-            KEY,
-            server.base_url,
-        )
-        os.environ.pop("SIRAYA_MODEL", None)
-        return siraya_chat.main(arguments)
+# === inside ===========================================================================
 
 
-# ------------------------------------------------------------------------------------------------- what the tests share
+# The tests use what users may use.  The rest stands here, so that the module can be
+# rewritten without looking for what pins it.  Nothing private is named.
+
+LIMITS = {  # constants of the module that tests change, and what they are as shipped
+    name: getattr(siraya_chat, name)
+    for name in (
+        "MIN_BACKOFF",  # seconds before a retry: at least, and at most where it ...
+        "MAX_BACKOFF",  # ... has grown
+        "MAX_RETRY_AFTER",  # seconds that a server may ask for
+        "DRAIN_SECONDS",  # for what follows [DONE], before a connection is used again
+        "MAX_IDLE_SECONDS",  # after which a kept connection is not used any more
+        "MAX_IDLE_CONNECTIONS",  # that are kept
+        "MAX_BODY_BYTES",  # of an answer
+        "MAX_EVENT_BYTES",  # of a stream without a complete event
+        "MAX_ERROR_BODY_BYTES",  # of an answer that is an error
+    )
+}
+LONGEST = 1000  # characters of an error's message
+
+
+def set_limit(name, value):
+    if name not in LIMITS:
+        raise KeyError(name)
+    setattr(siraya_chat, name, value)
+
+
+def names_resolve_to(*ports):
+    """While it lasts, every host name has these ports of this machine as addresses."""
+    addresses = [
+        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
+        for port in ports
+    ]
+    return mock.patch("socket.getaddrinfo", return_value=addresses)
+
+
+def is_inside_the_module(frame):
+    """Whether this frame, or one that called it, runs the module's code."""
+    while frame and frame.f_globals is not vars(siraya_chat):
+        frame = frame.f_back
+    return frame is not None
+
+
+# === helpers ==========================================================================
 
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = os.path.abspath(siraya_chat.__file__)
 COMMAND = (sys.executable, MODULE)
-BACKOFF = {
-    name: getattr(siraya_chat, name) for name in ("MIN_BACKOFF", "MAX_BACKOFF")
-}  # that tests make shorter
 EITHER = (ValueError, TypeError)  # where both would be a good answer
-LONGEST = 1000  # characters of an error's message
-CONTROL = re.compile(
-    "[\x00-\x1f\x7f-\x9f\u2028\u2029]"
-)  # line ends, and what a terminal would obey
+# Line ends, and what a terminal would obey.
+CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+
+# The answer that most tests get: "Once upon", as chunks, whole, and streamed.
 ONCE, UPON, END = chunk("Once"), chunk(" upon"), chunk(None, "stop")
 BODY = json.dumps(completion("Once upon"))
 ANSWER = http_answer(200, completion("Once upon"))
 STREAM = sse(ONCE, UPON, END, "[DONE]")
 BEGUN = SSE_HEAD + framed(event(ONCE) + event(UPON))
-BROKEN = [BEGUN, CLOSE]
-HELD = [SSE_HEAD + framed(event(ONCE)), SILENCE]
+BROKEN = [BEGUN, CLOSE]  # a stream that is cut off
+HELD = [SSE_HEAD + framed(event(ONCE)), SILENCE]  # one that never goes on
 REFUSAL = {
     "error": {"message": "bad model", "type": "invalid", "param": "model", "code": "m1"}
 }
+# The pause is for systems where a reset wipes out what has arrived and is not yet
+# read; Linux hands it over.
+RESET_LATER = (0.05, RESET)
+
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + bytes(range(256)) * 3
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-Outcome = collections.namedtuple("Outcome", "status out err")
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "description": "…",
+        "parameters": {"type": "object"},
+        "strict": True,
+    },
+}
+SCHEMA = {
+    "type": "object",
+    "properties": {"answer": {"type": "integer"}},
+    "required": ["answer"],
+}
 
 
 def objects(value):
-    """A JSON value as an answer brings it: through JSON text, its objects readable as attributes."""
+    """A JSON value as an answer brings it: its objects readable as attributes."""
     return json.loads(json.dumps(value), object_hook=JSONObject)
 
 
 def assembled(*chunks):
-    return siraya_chat._assemble(objects(list(chunks)))
+    """The completion that a stream of these chunks comes to."""
+    with StandIn(sse(*chunks, "[DONE]")) as server:
+        with Client(KEY, server.base_url, model="m") as client:
+            return client.stream("hi").get_final_completion()
+
+
+def tool_call(index, id=None, name=None, arguments=None, **more):
+    """A tool call as a chunk brings it; what is ``None`` is left out."""
+    call = {"index": index, "id": id}
+    function = {"name": name, "arguments": arguments}
+    call = {key: value for key, value in call.items() if value is not None}
+    function = {key: value for key, value in function.items() if value is not None}
+    return dict(call, function=function, **more)
+
+
+def nested(depth, innermost):
+    """A value inside so many lists."""
+    for _ in range(depth):
+        innermost = [innermost]
+    return innermost
 
 
 def text64(content):
     return base64.b64encode(content).decode()
 
 
+def coded(wbits, *pieces):
+    """The pieces in one coding, each flushed so that it can be decoded on arrival.
+
+    *wbits*: 31 for gzip, 15 for deflate, -15 for bare deflate.
+    """
+    coder = zlib.compressobj(9, zlib.DEFLATED, wbits)
+    coded = [coder.compress(data) + coder.flush(zlib.Z_SYNC_FLUSH) for data in pieces]
+    coded[-1] += coder.flush()
+    return coded
+
+
+def headers_of(fields):
+    """Headers as http.client gives them: names in any case."""
+    message = http.client.HTTPMessage()
+    for name, value in fields.items():
+        message[name] = value
+    return message
+
+
+def http_date(seconds):
+    """The date of so many seconds from now."""
+    return email.utils.formatdate(time.time() + seconds, usegmt=True)
+
+
 def growth(work, small, large):
-    """How many times the processor's time *work(large)* takes of *work(small)*: the best of some tries each."""
+    """How many times the processor's time *work(large)* takes of *work(small)*: the
+    best of some tries each."""
 
     def best(size):
         times = []
@@ -487,51 +646,51 @@ def growth(work, small, large):
 
 
 def memory(call):
-    """The most bytes that Python held at a time while it called, and those that it still held afterwards."""
+    """The most bytes that Python held at a time while it called, and those that it
+    still held afterwards."""
     tracemalloc.start()
     try:
         call()
-        return tracemalloc.get_traced_memory()[::-1]
+        held, peak = tracemalloc.get_traced_memory()
+        return peak, held
     finally:
         tracemalloc.stop()
 
 
 def ask(client, streamed):
     """The completion of a whole call, or of a streamed one."""
-    return (
-        client.stream("hi").get_final_completion()
-        if streamed
-        else client.complete("hi")
-    )
+    if streamed:
+        return client.stream("hi").get_final_completion()
+    return client.complete("hi")
 
 
 def own_environment(server=None, **changes):
-    """The environment of a command: that of the `Test`, a key, the server's address; what is ``None`` goes."""
+    """The environment of a command: that of the `Test`, a key, the server's address.
+    *changes*: variables; what is ``None`` goes."""
     environment = dict(os.environ, SIRAYA_API_KEY=KEY, PYTHONIOENCODING="utf-8")
-    environment.update(
-        {
-            "SIRAYA_BASE_URL": server.base_url
-            if server
-            else "https://nowhere.invalid/v1"
-        },
-        **changes,
-    )
+    environment["SIRAYA_BASE_URL"] = "https://nowhere.invalid/v1"
+    if server:
+        environment["SIRAYA_BASE_URL"] = server.base_url
+    environment.update(changes)
     return {name: value for name, value in environment.items() if value is not None}
 
 
+Outcome = collections.namedtuple("Outcome", "status out err")
+
+
 def run_main(server, *arguments, stdin="", **changes):
-    """The outcome of `main` in this process.  *stdin*: a text or a file; *changes* are of its environment."""
+    """The outcome of `main` in this process.  *stdin*: a text or a file; *changes* are
+    of its environment."""
     out, err = (io.TextIOWrapper(io.BytesIO(), "utf-8") for _ in range(2))
-    stdin = (
-        io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")
-        if isinstance(stdin, str)
-        else stdin
-    )
-    with mock.patch.dict(
-        os.environ, own_environment(server, **changes), clear=True
-    ), warnings.catch_warnings(), mock.patch.multiple(
-        sys, stdin=stdin, stdout=out, stderr=err
-    ):
+    if isinstance(stdin, str):
+        stdin = io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8")
+    environment = own_environment(server, **changes)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.dict(os.environ, environment, clear=True))
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(
+            mock.patch.multiple(sys, stdin=stdin, stdout=out, stderr=err)
+        )
         status = siraya_chat.main(list(arguments))
     for stream in (out, err):
         stream.flush()
@@ -541,7 +700,8 @@ def run_main(server, *arguments, stdin="", **changes):
 
 
 def default_interrupt():
-    """A runner in the background may have Ctrl-C ignored, and its children inherit that."""
+    """Have Ctrl-C raise, in a child: a runner in the background may have it ignored,
+    and its children inherit that."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -573,22 +733,21 @@ def run_process(server, *command, stdin=b"", **options):
         except subprocess.TimeoutExpired:
             process.kill()
             raise
-    return Outcome(
-        process.returncode,
-        *[(data or b"").decode("utf-8", "replace") for data in (out, err)],
-    )
+    out, err = [(data or b"").decode("utf-8", "replace") for data in (out, err)]
+    return Outcome(process.returncode, out, err)
 
 
 @contextlib.contextmanager
 def unused_port():
-    """The base URL of a port where no one listens, and that no one else takes, since it is bound."""
+    """A port where no one listens, and that no one else takes, since it is bound."""
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
-        yield "http://127.0.0.1:%d/v1" % unused.getsockname()[1]
+        yield unused.getsockname()[1]
 
 
 class Test(unittest.TestCase):
-    """A test with an environment of its own; its stand-ins, clients and files are gone after it."""
+    """A test with an environment of its own; its stand-ins, clients and files are gone
+    after it."""
 
     maxDiff = None
 
@@ -596,18 +755,18 @@ class Test(unittest.TestCase):
         environment = mock.patch.dict(os.environ)
         environment.start()
         self.addCleanup(environment.stop)
-        for name in list(os.environ):
-            if re.match(
-                r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", name, re.I
-            ):  # the developer's own settings
-                del os.environ[name]
-        # Retries come at once, and a machine under load has time for what follows [DONE].
-        self.patch(MIN_BACKOFF=0.001, MAX_BACKOFF=0.002, DRAIN_SECONDS=5.0)
+        of_the_developer = re.compile(r"SIRAYA_|PYTHON|.*_proxy\Z|SSL_CERT_", re.I)
+        for name in filter(of_the_developer.match, list(os.environ)):
+            del os.environ[name]
+        # Retries come at once, and a machine under load has time for what follows
+        # [DONE].
+        self.limit(MIN_BACKOFF=0.001, MAX_BACKOFF=0.002, DRAIN_SECONDS=5.0)
 
-    def patch(self, **constants):
-        for name, value in constants.items():
-            self.addCleanup(setattr, siraya_chat, name, getattr(siraya_chat, name))
-            setattr(siraya_chat, name, value)
+    def limit(self, **limits):
+        """Changes limits of the module, see `LIMITS`, for this test."""
+        for name, value in limits.items():
+            self.addCleanup(set_limit, name, LIMITS[name])
+            set_limit(name, value)
 
     def serve(self, *script, **options):
         server = StandIn(*script, **options)
@@ -616,20 +775,20 @@ class Test(unittest.TestCase):
         return server
 
     def client(self, server, **options):
-        options = dict(
-            {"model": "m", "timeout": 30.0}, **options
-        )  # so that no test hangs
-        client = Client(
-            KEY, server if isinstance(server, str) else server.base_url, **options
-        )
+        """A client of a stand-in or a URL."""
+        url = server if isinstance(server, str) else server.base_url
+        options.setdefault("model", "m")
+        options.setdefault("timeout", 30.0)  # so that no test hangs
+        client = Client(KEY, url, **options)
         self.addCleanup(client.close)
         return client
 
     def both(self, client):
-        """A whole call and a streamed one, as (name, function that gives the completion)."""
+        """A whole call and a streamed one: (name, function that gives the
+        completion)."""
         return [
-            (name, functools.partial(ask, client, streamed))
-            for name, streamed in (("complete", 0), ("stream", 1))
+            ("complete", functools.partial(ask, client, False)),
+            ("stream", functools.partial(ask, client, True)),
         ]
 
     def file(self, name, content, mode=0o644):
@@ -649,27 +808,28 @@ class Test(unittest.TestCase):
         return self._folder
 
     def refused(self, error, words, function, *args, **named):
-        """*function* raises exactly this class, with every one of the words in a message of one bounded line."""
+        """*function* raises exactly this class, or one of these, with every one of the
+        words in a message of one bounded line.  Gives the error."""
         with self.assertRaises(error) as caught:
             function(*args, **named)
         try:
-            said = str(caught.exception)
-            self.assertIn(
-                type(caught.exception), error if isinstance(error, tuple) else (error,)
-            )
+            raised = caught.exception
+            said = str(raised)
+            self.assertIn(type(raised), error if isinstance(error, tuple) else (error,))
             self.assertTrue(said.isprintable(), repr(said))
-            self.assertLessEqual(
-                len(said),
-                LONGEST if isinstance(caught.exception, SirayaError) else 1500,
-            )
+            bound = LONGEST if isinstance(raised, SirayaError) else 1500
+            self.assertLessEqual(len(said), bound)
             for word in words:
                 self.assertIn(word, said)
-            return caught.exception
+            return raised
         finally:
-            del caught  # its cause's traceback refers to this frame: together they would be a cycle
+            # Its cause's traceback refers to this frame: together they would be a
+            # cycle.
+            del caught, raised
 
     def assert_close_wakes_a_reader(self, client, server):
-        """close() from another thread ends a loop that waits for a chunk, without an error, and the request."""
+        """close() from another thread ends a loop that waits for a chunk, without an
+        error, and the request."""
         stream, first = client.stream("hi"), threading.Event()
         with ThreadPoolExecutor(1) as thread:
             reading = thread.submit(lambda: [first.set() for _ in stream])
@@ -679,12 +839,13 @@ class Test(unittest.TestCase):
         self.assertTrue(server.wait_closed())
 
     def assert_one_line(self, err, words=""):
+        """*err* is one line, no traceback, and holds the words."""
         self.assertRegex(err, r"\A[^\n]+\n\Z")
         self.assertNotIn("Traceback", err)
         self.assertIn(words, err)
 
 
-# --------------------------------------------------------------------------------------------------------------- errors
+# === errors ===========================================================================
 
 
 ERRORS = [
@@ -785,19 +946,6 @@ ERROR_BODIES = (  # body, what the message holds, (code, type, param)
 )
 
 
-def headers_of(fields):
-    """Headers as http.client gives them: names in any case."""
-    message = http.client.HTTPMessage()
-    for name, value in fields.items():
-        message[name] = value
-    return message
-
-
-def http_date(seconds):
-    """The date of so many seconds from now."""
-    return email.utils.formatdate(time.time() + seconds, usegmt=True)
-
-
 class Errors(Test):
     def test_every_error_is_one_of_ours_and_its_text_is_one_bounded_line(self):
         for error in ERRORS:
@@ -862,32 +1010,13 @@ class Errors(Test):
     def test_the_servers_wish_for_a_pause_is_read_from_any_form(self):
         for headers, seconds in RETRY_AFTER:
             with self.subTest(headers):
-                self.assertEqual(siraya_chat._retry_after(headers_of(headers)), seconds)
-        self.assertAlmostEqual(
-            siraya_chat._retry_after(headers_of({"Retry-After": http_date(40)})),
-            38,
-            delta=3,
-        )
+                error = APIStatusError("slow", None, 429, headers_of(headers))
+                self.assertEqual(error.retry_after, seconds)
 
-    def test_the_pause_before_a_retry_is_the_servers_up_to_a_minute_and_else_our_own_growing_one(
-        self,
-    ):
-        self.patch(**BACKOFF)
-        for asked in (0.0, 0.25, 7.0, 60.0):
-            self.assertEqual(siraya_chat._retry_delay(0, asked), asked)
-        for attempt, asked in itertools.product(
-            (0, 1, 2, 3, 4, 10, 100, 5000), (None, 60.1, 86400.0)
-        ):
-            with self.subTest(attempt=attempt, asked=asked):
-                pauses = [siraya_chat._retry_delay(attempt, asked) for _ in range(200)]
-                self.assertGreaterEqual(min(pauses), 0.5)
-                self.assertLessEqual(max(pauses), 8.0)
-                self.assertGreater(len(set(pauses)), 100, "no jitter")
-        first, late = (
-            [siraya_chat._retry_delay(attempt, None) for _ in range(200)]
-            for attempt in (0, 6)
-        )
-        self.assertLess(sum(first), sum(late) / 2, "no growth")
+    def test_a_date_to_come_back_at_is_read_as_the_seconds_until_then(self):
+        headers = headers_of({"Retry-After": http_date(40)})
+        error = APIStatusError("slow", None, 429, headers)
+        self.assertAlmostEqual(error.retry_after, 38, delta=3)
 
     def test_each_status_has_its_class_and_is_sent_again_where_that_may_help(self):
         for status, error, sent in STATUSES:
@@ -954,7 +1083,7 @@ class Errors(Test):
         self.refused(APIStatusError, ["413", "too big"], call, "x" * (8 << 20))
 
 
-# --------------------------------------------------------------------------------------------- the data that comes back
+# === data =============================================================================
 
 
 DEFINED = """
@@ -1121,7 +1250,7 @@ class Data(Test):
                 self.assertEqual(error.body, text or "")
 
 
-# --------------------------------------------------------------------------------------------- messages and attachments
+# === messages =========================================================================
 
 
 KINDS = [  # what, its content, its media type, the helper that takes it
@@ -1657,23 +1786,9 @@ class Messages(Test):
                     break  # they share their way
 
 
-# --------------------------------------------------------------------------------------------------- building a request
+# === requests =========================================================================
 
 
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "description": "…",
-        "parameters": {"type": "object"},
-        "strict": True,
-    },
-}
-SCHEMA = {
-    "type": "object",
-    "properties": {"answer": {"type": "integer"}},
-    "required": ["answer"],
-}
 CIRCLE = []
 CIRCLE.append({"again": CIRCLE})
 INTEGER, OUT_OF_RANGE = (TypeError, "integer", "1"), (ValueError, "integer", "1")
@@ -2141,7 +2256,7 @@ class Uploads(Test):
         self.assertEqual(len(received.body), int(received.headers["content-length"]))
 
 
-# --------------------------------------------------------------------------------------------------- Server-Sent Events
+# === events ===========================================================================
 
 
 def ev(data, event="message", id="", retry=None):
@@ -2404,19 +2519,7 @@ class ServerSentEvents(Test):
                 self.assertLess(growth(work, small, large), 10)
 
 
-# -------------------------------------------------------------------------------------------- putting a stream together
-
-
-def tool_call(index, id=None, name=None, arguments=None, **more):
-    function = {
-        key: value
-        for key, value in (("name", name), ("arguments", arguments))
-        if value is not None
-    }
-    ids = {
-        key: value for key, value in (("index", index), ("id", id)) if value is not None
-    }
-    return dict(ids, function=function, **more)
+# === assembling =======================================================================
 
 
 class Assembling(Test):
@@ -2734,24 +2837,17 @@ class Assembling(Test):
 
     def test_the_cost_is_linear_in_the_chunks(self):
         def assemble(size):
-            siraya_chat._assemble(chunks[:size])
+            stream = self.client(servers[size]).stream("hi")
+            self.assertEqual(len(stream.get_final_completion().text), 5 * size)
 
-        chunks = objects(
-            [chunk("word ", tool_calls=[tool_call(0, arguments="xyz ")])] * 16000
-        )
+        piece = chunk("word ", tool_calls=[tool_call(0, arguments="xyz ")])
+        servers = {
+            size: self.serve(sse(*[piece] * size, "[DONE]")) for size in (4000, 16000)
+        }
         self.assertLess(growth(assemble, 4000, 16000), 10)
 
 
-# -------------------------------------------------------------------------------------------------------- the transport
-
-
-def coded(wbits, *pieces):
-    """The pieces in one coding (31: gzip, 15: deflate, -15: bare deflate), each flushed to be decoded on arrival."""
-    coder = zlib.compressobj(9, zlib.DEFLATED, wbits)
-    flushed = [
-        coder.compress(piece) + coder.flush(zlib.Z_SYNC_FLUSH) for piece in pieces
-    ]
-    return flushed[:-1] + [flushed[-1] + coder.flush()]
+# === transport ========================================================================
 
 
 def sse_head(**headers):
@@ -2865,7 +2961,7 @@ class Decoding(Test):
                     self.refused(error, [], call)
 
     def test_what_expands_without_end_is_stopped_early(self):
-        self.patch(MAX_BODY_BYTES=1 << 20, MAX_EVENT_BYTES=1 << 20)
+        self.limit(MAX_BODY_BYTES=1 << 20, MAX_EVENT_BYTES=1 << 20)
         bomb = gzip.compress(b" " * (64 << 20))
         for streamed, kind, error in (
             (0, "application/json", ResponseError),
@@ -2921,16 +3017,9 @@ class Timeouts(Test):
 
     def test_every_address_of_a_host_is_tried(self):
         server = self.serve()
-        with unused_port() as url:
-            ports = (int(url.split(":")[2].partition("/")[0]), server.port)
-            addresses = [
-                (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
-                for port in ports
-            ]
-            with mock.patch("socket.getaddrinfo", return_value=addresses):
-                self.assertIn(
-                    "model m", self.client(server, max_retries=0).complete("hi").text
-                )
+        client = self.client(server, max_retries=0)
+        with unused_port() as port, names_resolve_to(port, server.port):
+            self.assertIn("model m", client.complete("hi").text)
 
     def test_timeout_is_silence_between_bytes_not_the_whole_time(self):
         slow = list(
@@ -2984,7 +3073,7 @@ class Reuse(Test):
         self.assertEqual(server.connections, 1)
 
     def test_what_trickles_after_done_does_not_hold_up_the_next_call(self):
-        self.patch(DRAIN_SECONDS=0.1)
+        self.limit(DRAIN_SECONDS=0.1)
         done = event(ONCE) + event("[DONE]")
         packed = zlib.compressobj(wbits=-15)
         packed = packed.compress(done) + packed.flush(zlib.Z_SYNC_FLUSH)
@@ -3031,7 +3120,7 @@ class Reuse(Test):
                     self.assertEqual(server.connections, 2)
 
     def test_a_connection_idle_for_long_is_not_used(self):
-        self.patch(MAX_IDLE_SECONDS=0.0)
+        self.limit(MAX_IDLE_SECONDS=0.0)
         server = self.serve(ANSWER)
         client = self.client(server)
         client.complete("hi")
@@ -3039,7 +3128,7 @@ class Reuse(Test):
         self.assertEqual(server.connections, 2)
 
     def test_no_more_than_a_bounded_number_is_kept(self):
-        self.patch(MAX_IDLE_CONNECTIONS=2)
+        self.limit(MAX_IDLE_CONNECTIONS=2)
         go_on = threading.Event()
         server = self.serve([SSE_HEAD, go_on, STREAM[len(SSE_HEAD) :]])
         client = self.client(server)
@@ -3365,13 +3454,11 @@ class PlainProxies(Test):
         self.assertEqual((len(server.requests), proxy.connections), (1, 0))
 
 
-JSON_HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
 LONG_EVENT = event(chunk(" upon" * 20))
 GARBAGE = b"\x16\x03\x01\x00\xff garbage\r\n\r\n" * 3
-# The pause is for systems where a reset wipes out what has arrived and is not yet read; Linux hands it over.
 FAULTS = {
     "close": (CLOSE,),
-    "reset": (0.05, RESET),
+    "reset": RESET_LATER,
     "silence": (SILENCE,),
     "garbage": (GARBAGE, CLOSE),
 }
@@ -3663,7 +3750,7 @@ class HostileAnswers(Test):
         self.assertEqual(client.complete("hi").text, "Once upon")
 
     def test_what_never_ends_is_given_up_at_the_limits(self):
-        self.patch(
+        self.limit(
             MAX_BODY_BYTES=200000, MAX_EVENT_BYTES=50000, MAX_ERROR_BODY_BYTES=50000
         )
         many, refusal = (
@@ -3768,7 +3855,7 @@ class HostileAnswers(Test):
         self.assertLessEqual(threading.active_count(), threads + 1)
 
 
-# ----------------------------------------------------------------------------------------------------------- the client
+# === client ===========================================================================
 
 
 EXAMPLE = """
@@ -4019,7 +4106,7 @@ class Retries(Test):
 
     def test_the_server_may_say_when_to_come_back(self):
         # The own backoff would take a minute, and so would Retry-After where retry-after-ms stands beside it.
-        self.patch(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
+        self.limit(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
         for headers, least in (
             ({"Retry_After": "0"}, 0),
             ({"retry_after_ms": "30"}, 0.03),
@@ -4034,21 +4121,59 @@ class Retries(Test):
                 self.assertTrue(least <= time.monotonic() - before < 20)
 
     def test_a_server_that_asks_for_too_long_gets_our_own_backoff(self):
-        for value in (
-            "86400",
-            "61",
-            "-5",
-            "nan",
-            "inf",
-            "1e999",
-            "soon",
-            "",
-            http_date(86400),
-            "9" * 5000,
-        ):
+        for value in ("86400", "61", "60.1", http_date(86400)):
+            server = self.serve(http_answer(429, "", Retry_After=value), ANSWER)
+            with self.subTest(value):
+                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+
+    def test_a_server_that_asks_for_nothing_sensible_gets_our_own_backoff(self):
+        for value in ("-5", "nan", "inf", "1e999", "soon", "", "9" * 5000):
             server = self.serve(http_answer(429, "", Retry_After=value), ANSWER)
             with self.subTest(value[:50]):
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+
+    def test_the_longest_pause_that_a_server_may_ask_for_is_still_kept(self):
+        self.limit(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0, MAX_RETRY_AFTER=0.05)
+        server = self.serve(http_answer(503, "", Retry_After="0.05"), ANSWER)
+        before = time.monotonic()
+        self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+        self.assertTrue(0.05 <= time.monotonic() - before < 20)
+
+    def test_the_pauses_are_as_long_as_the_readme_says(self):
+        self.assertEqual(LIMITS["MIN_BACKOFF"], 0.5)
+        self.assertEqual(LIMITS["MAX_BACKOFF"], 8.0)
+        self.assertEqual(LIMITS["MAX_RETRY_AFTER"], 60.0)
+
+    def test_our_own_pauses_grow_at_random_up_to_a_limit(self):
+        least, most, calls, retries = 0.02, 0.16, 8, 12
+        self.limit(MIN_BACKOFF=least, MAX_BACKOFF=most)
+        servers = [self.serve(http_answer(503)) for _ in range(calls)]
+        clients = [self.client(server, max_retries=retries) for server in servers]
+        with ThreadPoolExecutor(calls) as threads:
+            list(threads.map(self.fail_for_good, clients))
+        pauses = []  # of each call, a list
+        for server in servers:
+            times = [received.time for received in server.requests]
+            self.assertEqual(len(times), 1 + retries)
+            pauses.append([after - before for before, after in zip(times, times[1:])])
+        every = [pause for of_call in pauses for pause in of_call]
+        first, last = ([of_call[place] for of_call in pauses] for place in (0, -1))
+        self.assertGreaterEqual(min(every), least - 0.001)
+        # Without a limit, the last would be 80 seconds.
+        self.assertLess(max(every), 10)
+        self.assertLess(sum(first), sum(last), "no growth")
+        self.assertGreater(max(last) - min(last), 0.01, "no jitter")
+
+    def fail_for_good(self, client):
+        with self.assertRaises(InternalServerError):
+            client.complete("hi")
+
+    def test_more_retries_than_a_number_can_grow_are_no_failure_of_their_own(self):
+        self.limit(MIN_BACKOFF=0.0, MAX_BACKOFF=0.0)
+        server = self.serve(http_answer(503))
+        client = self.client(server, max_retries=1100)  # 2.0 ** 1100 overflows
+        self.fail_for_good(client)
+        self.assertEqual(len(server.requests), 1101)
 
     def test_a_stream_that_has_begun_is_never_sent_again(self):
         server = self.serve([SSE_HEAD, RESET], STREAM)
@@ -4058,10 +4183,11 @@ class Retries(Test):
         self.assertEqual(len(server.requests), 1)
 
     def test_a_port_where_no_one_listens_is_tried_again_and_named(self):
-        with unused_port() as url:
+        with unused_port() as port:
+            url = "http://127.0.0.1:%d/v1" % port
             for name, call in self.both(self.client(url)):
                 with self.subTest(name):
-                    self.refused(APIConnectionError, ["127.0.0.1"], call)
+                    self.refused(APIConnectionError, [url], call)
 
 
 class Secrecy(Test):
@@ -4280,7 +4406,7 @@ CUT_ENDS = (  # those that are not
     ("a cut inside done", [sse(ONCE, UPON, b"data: [DON")]),
     ("a cut inside an HTTP chunk", [BEGUN + b"ff\r\ndata: ", CLOSE]),
     ("a cut before the last HTTP chunk", [BEGUN, CLOSE]),
-    ("a reset", [BEGUN, *FAULTS["reset"]]),
+    ("a reset", [BEGUN, *RESET_LATER]),
     ("silence", [BEGUN, SILENCE]),
     (
         "an error object",
@@ -4471,9 +4597,7 @@ class EndsOfStreams(Test):
     @unittest.skipUnless(hasattr(signal, "setitimer"), "needs POSIX timers")
     def test_a_stream_whose_reading_was_interrupted_is_no_whole_answer(self):
         def interrupt(_, frame):
-            while frame and frame.f_globals is not vars(siraya_chat):
-                frame = frame.f_back
-            if frame:
+            if is_inside_the_module(frame):
                 raise KeyboardInterrupt
 
         go_on = threading.Event()
@@ -4608,6 +4732,9 @@ class Cancelling(Test):
         self.assertTrue(server.wait_closed())
 
 
+# === asyncio ==========================================================================
+
+
 class Asyncio(Test):
     def test_the_loop_goes_on_while_streams_wait_side_by_side(self):
         go_on = threading.Event()
@@ -4678,7 +4805,7 @@ class Asyncio(Test):
         self.assertTrue(server.wait_closed())
 
 
-# ----------------------------------------------------------------------------------------------------- the command line
+# === command line =====================================================================
 
 
 try:
@@ -4938,7 +5065,8 @@ class CommandLineOutput(Test):
                 self.assertNotIn("\x1b", outcome.err)
 
     def test_a_service_that_is_not_there_is_status_1_and_one_line(self):
-        with unused_port() as url:
+        with unused_port() as port:
+            url = "http://127.0.0.1:%d/v1" % port
             outcome = run_main(None, "hi", SIRAYA_BASE_URL=url)
         self.assertEqual((outcome.status, outcome.out), (1, ""))
         self.assert_one_line(outcome.err, url)
@@ -5631,7 +5759,7 @@ class CommandLineTerminals(Test):
             self.assertIn(b"prompt", terminal.process.stderr.read())
 
 
-# ----------------------------------------------------------------------------------------------------------- the README
+# === readme ===========================================================================
 
 
 README_FILES = {  # what the README's examples find in their folder
@@ -5766,7 +5894,7 @@ class Readme(Test):
             self.assertIn("`%s`" % name if name in names else "`" + name, self.text)
 
 
-# -------------------------------------------------------------------------------------------------------------- fuzzing
+# === fuzzing ==========================================================================
 
 
 PIECES = [
@@ -5896,16 +6024,16 @@ def some_chunk(chance):
 
 
 def is_chunk(data):
-    """Whether a stream takes this for a chunk; what it refuses never comes to be put together."""
-    choices = data.get("choices") if isinstance(data, dict) else 0
-    return (
-        choices is None
-        or isinstance(choices, list)
-        and all(
-            isinstance(choice, dict)
-            and isinstance(choice.get("delta"), (dict, type(None)))
-            for choice in choices
-        )
+    """Whether a stream takes this for a chunk; what it refuses never comes to be put
+    together."""
+    if not isinstance(data, dict) or data.get("error"):
+        return False
+    choices = data.get("choices")
+    if choices is None:
+        return True
+    return isinstance(choices, list) and all(
+        isinstance(choice, dict) and isinstance(choice.get("delta"), (dict, type(None)))
+        for choice in choices
     )
 
 
@@ -6116,7 +6244,7 @@ class Fuzzing(Test):
                 function(random.Random(9), count)
 
 
-# ---------------------------------------------------------------------------------------------------------------- speed
+# === bench ============================================================================
 
 
 BENCH_WORK = """\
@@ -6353,7 +6481,16 @@ class Bench(Test):
             self.assertRegex(out.getvalue(), r"(?m)^%s( +[\d.]+ \([\d.]+\)){4}$" % name)
 
 
-# ----------------------------------------------------------------------------------------------------- the entry points
+# === entry points =====================================================================
+
+
+def demo(arguments):
+    """The real command line, against a stand-in that streams as a service does."""
+    with StandIn(functools.partial(describe, pause=0.02)) as server:
+        os.environ["SIRAYA_API_KEY"] = KEY
+        os.environ["SIRAYA_BASE_URL"] = server.base_url
+        os.environ.pop("SIRAYA_MODEL", None)
+        return siraya_chat.main(arguments)
 
 
 if __name__ == "__main__":
