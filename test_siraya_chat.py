@@ -908,58 +908,46 @@ STATUSES = (  # its error, how often the request is sent with two retries
     (529, InternalServerError, 3),
     (599, InternalServerError, 3),
 )
-ERROR_BODIES = (  # body, what the message holds, (code, type, param)
+BARE = (None, None, None)  # neither code nor type nor param
+ERROR_BODIES = (  # body of a 400, what the message holds, (code, type, param)
     (json.dumps(REFUSAL), "bad model", ("m1", "invalid", "model")),
-    (
-        '{"error": {"message": "bad model", "code": 400}}',
-        "bad model",
-        (400, None, None),
-    ),
-    ('{"error": "bad model"}', "bad model", (None, None, None)),
+    ('{"error": {"message": "bad model", "code": 4}}', "bad model", (4, None, None)),
+    ('{"error": "bad model"}', "bad model", BARE),
     ('{"message": "bad model", "code": "m1"}', "bad model", ("m1", None, None)),
-    ('{"detail": "bad model"}', "bad model", (None, None, None)),
-    ('"bad model"', "bad model", (None, None, None)),
-    ('{"error": null}', "HTTP 400", (None, None, None)),
-    ('{"error": []}', "HTTP 400", (None, None, None)),
-    ('{"error": {"message": {"deep": [1]}}}', "HTTP 400", (None, None, None)),
-    ("[1, 2]", "HTTP 400", (None, None, None)),
-    ("null", "HTTP 400", (None, None, None)),
-    ("", "HTTP 400", (None, None, None)),
-    (
-        "<html><head><title>bad model</title></head><body>More.</body></html>",
-        "bad model",
-        (None, None, None),
-    ),
-    (b"bad model \xff\xfe", "bad model", (None, None, None)),
-    (
-        '{"error": {"message": "bad \\u001b[31m\\r\\n model"}}',
-        "bad [31m model",
-        (None, None, None),
-    ),
-    ("[" * 100000, "HTTP 400", (None, None, None)),
-    ('{"error":' * 100000, "HTTP 400", (None, None, None)),
-    (
-        '{"error": {"message": "bad model %s"}}' % ("x" * 100000),
-        "bad model",
-        (None, None, None),
-    ),
+    ('{"detail": "bad model"}', "bad model", BARE),
+    ('"bad model"', "bad model", BARE),
+    ('{"error": null}', "HTTP 400", BARE),
+    ('{"error": []}', "HTTP 400", BARE),
+    ('{"error": {"message": {"deep": [1]}}}', "HTTP 400", BARE),
+    ("[1, 2]", "HTTP 400", BARE),
+    ("null", "HTTP 400", BARE),
+    ("", "HTTP 400", BARE),
+    ("<html><head><title>bad model</title></head></html>", "bad model", BARE),
+    (b"bad model \xff\xfe", "bad model", BARE),
+    ('{"error": {"message": "bad \\u001b[31m\\r\\n model"}}', "bad [31m model", BARE),
+    ("[" * 100000, "HTTP 400", BARE),
+    ('{"error":' * 100000, "HTTP 400", BARE),
+    ('{"error": {"message": "bad model %s"}}' % ("x" * 100000), "bad model", BARE),
 )
 
 
 class Errors(Test):
-    def test_every_error_is_one_of_ours_and_its_text_is_one_bounded_line(self):
+    def test_every_error_is_a_siraya_error(self):
         for error in ERRORS:
             with self.subTest(error.__name__):
                 self.assertTrue(issubclass(error, SirayaError))
+
+    def test_the_text_of_an_error_is_one_bounded_line(self):
+        for error in ERRORS:
+            with self.subTest(error.__name__):
                 text = str(error("first\r\nsecond\x1b[31m\u2028third\x85\x00" * 5000))
                 self.assertTrue(text.startswith("first second [31m third"), text[:60])
                 self.assertIsNone(CONTROL.search(text))
                 self.assertLessEqual(len(text), LONGEST)
 
     def test_the_classes_stand_under_each_other_as_promised(self):
-        self.assertEqual(
-            {error.__name__: error.__base__.__name__ for error in ERRORS}, ANCESTORS
-        )
+        bases = {error.__name__: error.__base__.__name__ for error in ERRORS}
+        self.assertEqual(bases, ANCESTORS)
 
     def test_errors_pickle_with_their_attributes(self):
         given = {
@@ -971,9 +959,8 @@ class Errors(Test):
             "request_id": "r1",
             "retry_after": 1.5,
         }
-        for error, protocol in itertools.product(
-            ERRORS, range(pickle.HIGHEST_PROTOCOL + 1)
-        ):
+        protocols = range(pickle.HIGHEST_PROTOCOL + 1)
+        for error, protocol in itertools.product(ERRORS, protocols):
             with self.subTest(error.__name__, protocol=protocol):
                 raised = error("it failed")
                 vars(raised).update(given, headers=headers_of({"X-Request-Id": "r1"}))
@@ -989,23 +976,23 @@ class Errors(Test):
         self.assertEqual((str(again), again.partial), ("cut off", partial))
         self.assertIs(type(again.partial), Completion)
         self.assertEqual(again.partial.text, "Hello")
+
+    def test_a_stream_error_that_was_given_nothing_has_an_empty_completion(self):
         self.assertEqual(StreamError("cut off").partial.text, "")
 
     def test_every_error_travels_between_processes_as_it_was_raised(self):
-        for script, streamed, attribute, value in (
-            ([sse(ONCE, UPON)], 1, "partial.text", "Once upon"),
-            ([http_answer(200, "<html>")], 0, "body", "<html>"),
-            ([http_answer(200, "{", Content_Length=9), CLOSE], 0, "body", "{"),
+        for streamed, script, value in (
+            (True, [sse(ONCE, UPON)], "Once upon"),
+            (False, [http_answer(200, "<html>")], "<html>"),
+            (False, [http_answer(200, "{", Content_Length=9), CLOSE], "{"),
         ):
-            with self.subTest(attribute, value=value):
-                raised = self.refused(
-                    tuple(ERRORS), [], ask, self.client(self.serve(script)), streamed
-                )
+            with self.subTest(value):
+                client = self.client(self.serve(script))
+                raised = self.refused(tuple(ERRORS), [], ask, client, streamed)
                 error = pickle.loads(pickle.dumps(raised))
                 self.assertEqual((type(error), str(error)), (type(raised), str(raised)))
-                self.assertEqual(
-                    functools.reduce(getattr, attribute.split("."), error), value
-                )
+                kept = error.partial.text if streamed else error.body
+                self.assertEqual(kept, value)
 
     def test_the_servers_wish_for_a_pause_is_read_from_any_form(self):
         for headers, seconds in RETRY_AFTER:
@@ -1019,14 +1006,14 @@ class Errors(Test):
         self.assertAlmostEqual(error.retry_after, 38, delta=3)
 
     def test_each_status_has_its_class_and_is_sent_again_where_that_may_help(self):
-        for status, error, sent in STATUSES:
-            server = self.serve(http_answer(status, REFUSAL))
-            for times, (name, call) in enumerate(self.both(self.client(server)), 1):
-                with self.subTest(status=status, call=name):
-                    self.assertEqual(
-                        self.refused(error, ["bad model"], call).status_code, status
-                    )
-                    self.assertEqual(len(server.requests), sent * times)
+        for status, kind, sent in STATUSES:
+            for streamed in (False, True):
+                with self.subTest(status=status, streamed=streamed):
+                    server = self.serve(http_answer(status, REFUSAL))
+                    client = self.client(server)
+                    error = self.refused(kind, ["bad model"], ask, client, streamed)
+                    self.assertEqual(error.status_code, status)
+                    self.assertEqual(len(server.requests), sent)
 
     def test_an_error_is_filled_from_any_body(self):
         for body, words, fields in ERROR_BODIES:
@@ -1036,24 +1023,19 @@ class Errors(Test):
                 self.assertEqual((error.code, error.type, error.param), fields)
 
     def test_an_error_carries_what_a_program_needs(self):
-        server = self.serve(
-            http_answer(
-                429, REFUSAL, X_Request_Id="req-7", Retry_After="120", X_Left="0"
-            )
-        )
-        raised = self.refused(
-            RateLimitError, [], self.client(server, max_retries=0).complete, "hi"
-        )
+        headers = {"X_Request_Id": "req-7", "Retry_After": "120", "X_Left": "0"}
+        server = self.serve(http_answer(429, REFUSAL, **headers))
+        client = self.client(server, max_retries=0)
+        raised = self.refused(RateLimitError, [], client.complete, "hi")
         for error in (raised, pickle.loads(pickle.dumps(raised)), copy.copy(raised)):
             self.assertIs(type(error), RateLimitError)
             self.assertEqual(str(error), str(raised))
-            self.assertEqual(
-                (error.status_code, error.request_id, error.retry_after),
-                (429, "req-7", 120.0),
-            )
-            self.assertEqual(
-                (error.body, error.code, error.headers["X-LEFT"]), (REFUSAL, "m1", "0")
-            )
+            self.assertEqual(error.status_code, 429)
+            self.assertEqual(error.request_id, "req-7")
+            self.assertEqual(error.retry_after, 120.0)
+            self.assertEqual(error.body, REFUSAL)
+            self.assertEqual(error.code, "m1")
+            self.assertEqual(error.headers["X-LEFT"], "0")
 
     def test_redirects_are_not_followed_but_named(self):
         elsewhere = self.serve()
@@ -1062,12 +1044,8 @@ class Errors(Test):
             server = self.serve(http_answer(status, "", Location=target))
             for name, call in self.both(self.client(server)):
                 with self.subTest(status=status, call=name):
-                    self.assertEqual(
-                        self.refused(
-                            APIStatusError, [target, "base_url"], call
-                        ).status_code,
-                        status,
-                    )
+                    error = self.refused(APIStatusError, [target, "base_url"], call)
+                    self.assertEqual(error.status_code, status)
             self.assertEqual(len(server.requests), 2)
         self.assertEqual(elsewhere.connections, 0)
 
@@ -1075,50 +1053,41 @@ class Errors(Test):
         sys.platform == "linux", "elsewhere the reset may wipe out the answer"
     )
     def test_a_refusal_that_comes_before_the_upload_has_ended_is_heard(self):
-        # The server answers and closes without reading the body, so the client's writes fail.
-        server = self.serve(
-            greeting=(http_answer(413, {"error": "too big"}, Connection="close"), CLOSE)
-        )
-        call = self.client(server, max_retries=0).complete
-        self.refused(APIStatusError, ["413", "too big"], call, "x" * (8 << 20))
+        # The server answers and closes without reading the body, so the client's
+        # writes fail.
+        answer = http_answer(413, {"error": "too big"}, Connection="close")
+        client = self.client(self.serve(greeting=(answer, CLOSE)), max_retries=0)
+        large = "x" * (8 << 20)
+        self.refused(APIStatusError, ["413", "too big"], client.complete, large)
 
 
 # === data =============================================================================
 
 
 DEFINED = """
-    id object created model choices usage cost cost_details index message delta finish_reason logprobs role content
-    refusal reasoning reasoning_content tool_calls type function name arguments prompt_tokens completion_tokens
-    total_tokens prompt_tokens_details completion_tokens_details system_fingerprint service_tier cached_tokens
-    reasoning_tokens""".split()
-HOSTILE = [
-    "__deepcopy__",
-    "__copy__",
-    "__reduce__",
-    "__reduce_ex__",
-    "__getstate__",
-    "__setstate__",
-    "__getnewargs_ex__",
-    "__class__",
-    "__dict__",
-    "__len__",
-    "__iter__",
-    "__json__",
-    "__array_interface__",
-]
+    id object created model choices usage cost cost_details index message delta
+    finish_reason logprobs role content refusal reasoning reasoning_content tool_calls
+    type function name arguments prompt_tokens completion_tokens total_tokens
+    prompt_tokens_details completion_tokens_details system_fingerprint service_tier
+    cached_tokens reasoning_tokens
+    """.split()  # fields of the API
+HOSTILE = """
+    __deepcopy__ __copy__ __reduce__ __reduce_ex__ __getstate__ __setstate__
+    __getnewargs_ex__ __class__ __dict__ __len__ __iter__ __json__ __array_interface__
+    """.split()  # keys that Python, or a library, would look for as attributes
 
 
 class Data(Test):
     def test_keys_read_as_attributes_at_any_depth(self):
-        answer = objects(
-            {
-                "choices": [{"message": {"content": "Hi", "x": [[{"odd_name": 1}]]}}],
-                "usage": {"total_tokens": 3},
-            }
-        )
+        message = {"content": "Hi", "x": [[{"odd_name": 1}]]}
+        usage = {"total_tokens": 3}
+        answer = objects({"choices": [{"message": message}], "usage": usage})
         self.assertEqual(answer.choices[0].message.content, "Hi")
         self.assertEqual(answer.choices[0].message.x[0][0].odd_name, 1)
         self.assertEqual(answer.usage.total_tokens, 3)
+
+    def test_a_key_that_is_set_later_reads_as_an_attribute_too(self):
+        answer = objects({})
         answer["later"] = 5
         self.assertEqual(answer.later, 5)
 
@@ -1129,11 +1098,10 @@ class Data(Test):
                 self.assertEqual(getattr(JSONObject({name: 7}), name), 7)
 
     def test_a_name_that_nobody_defines_raises(self):
+        answer = objects({"content": "Hi"})
         for name in ("contents", "choice", "foo", "_private", "texts"):
             with self.subTest(name):
-                self.refused(
-                    AttributeError, [name], getattr, objects({"content": "Hi"}), name
-                )
+                self.refused(AttributeError, [name], getattr, answer, name)
                 self.assertFalse(hasattr(JSONObject(), name))
 
     def test_it_stays_a_plain_dict(self):
@@ -1148,32 +1116,41 @@ class Data(Test):
         self.assertEqual(plain, value)
         self.assertEqual(json.loads(json.dumps(value)), plain)
         self.assertEqual(list(value), list(plain))
-        self.assertEqual(
-            dict(value.items()), plain, "a method of dict was hidden by a key"
-        )
 
-    def test_copies_and_pickles_are_equal_and_still_read_as_attributes(self):
+    def test_a_key_does_not_hide_a_method_of_dict(self):
+        value = objects({"items": [1], "get": 2})
+        self.assertEqual(dict(value.items()), {"items": [1], "get": 2})
+        self.assertEqual(value.get("get"), 2)
+
+    def test_copies_and_pickles_are_equal_and_of_the_same_type(self):
         hostile = dict.fromkeys(HOSTILE, "boo")
+        ways = [copy.copy, copy.deepcopy]
+        for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+            ways.append(functools.partial(self.pickled, protocol))
         for value in (
             objects({"a": {"content": [{"index": 1}]}}),
             Completion(objects(completion("Hi", x=hostile))),
             JSONObject(hostile),
+            JSONObject({1: 2}),
             Completion(hostile),
         ):
-            ways = [copy.copy, copy.deepcopy]
-            ways += [
-                lambda v, p=p: pickle.loads(pickle.dumps(v, p))
-                for p in range(pickle.HIGHEST_PROTOCOL + 1)
-            ]
             for way in ways:
                 again = way(value)
                 self.assertEqual(again, value)
                 self.assertIs(type(again), type(value))
-            deep = copy.deepcopy(value)
-            deep["a"] = JSONObject(content=["changed"])
-            self.assertNotEqual(deep, value)
+
+    @staticmethod
+    def pickled(protocol, value):
+        return pickle.loads(pickle.dumps(value, protocol))
+
+    def test_a_deep_copy_can_be_changed_alone(self):
+        value = objects({"a": {"content": [1]}})
+        deep = copy.deepcopy(value)
+        deep["a"]["content"].append(2)
+        self.assertEqual(value, {"a": {"content": [1]}})
+
+    def test_what_is_inside_a_deep_copy_still_reads_as_attributes(self):
         self.assertEqual(copy.deepcopy(objects({"a": {"content": 1}})).a.content, 1)
-        self.assertEqual(copy.deepcopy(JSONObject({1: 2})), {1: 2})
 
     def test_an_answers_keys_cannot_pose_as_python(self):
         value = objects(dict.fromkeys(HOSTILE, "boo"))
@@ -1186,15 +1163,11 @@ class Data(Test):
     def test_a_completion_has_short_ways_to_its_first_choice(self):
         two = objects(completion("One", finish_reason="length"))
         two["choices"] += objects(completion("Two"))["choices"]
+        calling = objects(completion(None, "tool_calls", tool_calls=[CALL]))
         for answer, text, tool_calls, reason in (
             (objects(completion("Hi")), "Hi", [], "stop"),
             (two, "One", [], "length"),
-            (
-                objects(completion(None, "tool_calls", tool_calls=[CALL])),
-                "",
-                [CALL],
-                "tool_calls",
-            ),
+            (calling, "", [CALL], "tool_calls"),
             (objects(completion(None, tool_calls=None)), "", [], "stop"),
             ({"choices": [JSONObject(message=None)]}, "", [], None),
             ({"choices": [JSONObject()]}, "", [], None),
@@ -1202,23 +1175,24 @@ class Data(Test):
             ({}, "", [], None),
         ):
             with self.subTest(answer):
-                answer = Completion(answer)
-                self.assertEqual(
-                    (answer.text, answer.tool_calls, answer.finish_reason),
-                    (text, tool_calls, reason),
-                )
-                self.assertIsInstance(answer.tool_calls, list)
-        self.assertIs(Completion(two).message, two["choices"][0]["message"])
+                reply = Completion(answer)
+                self.assertEqual(reply.text, text)
+                self.assertEqual(reply.tool_calls, tool_calls)
+                self.assertIsInstance(reply.tool_calls, list)
+                self.assertEqual(reply.finish_reason, reason)
+
+    def test_the_message_is_that_of_the_first_choice_or_none(self):
+        answer = Completion(objects(completion("One")))
+        self.assertIs(answer.message, answer["choices"][0]["message"])
         self.assertIsNone(Completion().message)
 
     def test_short_ways_keep_their_types_whatever_the_server_sent(self):
         for content in (5, True, {"a": 1}, None, [1], [{"a": 1}]):
             with self.subTest(content):
-                answer = Completion(
-                    objects(completion(content, tool_calls=content or "text"))
-                )
-                self.assertIsInstance(answer.text, str)
-                self.assertIsInstance(answer.tool_calls, list)
+                answer = completion(content, tool_calls=content or "text")
+                reply = Completion(objects(answer))
+                self.assertIsInstance(reply.text, str)
+                self.assertIsInstance(reply.tool_calls, list)
 
     def test_the_text_parses_as_json(self):
         for text, value in (
@@ -1228,9 +1202,10 @@ class Data(Test):
             ('"x"', "x"),
         ):
             self.assertEqual(Completion(objects(completion(text))).json(), value)
-        self.assertEqual(
-            Completion(objects(completion('{"a": {"b": 1}}'))).json().a.b, 1
-        )
+
+    def test_the_parsed_text_reads_as_attributes(self):
+        reply = Completion(objects(completion('{"a": {"b": 1}}')))
+        self.assertEqual(reply.json().a.b, 1)
 
     def test_a_text_that_is_no_json_is_an_error_with_the_text(self):
         for text in (
@@ -1244,81 +1219,214 @@ class Data(Test):
             "\n\x1b[",
         ):
             with self.subTest((text or "")[:20]):
-                error = self.refused(
-                    ResponseError, [], Completion(objects(completion(text))).json
+                reply = Completion(objects(completion(text)))
+                self.assertEqual(
+                    self.refused(ResponseError, [], reply.json).body, text or ""
                 )
-                self.assertEqual(error.body, text or "")
 
 
 # === messages =========================================================================
 
 
-KINDS = [  # what, its content, its media type, the helper that takes it
-    ("png", PNG, "image/png", image),
-    ("jpeg, JFIF", b"\xff\xd8\xff\xe0\0\x10JFIF\0" + b"\1" * 90, "image/jpeg", image),
-    ("jpeg, Exif", b"\xff\xd8\xff\xe1\0\x10Exif\0" + b"\1" * 90, "image/jpeg", image),
-    ("gif, 1987", b"GIF87a" + b"\1" * 90, "image/gif", image),
-    ("gif, 1989", b"GIF89a" + b"\1" * 90, "image/gif", image),
-    ("webp", b"RIFF\x99\0\0\0WEBPVP8 " + b"\1" * 90, "image/webp", image),
-    ("pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + b"\1" * 90, "application/pdf", pdf),
-    ("wav", b"RIFF\x99\0\0\0WAVEfmt " + b"\1" * 90, "audio/wav", audio),
-    ("mp3, ID3", b"ID3\4\0\0\0\0\0\0" + b"\1" * 90, "audio/mpeg", audio),
-    ("mp3, MPEG 1", b"\xff\xfb\x90\x64" + b"\1" * 90, "audio/mpeg", audio),
-    ("mp3, MPEG 1 with CRC", b"\xff\xfa\x90\x64" + b"\1" * 90, "audio/mpeg", audio),
-    ("mp3, MPEG 2", b"\xff\xf3\x90\x64" + b"\1" * 90, "audio/mpeg", audio),
-    ("mp3, MPEG 2.5", b"\xff\xe3\x90\x64" + b"\1" * 90, "audio/mpeg", audio),
-    ("mp4, isom", b"\0\0\0\x20ftypisom\0\0\2\0" + b"\1" * 90, "video/mp4", video),
-    ("mp4, mp42", b"\0\0\0\x18ftypmp42\0\0\0\0" + b"\1" * 90, "video/mp4", video),
-    ("quicktime", b"\0\0\0\x14ftypqt  \0\0\2\0" + b"\1" * 90, "video/quicktime", video),
+PICTURE = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+HI_PART, THERE_PART = {"type": "text", "text": "Hi"}, {"type": "text", "text": "there"}
+MESSAGES = (  # as it is made, as a person would write it
+    (system("Be brief."), {"role": "system", "content": "Be brief."}),
+    (user("Hi"), {"role": "user", "content": "Hi"}),
+    (user(""), {"role": "user", "content": ""}),
+    (user("Hi", "there"), {"role": "user", "content": [HI_PART, THERE_PART]}),
+    (user("Hi", PICTURE), {"role": "user", "content": [HI_PART, PICTURE]}),
+    (user(PICTURE), {"role": "user", "content": [PICTURE]}),
+    (assistant("Hello"), {"role": "assistant", "content": "Hello"}),
     (
-        "quicktime, old",
-        b"\0\0\x10\0moov\0\0\0\x6cmvhd" + b"\1" * 90,
-        "video/quicktime",
-        video,
+        tool_result("call_1", "42"),
+        {"role": "tool", "tool_call_id": "call_1", "content": "42"},
     ),
     (
+        tool_result("call_1", [HI_PART]),
+        {"role": "tool", "tool_call_id": "call_1", "content": [HI_PART]},
+    ),
+)
+WRONG_MESSAGES = (  # error, function, its arguments; the last one is shown
+    (ValueError, user, ()),
+    (TypeError, user, (5,)),
+    (TypeError, user, ("Hi", None)),
+    (TypeError, user, (b"Hi",)),
+    (TypeError, user, (["Hi"],)),
+    (TypeError, system, (None,)),
+    (TypeError, system, (b"x",)),
+    (TypeError, assistant, (5,)),
+    (TypeError, tool_result, ("call_1", {"a": 1})),
+    (TypeError, tool_result, ("call_1", 5)),
+    (TypeError, tool_result, ("call_1", None)),
+    (TypeError, tool_result, ("x", 5)),
+)
+
+
+class Messages(Test):
+    def test_messages_are_what_a_person_would_write(self):
+        for made, written in MESSAGES:
+            with self.subTest(written):
+                self.assertEqual(made, written)
+                self.assertIs(type(made), dict)
+
+    def test_every_message_that_is_made_can_be_sent(self):
+        for made, written in MESSAGES:
+            with self.subTest(written):
+                self.assertEqual(build_request([made], "m")["messages"], [written])
+
+    def test_wrong_arguments_of_messages_are_named(self):
+        for error, function, arguments in WRONG_MESSAGES:
+            with self.subTest(function=function.__name__, arguments=arguments):
+                words = [repr(value) for value in arguments[-1:]]
+                self.refused(error, words, function, *arguments)
+
+    def test_the_id_of_a_tool_call_is_a_string(self):
+        self.refused(TypeError, ["tool_call_id", "5"], tool_result, 5, "x")
+
+
+# === attachments ======================================================================
+
+
+REST = b"\1" * 90  # of a file, after what tells its type
+KINDS = [  # what, its content, its media type, the helper that takes it
+    ("png", PNG, "image/png", image),
+    ("jpeg, JFIF", b"\xff\xd8\xff\xe0\0\x10JFIF\0" + REST, "image/jpeg", image),
+    ("jpeg, Exif", b"\xff\xd8\xff\xe1\0\x10Exif\0" + REST, "image/jpeg", image),
+    ("gif, 1987", b"GIF87a" + REST, "image/gif", image),
+    ("gif, 1989", b"GIF89a" + REST, "image/gif", image),
+    ("webp", b"RIFF\x99\0\0\0WEBPVP8 " + REST, "image/webp", image),
+    ("pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + REST, "application/pdf", pdf),
+    ("wav", b"RIFF\x99\0\0\0WAVEfmt " + REST, "audio/wav", audio),
+    ("mp3, ID3", b"ID3\4\0\0\0\0\0\0" + REST, "audio/mpeg", audio),
+    ("mp3, MPEG 1", b"\xff\xfb\x90\x64" + REST, "audio/mpeg", audio),
+    ("mp3, MPEG 1 with CRC", b"\xff\xfa\x90\x64" + REST, "audio/mpeg", audio),
+    ("mp3, MPEG 2", b"\xff\xf3\x90\x64" + REST, "audio/mpeg", audio),
+    ("mp3, MPEG 2.5", b"\xff\xe3\x90\x64" + REST, "audio/mpeg", audio),
+    ("mp4, isom", b"\0\0\0\x20ftypisom\0\0\2\0" + REST, "video/mp4", video),
+    ("mp4, mp42", b"\0\0\0\x18ftypmp42\0\0\0\0" + REST, "video/mp4", video),
+    ("quicktime", b"\0\0\0\x14ftypqt  \0\0\2\0" + REST, "video/quicktime", video),
+    ("old quicktime", b"\0\0\x10\0moov\0\0\0lmvhd" + REST, "video/quicktime", video),
+    (
         "webm",
-        b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\1\x42\xf7\x81\1\x42\x82\x84webm"
-        + b"\1" * 90,
+        b"\x1a\x45\xdf\xa3\x9f\x42\x86\x81\1\x42\xf7\x81\1\x42\x82\x84webm" + REST,
         "video/webm",
         video,
     ),
-    ("mpeg, program stream", b"\0\0\1\xba\x44" + b"\1" * 90, "video/mpeg", video),
-    ("mpeg, sequence", b"\0\0\1\xb3\x14" + b"\1" * 90, "video/mpeg", video),
+    ("mpeg, program stream", b"\0\0\1\xba\x44" + REST, "video/mpeg", video),
+    ("mpeg, sequence", b"\0\0\1\xb3\x14" + REST, "video/mpeg", video),
 ]
-OF_KIND = {
-    helper: (content, media_type) for _, content, media_type, helper in reversed(KINDS)
+OF_KIND = {  # an example for each helper: its content, its media type
+    image: (PNG, "image/png"),
+    pdf: (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n" + REST, "application/pdf"),
+    audio: (b"RIFF\x99\0\0\0WAVEfmt " + REST, "audio/wav"),
+    video: (b"\0\0\0\x20ftypisom\0\0\2\0" + REST, "video/mp4"),
 }
-DOCX = b"PK\3\4\x14\0\6\0" + b"\1" * 90
+BARE_BYTES = b"\1\2\3\xff no signature"
+DOCX = b"PK\3\4\x14\0\6\0" + REST
 DOCX_TYPE = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
+ENDINGS = (  # a file's name, the media type that it tells, the helper that takes it
+    ("a.png", "image/png", image),
+    ("a.JPG", "image/jpeg", image),
+    ("a.jpeg", "image/jpeg", image),
+    ("a.gif", "image/gif", image),
+    ("a.webp", "image/webp", image),
+    ("a.pdf", "application/pdf", pdf),
+    ("a.wav", "audio/wav", audio),
+    ("a.mp3", "audio/mpeg", audio),
+    ("a.mp4", "video/mp4", video),
+    ("a.mov", "video/quicktime", video),
+    ("a.mpeg", "video/mpeg", video),
+    ("a.mpg", "video/mpeg", video),
+    ("a.webm", "video/webm", video),
+    ("a.docx", DOCX_TYPE, None),
+)
+SITE = "https://example.com/"
+LINKS = (  # helper, URL, other arguments, kind of the part, its fields beside the URL
+    (image, SITE + "cat.png?size=2#top", {}, "image_url", {}),
+    (image, "http://example.com/cat", {}, "image_url", {}),
+    (image, SITE + "cat", {"detail": "low"}, "image_url", {"detail": "low"}),
+    (video, SITE + "clip.mov", {}, "video_url", {}),
+    (pdf, SITE + "a/report.pdf?v=1", {}, "file", {"filename": "report.pdf"}),
+    (attach, SITE + "cat.JPEG", {}, "image_url", {}),
+    (attach, SITE + "a.mp4", {}, "video_url", {}),
+    (attach, SITE + "my%20report.pdf", {}, "file", {"filename": "my report.pdf"}),
+    (attach, SITE + "a.docx", {}, "file", {"filename": "a.docx"}),
+    (attach, SITE + "get?id=1", {"media_type": "image/png"}, "image_url", {}),
+)
+TEXTS = (  # the name of a text file, its text
+    ("notes.txt", "one\ntwo\n"),
+    ("script.py", "print('\u00e9')\n"),
+    ("data.json", '{"a": 1}'),
+    ("table.csv", "a;b\r\n1;2\r\n"),
+    ("README", "plain \U0001f600 words"),
+    ("doc", "no ending, only the name of one"),
+    ("wide", "The wide world of sports"),
+    ("tags", "ID3 tags explained"),
+    ("box", "any ftyp box is one"),
+    ("page.html", "<p>Hi</p>"),
+)
 
 
 def data_url(media_type, content):
     return "data:%s;base64,%s" % (media_type, text64(content))
 
 
+MISTAKES = (  # error, words of its message, helper, source, other arguments
+    (ValueError, ["image/png", "audio"], audio, PNG, {}),
+    (ValueError, ["image/png", "video"], video, PNG, {}),
+    (ValueError, ["application/pdf", "image"], image, OF_KIND[pdf][0], {}),
+    (ValueError, ["application/pdf", "image"], image, SITE + "a.pdf", {}),
+    (ValueError, ["image/png", "pdf"], pdf, data_url("image/png", PNG), {}),
+    (ValueError, ["image/png", "pdf"], pdf, PNG, {"media_type": "image/png"}),
+    (ValueError, ["tiff", "image"], image, data_url("image/tiff", b"II*\0"), {}),
+    (ValueError, ["empty"], image, b"", {}),
+    (ValueError, ["empty"], attach, bytearray(), {}),
+    (ValueError, ["empty"], pdf, io.BytesIO(), {}),
+    (TypeError, ["binary"], image, io.StringIO("words"), {}),
+    (TypeError, ["binary"], image, io.StringIO(""), {}),
+    (TypeError, ["image", "int"], image, 5, {}),
+    (TypeError, ["pdf", "NoneType"], pdf, None, {}),
+    (TypeError, ["attach", "list"], attach, [PNG], {}),
+    (
+        ValueError,
+        ["detail", "'huge'", "'auto'", "'low'", "'high'"],
+        image,
+        PNG,
+        {"detail": "huge"},
+    ),
+    (EITHER, ["detail", "5"], image, PNG, {"detail": 5}),
+    (ValueError, ["format", "'ogg'", "'wav'", "'mp3'"], audio, PNG, {"format": "ogg"}),
+    (ValueError, ["media_type", "'png'"], image, PNG, {"media_type": "png"}),
+    (ValueError, ["media_type"], image, PNG, {"media_type": "image/png;base64,x"}),
+    (TypeError, ["media_type", "5"], image, PNG, {"media_type": 5}),
+    (ValueError, ["audio", "URL", "data"], audio, SITE + "a.mp3", {}),
+    (ValueError, ["audio", "URL", "data"], attach, SITE + "a.mp3", {}),
+    (
+        ValueError,
+        ["audio/ogg", "audio/wav"],
+        audio,
+        data_url("audio/ogg", b"OggS"),
+        {"media_type": "audio/ogg"},
+    ),
+    (ValueError, ["media_type"], audio, b"fLaC\0\0\0\x22" + REST, {}),
+    (ValueError, ["base64"], image, "data:image/png,abc", {}),
+    (ValueError, ["base64"], image, "data:image/png", {}),
+)
+
+
 def expected_part(helper, content, media_type, filename):
     """The part as a person would write it by hand."""
+    url = data_url(media_type, content)
     if helper is image:
-        return {
-            "type": "image_url",
-            "image_url": {"url": data_url(media_type, content)},
-        }
+        return {"type": "image_url", "image_url": {"url": url}}
     if helper is video:
-        return {
-            "type": "video_url",
-            "video_url": {"url": data_url(media_type, content)},
-        }
+        return {"type": "video_url", "video_url": {"url": url}}
     if helper is audio:
         form = {"audio/wav": "wav", "audio/mpeg": "mp3"}[media_type]
-        return {
-            "type": "input_audio",
-            "input_audio": {"data": text64(content), "format": form},
-        }
-    return {
-        "type": "file",
-        "file": {"filename": filename, "file_data": data_url(media_type, content)},
-    }
+        data = {"data": text64(content), "format": form}
+        return {"type": "input_audio", "input_audio": data}
+    return {"type": "file", "file": {"filename": filename, "file_data": url}}
 
 
 class Drip:
@@ -1331,233 +1439,109 @@ class Drip:
         return self.file.read(self.step if size < 0 else min(size, self.step))
 
 
-class Messages(Test):
-    def test_messages_are_what_a_person_would_write(self):
-        part = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
-        for made, written in (
-            (system("Be brief."), {"role": "system", "content": "Be brief."}),
-            (user("Hi"), {"role": "user", "content": "Hi"}),
-            (user(""), {"role": "user", "content": ""}),
-            (
-                user("Hi", "there"),
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "text", "text": "Hi"},
-                        {"type": "text", "text": "there"},
-                    ],
-                },
-            ),
-            (
-                user("What?", part),
-                {"role": "user", "content": [{"type": "text", "text": "What?"}, part]},
-            ),
-            (user(part), {"role": "user", "content": [part]}),
-            (assistant("Hello"), {"role": "assistant", "content": "Hello"}),
-            (
-                tool_result("call_1", "42"),
-                {"role": "tool", "tool_call_id": "call_1", "content": "42"},
-            ),
-            (
-                tool_result("call_1", [{"type": "text", "text": "42"}]),
-                {
-                    "role": "tool",
-                    "tool_call_id": "call_1",
-                    "content": [{"type": "text", "text": "42"}],
-                },
-            ),
-        ):
-            with self.subTest(written):
-                self.assertEqual(made, written)
-                self.assertIs(type(made), dict)
-                self.assertEqual(build_request([made], "m")["messages"], [written])
-
-    def test_wrong_arguments_of_messages_are_named(self):
-        for error, function, arguments in (
-            (ValueError, user, ()),
-            (TypeError, user, (5,)),
-            (TypeError, user, ("Hi", None)),
-            (TypeError, user, (b"Hi",)),
-            (TypeError, user, (["Hi"],)),
-            (TypeError, system, (None,)),
-            (TypeError, system, (b"x",)),
-            (TypeError, assistant, (5,)),
-            (TypeError, tool_result, ("call_1", {"a": 1})),
-            (TypeError, tool_result, ("call_1", 5)),
-            (TypeError, tool_result, ("call_1", None)),
-            (TypeError, tool_result, ("x", 5)),
-        ):
-            with self.subTest(function=function.__name__, arguments=arguments):
-                self.refused(
-                    error,
-                    [repr(value) for value in arguments[-1:]],
-                    function,
-                    *arguments,
-                )
-        self.refused(TypeError, ["tool_call_id", "5"], tool_result, 5, "x")
-
+class Attachments(Test):
     def test_every_kind_comes_from_every_source(self):
-        for helper, (content, media_type) in OF_KIND.items():
-            content += (
-                bytes(range(256)) * 800
-            )  # more than one block, and no multiple of three
+        for helper, (start, media_type) in OF_KIND.items():
+            # More than one block, and no multiple of three.
+            content = start + bytes(range(256)) * 800
             path = self.file("file.bin", content)
+            unnamed = "document.pdf"
             for what, source, filename in (
                 ("path", path, "file.bin"),
                 ("PathLike", pathlib.Path(path), "file.bin"),
-                ("bytes", content, "document.pdf"),
-                ("bytearray", bytearray(content), "document.pdf"),
-                ("memoryview", memoryview(content), "document.pdf"),
-                (
-                    "memoryview of a part",
-                    memoryview(b"#" + content)[1:],
-                    "document.pdf",
-                ),
-                ("array", array.array("B", content), "document.pdf"),
-                ("BytesIO", io.BytesIO(content), "document.pdf"),
-                ("short reads", Drip(content, 1021), "document.pdf"),
+                ("bytes", content, unnamed),
+                ("bytearray", bytearray(content), unnamed),
+                ("memoryview", memoryview(content), unnamed),
+                ("memoryview of a part", memoryview(b"#" + content)[1:], unnamed),
+                ("array", array.array("B", content), unnamed),
+                ("BytesIO", io.BytesIO(content), unnamed),
+                ("short reads", Drip(content, 1021), unnamed),
             ):
                 with self.subTest(helper=helper.__name__, source=what):
                     written = expected_part(helper, content, media_type, filename)
-                    self.assertTrue(
-                        helper(source) == written
-                    )  # assertEqual would take long to show the difference
-                    if what not in ("BytesIO", "short reads"):
+                    # assertEqual would take long to show the difference.
+                    self.assertTrue(helper(source) == written)
+                    if what not in ("BytesIO", "short reads"):  # which are read now
                         self.assertTrue(attach(source) == written)
+
+    def test_an_open_file_is_read_buffered_or_not_and_left_open(self):
+        for helper, (content, media_type) in OF_KIND.items():
+            path = self.file("file.bin", content)
+            written = expected_part(helper, content, media_type, "file.bin")
             for buffering in (-1, 0):
-                with self.subTest(helper=helper.__name__, buffering=buffering), open(
-                    path, "rb", buffering
-                ) as file:
-                    self.assertTrue(
-                        helper(file)
-                        == expected_part(helper, content, media_type, "file.bin")
-                    )
-                    self.assertFalse(
-                        file.closed, "the caller's file is the caller's to close"
-                    )
+                with self.subTest(helper=helper.__name__, buffering=buffering):
+                    with open(path, "rb", buffering) as file:
+                        self.assertEqual(helper(file), written)
+                        self.assertFalse(file.closed, "it is the caller's to close")
 
     def test_a_files_first_bytes_say_what_it_is_over_its_name(self):
         for what, content, media_type, helper in KINDS:
-            for name in (
-                "nameless",
-                "wrong.png",
-                "wrong.pdf",
-                "wrong.txt",
-                "wrong.mp3",
-            ):
+            for name in ("nameless", "wrong.png", "wrong.pdf", "wrong.txt", "a.mp3"):
                 with self.subTest(what, name=name):
                     path = self.file(name, content)
-                    self.assertEqual(
-                        attach(path), expected_part(helper, content, media_type, name)
-                    )
-                    self.assertEqual(
-                        helper(path), expected_part(helper, content, media_type, name)
-                    )
+                    written = expected_part(helper, content, media_type, name)
+                    self.assertEqual(attach(path), written)
+                    self.assertEqual(helper(path), written)
+
+    def test_the_first_bytes_of_bytes_say_what_they_are(self):
+        for what, content, media_type, helper in KINDS:
             with self.subTest(what):
-                self.assertEqual(
-                    attach(content),
-                    expected_part(helper, content, media_type, "document.pdf"),
-                )
+                written = expected_part(helper, content, media_type, "document.pdf")
+                self.assertEqual(attach(content), written)
 
     def test_the_name_decides_where_the_content_has_no_signature(self):
-        content = b"\1\2\3\xff no signature"
-        for name, media_type, helper in (
-            ("a.png", "image/png", image),
-            ("a.JPG", "image/jpeg", image),
-            ("a.jpeg", "image/jpeg", image),
-            ("a.gif", "image/gif", image),
-            ("a.webp", "image/webp", image),
-            ("a.pdf", "application/pdf", pdf),
-            ("a.wav", "audio/wav", audio),
-            ("a.mp3", "audio/mpeg", audio),
-            ("a.mp4", "video/mp4", video),
-            ("a.mov", "video/quicktime", video),
-            ("a.mpeg", "video/mpeg", video),
-            ("a.mpg", "video/mpeg", video),
-            ("a.webm", "video/webm", video),
-            ("a.docx", DOCX_TYPE, None),
-        ):
+        for name, media_type, helper in ENDINGS:
             with self.subTest(name):
-                path = self.file(name, content)
-                self.assertEqual(
-                    attach(path), expected_part(helper, content, media_type, name)
-                )
+                path = self.file(name, BARE_BYTES)
+                written = expected_part(helper, BARE_BYTES, media_type, name)
+                self.assertEqual(attach(path), written)
                 with open(path, "rb") as file:
-                    self.assertEqual(
-                        attach(file), expected_part(helper, content, media_type, name)
-                    )
+                    self.assertEqual(attach(file), written)
 
-    def test_media_type_overrules_content_and_name(self):
-        path, bare, mp3 = self.file("a.png", PNG), b"\1\2", OF_KIND[audio][0]
-        for helper, source, content, media_type, like in (
-            (image, path, PNG, "image/avif", image),
-            (image, bare, bare, "image/png", image),
-            (image, data_url("image/png", PNG), PNG, "image/gif", image),
-            (pdf, bare, bare, "application/pdf", pdf),
-            (audio, bare, bare, "audio/wav", audio),
-            (video, bare, bare, "video/x-matroska", video),
-            (attach, path, PNG, "application/pdf", pdf),
-            (attach, path, PNG, "application/x-odd", None),
-            (attach, bare, bare, "video/mp4", video),
+    def test_media_type_overrules_the_content_and_the_name(self):
+        path = self.file("a.png", PNG)
+        for helper, media_type, like in (
+            (image, "image/avif", image),
+            (attach, "application/pdf", pdf),
+            (attach, "application/x-odd", None),
         ):
             with self.subTest(helper=helper.__name__, media_type=media_type):
-                written = expected_part(
-                    like,
-                    content,
-                    media_type,
-                    "a.png" if source is path else "document.pdf",
-                )
-                self.assertEqual(helper(source, media_type=media_type), written)
-        for content in (bare, mp3):
-            self.assertEqual(
-                audio(content, format="mp3"),
-                expected_part(audio, content, "audio/mpeg", ""),
-            )
+                written = expected_part(like, PNG, media_type, "a.png")
+                self.assertEqual(helper(path, media_type=media_type), written)
+
+    def test_media_type_tells_what_nothing_else_does(self):
+        for helper, media_type, like in (
+            (image, "image/png", image),
+            (pdf, "application/pdf", pdf),
+            (audio, "audio/wav", audio),
+            (video, "video/x-matroska", video),
+            (attach, "video/mp4", video),
+        ):
+            with self.subTest(helper=helper.__name__, media_type=media_type):
+                written = expected_part(like, b"\1\2", media_type, "document.pdf")
+                self.assertEqual(helper(b"\1\2", media_type=media_type), written)
+
+    def test_media_type_overrules_what_a_data_url_claims(self):
+        self.assertEqual(
+            image(data_url("image/png", PNG), media_type="image/gif"),
+            expected_part(image, PNG, "image/gif", ""),
+        )
+
+    def test_a_format_overrules_what_audio_is(self):
+        for content in (b"\1\2", OF_KIND[audio][0]):
+            written = expected_part(audio, content, "audio/mpeg", "")
+            self.assertEqual(audio(content, format="mp3"), written)
 
     def test_a_url_is_passed_on_and_judged_by_its_path_alone(self):
-        for helper, url, named, kind, fields in (
-            (image, "https://example.com/cat.png?size=2#top", {}, "image_url", {}),
-            (image, "http://example.com/cat", {}, "image_url", {}),
-            (
-                image,
-                "https://example.com/cat",
-                {"detail": "low"},
-                "image_url",
-                {"detail": "low"},
-            ),
-            (video, "https://example.com/clip.mov", {}, "video_url", {}),
-            (
-                pdf,
-                "https://example.com/a/report.pdf?v=1",
-                {},
-                "file",
-                {"filename": "report.pdf"},
-            ),
-            (attach, "https://example.com/cat.JPEG", {}, "image_url", {}),
-            (attach, "https://example.com/a.mp4", {}, "video_url", {}),
-            (
-                attach,
-                "https://example.com/my%20report.pdf",
-                {},
-                "file",
-                {"filename": "my report.pdf"},
-            ),
-            (attach, "https://example.com/a.docx", {}, "file", {"filename": "a.docx"}),
-            (
-                attach,
-                "https://example.com/get?id=1",
-                {"media_type": "image/png"},
-                "image_url",
-                {},
-            ),
-        ):
+        for helper, url, arguments, kind, fields in LINKS:
             with self.subTest(url):
-                fields["file_data" if kind == "file" else "url"] = url
-                self.assertEqual(helper(url, **named), {"type": kind, kind: fields})
-        self.assertEqual(
-            image("HTTPS://example.com/Cat")["image_url"]["url"].partition(":")[2],
-            "//example.com/Cat",
-        )
+                name = "file_data" if kind == "file" else "url"
+                written = {"type": kind, kind: {name: url, **fields}}
+                self.assertEqual(helper(url, **arguments), written)
+
+    def test_the_scheme_of_a_url_may_be_in_capitals(self):
+        url = image("HTTPS://example.com/Cat")["image_url"]["url"]
+        self.assertEqual(url.partition(":")[2], "//example.com/Cat")
 
     def test_a_data_url_is_passed_on_and_taken_apart_for_audio(self):
         for what, content, media_type, helper in KINDS:
@@ -1565,65 +1549,55 @@ class Messages(Test):
                 written = expected_part(helper, content, media_type, "document.pdf")
                 self.assertEqual(helper(data_url(media_type, content)), written)
                 self.assertEqual(attach(data_url(media_type, content)), written)
-        self.assertEqual(
-            audio("data:audio/mp3;base64,AAAA"),
-            {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
-        )
 
-    def test_a_detail_and_a_file_name_are_passed_on(self):
+    def test_other_names_of_an_audio_type_are_known(self):
+        data = {"data": "AAAA", "format": "mp3"}
+        part = {"type": "input_audio", "input_audio": data}
+        self.assertEqual(audio("data:audio/mp3;base64,AAAA"), part)
+
+    def test_a_detail_is_passed_on(self):
         for detail in ("auto", "low", "high"):
             self.assertEqual(image(PNG, detail=detail)["image_url"]["detail"], detail)
         self.assertNotIn("detail", image(PNG)["image_url"])
+
+    def test_a_file_name_is_passed_on_and_goes_before_the_files_own(self):
         content = OF_KIND[pdf][0]
-        self.assertEqual(
-            pdf(content, filename="report.pdf")["file"]["filename"], "report.pdf"
-        )
-        self.assertEqual(
-            pdf(self.file("a.pdf", content), filename="b.pdf")["file"]["filename"],
-            "b.pdf",
-        )
+        for source in (content, self.file("a.pdf", content)):
+            part = pdf(source, filename="report.pdf")
+            self.assertEqual(part["file"]["filename"], "report.pdf")
 
     def test_text_is_attached_as_a_part_that_names_the_file(self):
-        for name, text in (
-            ("notes.txt", "one\ntwo\n"),
-            ("script.py", "print('\u00e9')\n"),
-            ("data.json", '{"a": 1}'),
-            ("table.csv", "a;b\r\n1;2\r\n"),
-            ("README", "plain \U0001f600 words"),
-            ("doc", "no ending, only the name of one"),
-            ("wide", "The wide world of sports"),
-            ("tags", "ID3 tags explained"),
-            ("box", "any ftyp box is one"),
-            ("page.html", "<p>Hi</p>"),
-        ):
+        for name, text in TEXTS:
             path = self.file(name, text.encode("utf-8"))
             with open(path, "rb") as file:
                 for source in (path, pathlib.Path(path), file):
                     with self.subTest(name, source=type(source).__name__):
-                        part = attach(source)
-                        self.assertEqual(sorted(part), ["text", "type"])
-                        self.assertEqual(part["type"], "text")
-                        before, content, after = part["text"].partition(text)
-                        self.assertEqual(content, text)
-                        self.assertIn(name, before)
-                        self.assertTrue(
-                            before.endswith("\n")
-                            and after.startswith("\n")
-                            and after.strip(),
-                            part,
-                        )
-        self.assertIn("words of bytes", attach(b"words of bytes")["text"])
-        self.assertIn(
-            "words", attach("data:text/plain;base64," + text64(b"words"))["text"]
-        )
+                        self.check_text_part(attach(source), name, text)
+
+    def check_text_part(self, part, name, text):
+        self.assertEqual(sorted(part), ["text", "type"])
+        self.assertEqual(part["type"], "text")
+        before, content, after = part["text"].partition(text)
+        self.assertEqual(content, text)
+        self.assertIn(name, before)
+        self.assertTrue(before.endswith("\n"), part)
+        self.assertTrue(after.startswith("\n"), part)
+        self.assertTrue(after.strip(), part)
+
+    def test_text_without_a_name_is_attached_as_text_too(self):
+        for source in (
+            b"some words",
+            "data:text/plain;base64," + text64(b"some words"),
+        ):
+            part = attach(source)
+            self.assertEqual(part["type"], "text")
+            self.assertIn("some words", part["text"])
 
     def test_a_document_goes_as_a_file_part(self):
-        self.assertEqual(
-            attach(self.file("report.docx", DOCX)),
-            expected_part(None, DOCX, DOCX_TYPE, "report.docx"),
-        )
+        written = expected_part(None, DOCX, DOCX_TYPE, "report.docx")
+        self.assertEqual(attach(self.file("report.docx", DOCX)), written)
 
-    def test_what_cannot_be_recognised_names_the_file_and_the_way_out(self):
+    def test_a_file_that_cannot_be_recognised_is_named_with_the_way_out(self):
         for name, content in (
             ("core.dump", b"\x7fELF\0\1"),
             ("latin.txt", b"caf\xe9"),
@@ -1631,159 +1605,75 @@ class Messages(Test):
             ("a", b"\xff\xfe"),
         ):
             with self.subTest(name):
-                self.refused(
-                    ValueError, [name, "media_type="], attach, self.file(name, content)
-                )
+                path = self.file(name, content)
+                self.refused(ValueError, [name, "media_type="], attach, path)
+        path = self.file("odd.bin", b"\1\2\3")
+        self.refused(ValueError, ["odd.bin", "media_type="], image, path)
+
+    def test_what_else_cannot_be_recognised_says_the_way_out(self):
         self.refused(ValueError, ["media_type="], attach, b"\x7fELF\0\1")
-        self.refused(
-            ValueError, ["thing", "media_type="], attach, "https://example.com/thing"
-        )
+        self.refused(ValueError, ["thing", "media_type="], attach, SITE + "thing")
         self.refused(ValueError, ["media_type="], attach, "data:;base64,AAAA")
+
+    def test_a_data_url_must_hold_base64(self):
         for data in ("abc", "%%%a", "n o t", "a=bc"):
-            self.refused(
-                ValueError, ["base64", data], image, "data:image/png;base64," + data
-            )
-        self.refused(
-            ValueError,
-            ["odd.bin", "media_type="],
-            image,
-            self.file("odd.bin", b"\1\2\3"),
-        )
+            url = "data:image/png;base64," + data
+            self.refused(ValueError, ["base64", data], image, url)
 
     def test_mistakes_say_what_is_wrong(self):
-        def opened(name):
-            file = open(os.path.join(self.folder, name))
-            self.addCleanup(file.close)
-            return file
+        for error, words, helper, source, arguments in MISTAKES:
+            shown = repr(source)[:60]
+            with self.subTest(helper=helper.__name__, source=shown, named=arguments):
+                self.refused(error, words, helper, source, **arguments)
 
-        png = self.file("cat.png", PNG)
-        self.file("words.txt", b"words")
-        empty = self.file("empty.png", b"")
-        flac = b"fLaC\0\0\0\x22" + b"\1" * 50
-        for error, words, helper, source, named in (
-            (ValueError, ["cat.png", "image/png", "pdf"], pdf, png, {}),
-            (ValueError, ["image/png", "audio"], audio, PNG, {}),
-            (ValueError, ["image/png", "video"], video, PNG, {}),
-            (ValueError, ["application/pdf", "image"], image, OF_KIND[pdf][0], {}),
-            (
-                ValueError,
-                ["application/pdf", "image"],
-                image,
-                "https://example.com/a.pdf",
-                {},
-            ),
-            (ValueError, ["image/png", "pdf"], pdf, data_url("image/png", PNG), {}),
-            (ValueError, ["image/png", "pdf"], pdf, png, {"media_type": "image/png"}),
-            (
-                ValueError,
-                ["tiff", "image"],
-                image,
-                data_url("image/tiff", b"II*\0"),
-                {},
-            ),
-            (ValueError, ["empty.png", "empty"], image, empty, {}),
-            (ValueError, ["empty.png", "empty"], attach, empty, {}),
-            (ValueError, ["empty"], image, b"", {}),
-            (ValueError, ["empty"], attach, bytearray(), {}),
-            (ValueError, ["empty"], pdf, io.BytesIO(), {}),
-            (ValueError, ["directory"], image, self.folder, {}),
-            (ValueError, ["directory"], attach, pathlib.Path(self.folder), {}),
-            (
-                FileNotFoundError,
-                ["none.png"],
-                image,
-                os.path.join(self.folder, "none.png"),
-                {},
-            ),
-            (
-                FileNotFoundError,
-                ["none.png"],
-                attach,
-                pathlib.Path(self.folder, "none.png"),
-                {},
-            ),
-            (TypeError, ["binary"], attach, opened("words.txt"), {}),
-            (TypeError, ["binary"], image, opened("cat.png"), {}),
-            (TypeError, ["binary"], image, io.StringIO("words"), {}),
-            (TypeError, ["binary"], image, io.StringIO(""), {}),
-            (TypeError, ["image", "int"], image, 5, {}),
-            (TypeError, ["pdf", "NoneType"], pdf, None, {}),
-            (TypeError, ["attach", "list"], attach, [PNG], {}),
-            (
-                ValueError,
-                ["detail", "'huge'", "'auto'", "'low'", "'high'"],
-                image,
-                PNG,
-                {"detail": "huge"},
-            ),
-            (EITHER, ["detail", "5"], image, PNG, {"detail": 5}),
-            (
-                ValueError,
-                ["format", "'ogg'", "'wav'", "'mp3'"],
-                audio,
-                PNG,
-                {"format": "ogg"},
-            ),
-            (ValueError, ["media_type", "'png'"], image, PNG, {"media_type": "png"}),
-            (
-                ValueError,
-                ["media_type"],
-                image,
-                PNG,
-                {"media_type": "image/png;base64,x"},
-            ),
-            (TypeError, ["media_type", "5"], image, PNG, {"media_type": 5}),
-            (
-                ValueError,
-                ["audio", "URL", "data"],
-                audio,
-                "https://example.com/a.mp3",
-                {},
-            ),
-            (
-                ValueError,
-                ["audio", "URL", "data"],
-                attach,
-                "https://example.com/a.mp3",
-                {},
-            ),
-            (
-                ValueError,
-                ["audio/ogg", "audio/wav"],
-                audio,
-                data_url("audio/ogg", b"OggS"),
-                {"media_type": "audio/ogg"},
-            ),
-            (ValueError, ["media_type"], audio, flac, {}),
-            (ValueError, ["base64"], image, "data:image/png,abc", {}),
-            (ValueError, ["base64"], image, "data:image/png", {}),
+    def test_a_file_of_the_wrong_kind_is_named(self):
+        path = self.file("cat.png", PNG)
+        self.refused(ValueError, ["cat.png", "image/png", "pdf"], pdf, path)
+
+    def test_an_empty_file_is_named(self):
+        path = self.file("empty.png", b"")
+        for helper in (image, attach):
+            self.refused(ValueError, ["empty.png", "is empty"], helper, path)
+
+    def test_a_directory_is_no_source(self):
+        self.refused(ValueError, ["directory"], image, self.folder)
+        self.refused(ValueError, ["directory"], attach, pathlib.Path(self.folder))
+
+    def test_a_file_that_is_not_there_is_an_os_error_that_names_it(self):
+        path = os.path.join(self.folder, "none.png")
+        self.refused(FileNotFoundError, ["none.png"], image, path)
+        self.refused(FileNotFoundError, ["none.png"], attach, pathlib.Path(path))
+
+    def test_a_file_opened_as_text_is_refused(self):
+        for helper, name, content in (
+            (attach, "words.txt", b"words"),
+            (image, "cat.png", PNG),
         ):
-            with self.subTest(
-                helper=helper.__name__, source=repr(source)[:60], named=named
-            ):
-                self.refused(error, words, helper, source, **named)
+            with open(self.file(name, content)) as file:
+                self.refused(TypeError, ["binary"], helper, file)
 
-    def test_encoding_holds_at_most_2_8_times_the_size_and_nothing_of_the_original_afterwards(
-        self,
-    ):
+    def test_encoding_holds_2_8_times_the_size_at_most_and_the_part_afterwards(self):
+        start, _ = OF_KIND[image]
+        self.check_memory("image, path", image, start)
+        self.check_memory("attach, path", attach, start)
+        for helper, (start, _) in OF_KIND.items():
+            from_file = functools.partial(self.from_file, helper)
+            self.check_memory(helper.__name__ + ", file", from_file, start)
+
+    def check_memory(self, what, function, start):
         size = 12 << 20
-        for helper, (content, _) in OF_KIND.items():
-            path = self.file("large.bin", content + bytes(size - len(content)))
-            for what, function, source in (
-                ("path", helper, path),
-                ("attach", attach, path),
-                ("file", helper, None),
-            ):
-                with self.subTest(helper=helper.__name__, source=what), open(
-                    path, "rb"
-                ) as file:
-                    parts = []
-                    peak, held = memory(lambda: parts.append(function(source or file)))
-                    self.assertGreater(len(json.dumps(parts)), size)
-                    self.assertLess(peak / size, 2.8)
-                    self.assertLess(held / size, 1.4)
-                if helper is not image:
-                    break  # they share their way
+        path = self.file("large.bin", start + bytes(size - len(start)))
+        parts = []
+        with self.subTest(what):
+            peak, held = memory(lambda: parts.append(function(path)))
+            self.assertGreater(len(json.dumps(parts)), size)
+            self.assertLess(peak / size, 2.8)
+            self.assertLess(held / size, 1.4)
+
+    @staticmethod
+    def from_file(helper, path):
+        with open(path, "rb") as file:
+            return helper(file)
 
 
 # === requests =========================================================================
