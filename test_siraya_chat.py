@@ -358,6 +358,10 @@ class StandIn:
         with self._change:
             return self._change.wait_for(condition, timeout)
 
+    def wait_asked(self, timeout=20.0):
+        """Whether a request has arrived, or does so in time."""
+        return self.wait(lambda: self.requests, timeout)
+
     def wait_closed(self, timeout=20.0):
         """Whether the connection of the last request has ended, or does so in time."""
         return self.wait(lambda: self.requests[-1].connection in self.closed, timeout)
@@ -4289,7 +4293,7 @@ class Cancelling(Test):
         stream = self.client(server).stream("hi")
         with ThreadPoolExecutor(1) as thread:
             reading = thread.submit(list, stream)
-            self.assertTrue(server.wait(lambda: server.requests))
+            self.assertTrue(server.wait_asked())
             stream.close()
             self.assertEqual(reading.result(20), [])
         self.assertTrue(server.wait_closed())
@@ -4409,110 +4413,103 @@ except ImportError:  # no terminals of this kind, as on Windows
     pty = None  # type: ignore[assignment]
 
 
+SCHEMA_FORMAT = json_schema(SCHEMA)
+BRIEF = system("Be brief.")
+PRICE = {"sort": "price"}
+IN_THE_BODY = (  # arguments, a field of the body, its value; None if it is not there
+    (["hi"], "model", "anthropic/claude-sonnet-4.5"),
+    (["-m", "m1", "hi"], "model", "m1"),
+    (["--model", "m2", "hi"], "model", "m2"),
+    (["hi", "-m", "m3"], "model", "m3"),
+    (["hi"], "stream", True),
+    (["hi"], "messages", [user("hi")]),
+    (["-s", "Be brief.", "hi"], "messages", [BRIEF, user("hi")]),
+    (["--system", "Be brief.", "hi"], "messages", [BRIEF, user("hi")]),
+    (["What", "is", "it?"], "messages", [user("What is it?")]),
+    (["--", "-n"], "messages", [user("-n")]),
+    (["--no-stream", "hi"], "stream", None),
+    (["-o", "temperature=0.5", "hi"], "temperature", 0.5),
+    (["--option", "max_tokens=7", "hi"], "max_tokens", 7),
+    (["-o", "stop=END", "hi"], "stop", "END"),
+    (["-o", 'stop=["a", "b"]', "hi"], "stop", ["a", "b"]),
+    (["-o", 'stop="7"', "hi"], "stop", "7"),
+    (["-o", "user=a=b", "hi"], "user", "a=b"),
+    (["-o", "user=", "hi"], "user", ""),
+    (["-o", "logprobs=true", "hi"], "logprobs", True),
+    (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "provider", PRICE),
+    (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "seed", 1),
+    (["--schema", json.dumps(SCHEMA), "hi"], "response_format", SCHEMA_FORMAT),
+    (["-u", "hi"], "stream_options", {"include_usage": True}),
+    (["-u", "--no-stream", "hi"], "stream_options", None),
+    (["hi"], "stream_options", None),
+)
+
+
 class CommandLineRequests(Test):
     def test_every_option_of_a_request_arrives_in_its_body(self):
-        hi, brief = user("hi"), system("Be brief.")
-        path = self.file("schema.json", json.dumps(SCHEMA).encode())
-        for arguments, name, value in (
-            (["hi"], "model", "anthropic/claude-sonnet-4.5"),
-            (["-m", "m1", "hi"], "model", "m1"),
-            (["--model", "m2", "hi"], "model", "m2"),
-            (["hi", "-m", "m3"], "model", "m3"),
-            (["hi"], "stream", True),
-            (["hi"], "messages", [hi]),
-            (["-s", "Be brief.", "hi"], "messages", [brief, hi]),
-            (["--system", "Be brief.", "hi"], "messages", [brief, hi]),
-            (["What", "is", "it?"], "messages", [user("What is it?")]),
-            (["--", "-n"], "messages", [user("-n")]),
-            (["--no-stream", "hi"], "stream", None),
-            (["-o", "temperature=0.5", "hi"], "temperature", 0.5),
-            (["--option", "max_tokens=7", "hi"], "max_tokens", 7),
-            (["-o", "stop=END", "hi"], "stop", "END"),
-            (["-o", 'stop=["a", "b"]', "hi"], "stop", ["a", "b"]),
-            (["-o", 'stop="7"', "hi"], "stop", "7"),
-            (["-o", "user=a=b", "hi"], "user", "a=b"),
-            (["-o", "user=", "hi"], "user", ""),
-            (["-o", "logprobs=true", "hi"], "logprobs", True),
-            (
-                ["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"],
-                "provider",
-                {"sort": "price"},
-            ),
-            (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "seed", 1),
-            (
-                ["--schema", json.dumps(SCHEMA), "hi"],
-                "response_format",
-                json_schema(SCHEMA),
-            ),
-            (["--schema", path, "hi"], "response_format", json_schema(SCHEMA)),
-            (["-u", "hi"], "stream_options", {"include_usage": True}),
-            (["-u", "--no-stream", "hi"], "stream_options", None),
-            (["hi"], "stream_options", None),
-        ):
-            with self.subTest(arguments=arguments, name=name), StandIn() as server:
+        for arguments, name, value in IN_THE_BODY:
+            with self.subTest(arguments=arguments, name=name):
+                server = self.serve()
                 outcome = run_main(server, *arguments)
-                self.assertEqual((outcome.status, outcome.out[-1:]), (0, "\n"), outcome)
-                self.assertEqual(
-                    [received.json.get(name) for received in server.requests], [value]
-                )
+                self.assertEqual(outcome.status, 0, outcome)
+                self.assertEqual(outcome.out[-1:], "\n")
+                (received,) = server.requests
+                self.assertEqual(received.json.get(name), value)
+
+    def test_a_schema_may_come_from_a_file(self):
+        server = self.serve()
+        path = self.file("schema.json", json.dumps(SCHEMA).encode())
+        self.assertEqual(run_main(server, "--schema", path, "hi").status, 0)
+        self.assertEqual(server.requests[0].json["response_format"], SCHEMA_FORMAT)
 
     def test_the_model_comes_from_the_environment_unless_an_option_names_it(self):
-        with StandIn() as server:
-            run_main(server, "hi", SIRAYA_MODEL="m1")
-            run_main(server, "-m", "m2", "hi", SIRAYA_MODEL="m1")
-            self.assertEqual(
-                [received.json["model"] for received in server.requests], ["m1", "m2"]
-            )
+        server = self.serve()
+        run_main(server, "hi", SIRAYA_MODEL="m1")
+        run_main(server, "-m", "m2", "hi", SIRAYA_MODEL="m1")
+        models = [received.json["model"] for received in server.requests]
+        self.assertEqual(models, ["m1", "m2"])
 
     def test_the_option_for_the_base_url_goes_before_the_environment(self):
-        with StandIn() as server:
-            self.assertEqual(
-                run_main(None, "--base-url", server.base_url + "/", "hi").status, 0
-            )
-            self.assertEqual(
-                [received.target for received in server.requests],
-                ["/v1/chat/completions"],
-            )
+        server = self.serve()
+        outcome = run_main(None, "--base-url", server.base_url + "/", "hi")
+        self.assertEqual(outcome.status, 0)
+        (received,) = server.requests
+        self.assertEqual(received.target, "/v1/chat/completions")
 
     def test_attachments_are_sent_after_the_text_in_their_order(self):
-        cat, notes = (
-            self.file("cat.png", PNG),
-            self.file("notes.txt", "caf\u00e9".encode()),
-        )
+        server = self.serve()
+        cat = self.file("cat.png", PNG)
+        notes = self.file("notes.txt", "caf\u00e9".encode())
         link = "https://files.example/dog.jpg"
-        with StandIn() as server:
-            outcome = run_main(
-                server, "-a", cat, "--attach", notes, "-a", link, "Look."
-            )
-            self.assertEqual((outcome.status, outcome.err), (0, ""))
-            run_main(server, "-a", cat)
-            first, second = [
-                received.json["messages"][0]["content"] for received in server.requests
-            ]
-        self.assertEqual(
-            first,
-            [{"type": "text", "text": "Look."}]
-            + [attach(cat), attach(notes), attach(link)],
-        )
-        self.assertEqual(second, [attach(cat)])
+        outcome = run_main(server, "-a", cat, "--attach", notes, "-a", link, "Look.")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        text = {"type": "text", "text": "Look."}
+        content = [text, attach(cat), attach(notes), attach(link)]
+        self.assertEqual(server.requests[0].json["messages"][0]["content"], content)
 
-    def test_piped_input_joins_the_prompt_clearly_apart_and_is_the_prompt_if_alone(
-        self,
-    ):
-        for arguments, stdin, content in (
-            (
-                ["review this"],
-                "+ new line\n- old line\n",
-                r"\Areview this\n\n+\W*\+ new line\n- old line\s*\Z",
-            ),
-            ([], "What is it?\n", r"\AWhat is it\?\n?\Z"),
-            (["hi"], "", r"\Ahi\Z"),
-        ):
-            with self.subTest(arguments=arguments, stdin=stdin), StandIn() as server:
-                self.assertEqual(run_main(server, *arguments, stdin=stdin).status, 0)
-                self.assertRegex(
-                    server.requests[0].json["messages"][0]["content"], content
-                )
+    def test_an_attachment_needs_no_text_beside_it(self):
+        server = self.serve()
+        cat = self.file("cat.png", PNG)
+        run_main(server, "-a", cat)
+        content = server.requests[0].json["messages"][0]["content"]
+        self.assertEqual(content, [attach(cat)])
+
+    def test_piped_input_joins_the_prompt_clearly_apart(self):
+        diff = "+ new line\n- old line\n"
+        pattern = r"\Areview this\n\n+\W*\+ new line\n- old line\s*\Z"
+        self.check_prompt(["review this"], diff, pattern)
+
+    def test_piped_input_is_the_prompt_if_alone(self):
+        self.check_prompt([], "What is it?\n", r"\AWhat is it\?\n?\Z")
+
+    def test_piped_input_that_is_empty_adds_nothing(self):
+        self.check_prompt(["hi"], "", r"\Ahi\Z")
+
+    def check_prompt(self, arguments, stdin, pattern):
+        server = self.serve()
+        self.assertEqual(run_main(server, *arguments, stdin=stdin).status, 0)
+        content = server.requests[0].json["messages"][0]["content"]
+        self.assertRegex(content, pattern)
 
     def test_a_dry_run_needs_no_key_sends_nothing_and_prints_exactly_the_body(self):
         cat = self.file("cat.png", PNG)
@@ -4525,134 +4522,130 @@ class CommandLineRequests(Test):
             ["--schema", '{"type": "object"}', "hi"],
             ["-o", "temperature=1", "-o", "max_retries=1", "-o", "timeout=9", "hi"],
         ):
-            with self.subTest(arguments=arguments), StandIn() as server:
-                outcome = run_main(
-                    server, "-n", *arguments, stdin="more", SIRAYA_API_KEY=None
-                )
-                self.assertEqual(
-                    (outcome.status, outcome.err, server.connections), (0, "", 0)
-                )
+            with self.subTest(arguments=arguments):
+                server, keyless = self.serve(), {"SIRAYA_API_KEY": None}
+                outcome = run_main(server, "-n", *arguments, stdin="more", **keyless)
+                self.assertEqual((outcome.status, outcome.err), (0, ""))
+                self.assertEqual(server.connections, 0)
                 run_main(server, *arguments, stdin="more")
                 self.assertEqual(json.loads(outcome.out), server.requests[0].json)
-        self.assertEqual(
-            run_main(None, "--dry-run", "hi", SIRAYA_API_KEY=None).status, 0
-        )
+
+    def test_a_dry_run_has_a_long_name_too(self):
+        self.assertEqual(run_main(None, "--dry-run", "hi").status, 0)
+
+
+USAGE = {"prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33}
+USAGE_CHUNK = dict(chunk(), choices=[], usage=USAGE)
+COST_CHUNK = dict(USAGE_CHUNK, cost=0.0625)
+USAGE_COST_CHUNK = dict(USAGE_CHUNK, usage=dict(USAGE, cost=0.125))
+USAGES = (  # what, answer, arguments, the numbers that are told
+    ("streamed", sse(ONCE, END, USAGE_CHUNK, "[DONE]"), [], ["11", "22", "33"]),
+    (
+        "whole",
+        http_answer(200, completion("Once", usage=USAGE)),
+        ["--no-stream"],
+        ["11", "22", "33"],
+    ),
+    ("cost", sse(ONCE, END, COST_CHUNK, "[DONE]"), [], ["33", "0.0625"]),
+    ("cost in usage", sse(ONCE, END, USAGE_COST_CHUNK, "[DONE]"), [], ["33", "0.125"]),
+)
 
 
 class CommandLineOutput(Test):
-    def test_the_answer_goes_to_standard_output_with_one_line_end_and_nothing_to_standard_error(
-        self,
-    ):
+    def test_the_answer_goes_to_standard_output_alone_with_one_line_end(self):
+        colours = "\x1b[31mred\x1b[0m \x07\x9b2J\x7f"
         for text, out in (
             ("Once upon", "Once upon\n"),
             ("Once\n", "Once\n"),
             ("a\r\nb\tc", "a\r\nb\tc\n"),
-            (
-                "\x1b[31mred\x1b[0m \x07\x9b2J\x7f",
-                "\x1b[31mred\x1b[0m \x07\x9b2J\x7f\n",
-            ),
-            ("", ""),
+            (colours, colours + "\n"),
         ):
-            streamed = sse(*[chunk(letter) for letter in text] + [END, "[DONE]"])
-            for answer, arguments in (
-                (streamed, []),
-                (http_answer(200, completion(text)), ["--no-stream"]),
-            ):
-                with self.subTest(text=text, arguments=arguments), StandIn(
-                    answer
-                ) as server:
-                    outcome = run_main(server, "hi", *arguments)
-                    self.assertEqual((outcome.status, outcome.err), (0, ""))
-                    self.assertEqual(
-                        outcome.out.rstrip("\n") if not text else outcome.out, out
-                    )
+            streamed = sse(*map(chunk, text), END, "[DONE]")
+            whole = http_answer(200, completion(text))
+            for answer, arguments in ((streamed, []), (whole, ["--no-stream"])):
+                with self.subTest(text=text, arguments=arguments):
+                    outcome = run_main(self.serve(answer), "hi", *arguments)
+                    self.assertEqual(outcome, (0, out, ""))
 
-    def test_json_is_one_chunk_a_line_when_streamed_and_one_object_otherwise(self):
-        with StandIn(STREAM, http_answer(200, completion("caf\u00e9\n"))) as server:
-            streamed, whole = (
-                run_main(server, "-j", "hi"),
-                run_main(server, "--json", "--no-stream", "hi"),
-            )
-        chunks = [json.loads(line) for line in streamed.out.splitlines()]
+    def test_an_answer_without_text_is_nothing_but_perhaps_a_line_end(self):
+        whole = http_answer(200, completion(""))
+        for answer, arguments in ((sse(END, "[DONE]"), []), (whole, ["--no-stream"])):
+            with self.subTest(arguments=arguments):
+                outcome = run_main(self.serve(answer), "hi", *arguments)
+                self.assertEqual((outcome.status, outcome.err), (0, ""))
+                self.assertEqual(outcome.out.rstrip("\n"), "")
+
+    def test_json_is_one_chunk_a_line_when_streamed(self):
+        outcome = run_main(self.serve(STREAM), "-j", "hi")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        chunks = [json.loads(line) for line in outcome.out.splitlines()]
         self.assertEqual(chunks, [ONCE, UPON, END])
-        self.assertEqual(json.loads(whole.out), completion("caf\u00e9\n"))
-        self.assertEqual(
-            (streamed.status, streamed.err, whole.status, whole.err), (0, "", 0, "")
-        )
+
+    def test_json_is_one_object_when_not_streamed(self):
+        answer = completion("caf\u00e9\n")
+        server = self.serve(http_answer(200, answer))
+        outcome = run_main(server, "--json", "--no-stream", "hi")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assertEqual(json.loads(outcome.out), answer)
 
     def test_usage_is_told_on_standard_error_with_the_cost_where_given(self):
-        usage = {"prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33}
-        last = dict(chunk(), choices=[], usage=usage)
-        costly = dict(usage, cost=0.125)
-        for name, answer, arguments, numbers in (
-            ("streamed", sse(ONCE, END, last, "[DONE]"), [], ("11", "22", "33")),
-            (
-                "whole",
-                http_answer(200, completion("Once", usage=usage)),
-                ["--no-stream"],
-                ("11", "22", "33"),
-            ),
-            (
-                "cost",
-                sse(ONCE, END, dict(last, cost=0.0625), "[DONE]"),
-                [],
-                ("33", "0.0625"),
-            ),
-            (
-                "cost in usage",
-                sse(ONCE, END, dict(last, usage=costly), "[DONE]"),
-                [],
-                ("33", "0.125"),
-            ),
-        ):
-            with self.subTest(name), StandIn(answer) as server:
-                outcome = run_main(server, "-u", "hi", *arguments)
+        for name, answer, arguments, numbers in USAGES:
+            with self.subTest(name):
+                outcome = run_main(self.serve(answer), "-u", "hi", *arguments)
                 self.assertEqual((outcome.status, outcome.out), (0, "Once\n"))
                 self.assert_one_line(outcome.err)
                 for number in numbers:
-                    self.assertRegex(
-                        outcome.err, r"(?<![\d.])%s(?![\d.])" % re.escape(number)
-                    )
-                self.assertEqual("cost" in outcome.err, name.startswith("cost"))
+                    alone = r"(?<![\d.])%s(?![\d.])" % re.escape(number)
+                    self.assertRegex(outcome.err, alone)
+                self.assertEqual("cost" in outcome.err, "cost" in name)
 
     def test_usage_that_the_service_does_not_tell_is_not_made_up(self):
-        with StandIn(STREAM) as server:
-            outcome = run_main(server, "--usage", "hi")
-            self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
-            self.assertNotIn("None", outcome.err)
+        outcome = run_main(self.serve(STREAM), "--usage", "hi")
+        self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
+        self.assertNotIn("None", outcome.err)
 
+    def test_the_version_is_told(self):
+        outcome = run_main(None, "--version", SIRAYA_API_KEY=None)
+        version = re.escape(siraya_chat.__version__)
+        self.assertRegex(outcome.out, r"\Asiraya.chat %s\n\Z" % version)
+
+
+SEVERAL_LINES = {"error": {"message": "first\nsecond\x1b[2J", "code": "x"}}
+PAGE = "<html>\n<body>\nNot here\n</body></html>"
+TWO_CHUNKS = "%s\n%s\n" % (json.dumps(ONCE), json.dumps(UPON))
+FAILURES = (  # what, answer, arguments, standard output, words of standard error
+    ("status", http_answer(401, {"error": "wrong key"}), [], "", "wrong key"),
+    ("several lines", http_answer(400, SEVERAL_LINES), [], "", "first second"),
+    ("page", http_answer(404, PAGE), [], "", "404"),
+    ("not JSON", http_answer(200, "hello\nworld"), ["--no-stream"], "", ""),
+    ("cut", BROKEN, [], "Once upon\n", ""),
+    ("error event", sse(ONCE, SEVERAL_LINES), [], "Once\n", "first second"),
+    ("silence", HELD, ["--timeout", "0.5"], "Once\n", "0.5"),
+    ("cut JSON", BROKEN, ["-j"], TWO_CHUNKS, ""),
+)
+MISUSES = (  # arguments, words of standard error
+    (["--schema", "{", "hi"], "--schema must be a dict"),
+    (["-o", "temperature=3", "hi"], "temperature"),
+    (["-o", "temperature", "hi"], "KEY=VALUE"),
+    (["-o", "=1", "hi"], "KEY=VALUE"),
+    (["-o", "seed=NaN", "hi"], "seed"),
+    (["-o", "model=m", "hi"], "model"),
+    ([], "prompt"),
+    (["--base-url", "ftp://files.example", "hi"], "base_url"),
+    (["--timeout", "0", "hi"], "timeout"),
+    (["--timeout", "soon", "hi"], "timeout"),
+    (["--timeout", "nan", "hi"], "timeout"),
+    (["-c", "-n"], "-c"),
+    (["--nonsense", "hi"], "--nonsense"),
+    (["-m"], "-m"),
+)
+
+
+class CommandLineMistakes(Test):
     def test_a_failure_of_the_service_is_status_1_and_one_line(self):
-        lines = {"error": {"message": "first\nsecond\x1b[2J", "code": "x"}}
-        for name, answer, arguments, out, words in (
-            (
-                "status",
-                http_answer(401, {"error": {"message": "wrong key"}}),
-                [],
-                "",
-                "wrong key",
-            ),
-            ("several lines", http_answer(400, lines), [], "", "first second"),
-            (
-                "page",
-                http_answer(404, "<html>\n<body>\nNot here\n</body></html>"),
-                [],
-                "",
-                "404",
-            ),
-            ("not JSON", http_answer(200, "hello\nworld"), ["--no-stream"], "", ""),
-            ("cut", BROKEN, [], "Once upon\n", ""),
-            ("error event", sse(ONCE, lines), [], "Once\n", "first second"),
-            ("silence", HELD, ["--timeout", "0.5"], "Once\n", "0.5"),
-            (
-                "cut JSON",
-                BROKEN,
-                ["-j"],
-                "%s\n%s\n" % (json.dumps(ONCE), json.dumps(UPON)),
-                "",
-            ),
-        ):
-            with self.subTest(name), StandIn(answer) as server:
-                outcome = run_main(server, "hi", *arguments)
+        for name, answer, arguments, out, words in FAILURES:
+            with self.subTest(name):
+                outcome = run_main(self.serve(answer), "hi", *arguments)
                 self.assertEqual((outcome.status, outcome.out), (1, out))
                 self.assert_one_line(outcome.err, words)
                 self.assertNotIn("\x1b", outcome.err)
@@ -4664,91 +4657,84 @@ class CommandLineOutput(Test):
         self.assertEqual((outcome.status, outcome.out), (1, ""))
         self.assert_one_line(outcome.err, url)
 
-    def test_a_mistake_is_status_2_and_one_sentence_and_nothing_is_sent(self):
-        odd, empty, bad = (
-            self.file(name, content)
-            for name, content in (
-                ("odd.bin", b"\0\1\2\3" * 9),
-                ("empty.txt", b""),
-                ("bad.json", b"{]"),
-            )
-        )
-        missing = os.path.join(self.folder, "missing.png")
-        for arguments, words in (
-            (["-a", odd, "hi"], "odd.bin"),
-            (["-a", empty, "hi"], "empty.txt"),
-            (["-a", missing, "hi"], "missing.png"),
-            (["-a", self.folder, "hi"], os.path.basename(self.folder)),
-            (["--schema", bad, "hi"], "--schema"),
-            (["--schema", missing, "hi"], "missing.png"),
-            (["--schema", "{", "hi"], "--schema must be a dict"),
-            (["-o", "temperature=3", "hi"], "temperature"),
-            (["-o", "temperature", "hi"], "KEY=VALUE"),
-            (["-o", "=1", "hi"], "KEY=VALUE"),
-            (["-o", "seed=NaN", "hi"], "seed"),
-            (["-o", "model=m", "hi"], "model"),
-            ([], "prompt"),
-            (["--base-url", "ftp://files.example", "hi"], "base_url"),
-            (["--timeout", "0", "hi"], "timeout"),
-            (["--timeout", "soon", "hi"], "timeout"),
-            (["--timeout", "nan", "hi"], "timeout"),
-            (["-c", "-n"], "-c"),
-            (["--nonsense", "hi"], "--nonsense"),
-            (["-m"], "-m"),
-        ):
-            with self.subTest(arguments=arguments), StandIn() as server:
-                outcome = run_main(server, *arguments)
-                self.assertEqual(
-                    (outcome.status, outcome.out, server.connections), (2, "", 0)
-                )
-                self.assert_one_line(outcome.err, words)
+    def check_mistake(self, arguments, words, **environment):
+        """It is status 2 and one line, and nothing is sent."""
+        with self.subTest(arguments=arguments):
+            server = self.serve()
+            outcome = run_main(server, *arguments, **environment)
+            self.assertEqual((outcome.status, outcome.out), (2, ""))
+            self.assertEqual(server.connections, 0)
+            self.assert_one_line(outcome.err, words)
 
-    def test_without_a_key_the_status_is_2_and_the_line_says_how_to_give_one(self):
+    def test_a_misuse_is_status_2_and_one_line_and_nothing_is_sent(self):
+        for arguments, words in MISUSES:
+            self.check_mistake(arguments, words)
+
+    def test_a_file_that_cannot_be_attached_is_named(self):
+        odd = self.file("odd.bin", b"\0\1\2\3" * 9)
+        empty = self.file("empty.txt", b"")
+        missing = os.path.join(self.folder, "missing.png")
+        for path in (odd, empty, missing, self.folder):
+            self.check_mistake(["-a", path, "hi"], os.path.basename(path))
+
+    def test_a_schema_that_cannot_be_read_is_named(self):
+        missing = os.path.join(self.folder, "missing.png")
+        self.check_mistake(["--schema", missing, "hi"], "missing.png")
+        bad = self.file("bad.json", b"{]")
+        self.check_mistake(["--schema", bad, "hi"], "--schema")
+
+    def test_a_missing_key_is_status_2_and_the_line_says_how_to_give_one(self):
         for key in (None, "", " \n"):
-            with self.subTest(key=key), StandIn() as server:
-                outcome = run_main(server, "hi", SIRAYA_API_KEY=key)
-                self.assertEqual(
-                    (outcome.status, outcome.out, server.requests), (2, "", [])
-                )
-                self.assert_one_line(outcome.err, "SIRAYA_API_KEY")
+            self.check_mistake(["hi"], "SIRAYA_API_KEY", SIRAYA_API_KEY=key)
 
     def test_there_is_no_option_for_the_key(self):
         for option in ("-k", "--key", "--api-key", "--api_key", "--token"):
-            with self.subTest(option), StandIn() as server:
-                self.assertEqual(run_main(server, option, KEY, "hi").status, 2)
-                self.assertEqual(server.connections, 0)
+            self.check_mistake([option, KEY, "hi"], "")
 
-    def test_the_version_is_told(self):
-        self.assertRegex(
-            run_main(None, "--version", SIRAYA_API_KEY=None).out,
-            r"\Asiraya.chat %s\n\Z" % re.escape(siraya_chat.__version__),
-        )
+    def test_the_key_is_in_nothing_that_is_printed(self):
+        answer = http_answer(401, {"error": {"message": "no key " + KEY}})
+        for arguments in (
+            ["-n", "hi"],
+            ["hi"],
+            ["--base-url", "http://%s@127.0.0.1/v1" % KEY, "hi"],
+        ):
+            outcome = run_main(self.serve(answer), *arguments)
+            self.assertNotIn(KEY, outcome.out + outcome.err)
+
+
+OPTIONS = (  # of the command line, each in all its spellings
+    "-m --model",
+    "-s --system",
+    "-a --attach",
+    "-o --option",
+    "--schema",
+    "--no-stream",
+    "-j --json",
+    "-u --usage",
+    "-c --chat",
+    "-n --dry-run",
+    "--base-url",
+    "--timeout",
+    "--version",
+    "-h --help",
+)
 
 
 class CommandLineHelp(Test):
-    def test_the_help_has_a_line_for_every_option_the_variables_and_the_exit_statuses(
-        self,
-    ):
-        outcome = run_main(None, "-h", SIRAYA_API_KEY=None, COLUMNS="100")
+    def help(self, option="-h"):
+        outcome = run_main(None, option, SIRAYA_API_KEY=None, COLUMNS="100")
         self.assertEqual((outcome.status, outcome.err), (0, ""))
-        for names in (
-            "-m --model",
-            "-s --system",
-            "-a --attach",
-            "-o --option",
-            "--schema",
-            "--no-stream",
-            "-j --json",
-            "-u --usage",
-            "-c --chat",
-            "-n --dry-run",
-            "--base-url",
-            "--timeout",
-            "--version",
-            "-h --help",
-        ):
-            pattern = r"(?m)^  %s\b.*\n?.* [a-z]{3}" % names.replace(" ", r"\b[^\n]*, ")
-            self.assertRegex(outcome.out, pattern, names)
+        return outcome.out
+
+    def test_the_help_has_a_line_for_every_option(self):
+        text = self.help()
+        for names in OPTIONS:
+            spellings = r"\b[^\n]*, ".join(names.split())
+            pattern = r"(?m)^  %s\b.*\n?.* [a-z]{3}" % spellings
+            self.assertRegex(text, pattern, names)
+
+    def test_the_help_names_the_variables_the_defaults_and_the_exit_statuses(self):
+        text = self.help()
         for words in (
             "SIRAYA_API_KEY",
             "SIRAYA_BASE_URL",
@@ -4759,16 +4745,15 @@ class CommandLineHelp(Test):
             "anthropic/claude-sonnet-4.5",
             "https://llm.siraya.pro/v1",
         ):
-            self.assertIn(words, outcome.out)
-        self.assertEqual(run_main(None, "--help", COLUMNS="100"), outcome)
+            self.assertIn(words, text)
+
+    def test_the_help_has_a_long_name_too(self):
+        self.assertEqual(self.help("--help"), self.help())
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_every_example_of_the_help_runs(self):
-        help_text = run_main(None, "--help").out
-        examples = re.findall(
-            r"(?m)^ +(\S.*)$",
-            help_text.partition("examples:\n")[2].partition("\n\n")[0],
-        )
+        text = self.help().partition("examples:\n")[2].partition("\n\n")[0]
+        examples = re.findall(r"(?m)^ +(\S.*)$", text)
         self.assertGreaterEqual(len(examples), 4)
         self.file("invoice.pdf", b"%PDF-1.4\n")
         for name, command in (
@@ -4779,69 +4764,78 @@ class CommandLineHelp(Test):
             self.file(name, b"#!/bin/sh\n%s\n" % command.encode(), 0o755)
         path = self.folder + os.pathsep + os.environ["PATH"]
         for example in examples:
-            with self.subTest(example), StandIn() as server:
-                ran = run_process(
-                    server,
-                    "sh",
-                    "-c",
-                    example,
-                    stdin=b"hi\n",
-                    cwd=self.folder,
-                    PATH=path,
-                )
-                self.assertEqual(
-                    (ran.status, ran.err, len(server.requests)), (0, "", 1)
-                )
-                self.assertTrue(ran.out)
+            with self.subTest(example):
+                server, shell = self.serve(), ("sh", "-c", example)
+                options = {"stdin": b"hi\n", "cwd": self.folder, "PATH": path}
+                outcome = run_process(server, *shell, **options)
+                self.assertEqual((outcome.status, outcome.err), (0, ""))
+                self.assertEqual(len(server.requests), 1)
+                self.assertTrue(outcome.out)
+
+
+ZIP_MAIN = "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n"
+WAYS_TO_RUN = (  # arguments of Python; in a folder that has copies of the module
+    "-m siraya_chat",
+    "other_name.py",
+    "-m vendored.siraya_chat",
+    "app.zip",
+    "-I -S siraya_chat.py",
+    "-O -O siraya_chat.py",
+)
+REDIRECTIONS = (  # of the shell, arguments, whether it succeeds
+    ("<&-", ["hi"], True),
+    ("<&-", ["-c"], True),
+    (">&-", ["hi"], False),
+    ("2>&-", ["hi"], True),
+    ("2>&-", ["-o", "x"], False),
+    (">/dev/full", ["hi"], False),
+    (">/dev/full", ["-n", "hi"], False),
+)
 
 
 class CommandLineProcesses(Test):
-    def test_it_runs_in_every_way_that_python_runs_a_file(self):
+    def copies(self):
+        """Puts copies of the module into the test's folder; gives its source."""
         with open(MODULE, "rb") as file:
             source = file.read()
         for name in ("other_name.py", "siraya_chat.py", "vendored/siraya_chat.py"):
             self.file(name, source)
-        for name in ("vendored/__init__.py", "elsewhere/empty"):
-            self.file(name, b"")
+        self.file("vendored/__init__.py", b"")
+        with zipfile.ZipFile(os.path.join(self.folder, "app.zip"), "w") as archive:
+            archive.writestr("siraya_chat.py", source)
+            archive.writestr("__main__.py", ZIP_MAIN)
+        return source
+
+    def check_run(self, arguments, **options):
+        """Python with these arguments and a prompt runs the command."""
+        server = self.serve(STREAM)
+        command = (sys.executable, *arguments.split(), "What", "is it?")
+        options.setdefault("cwd", self.folder)
+        outcome = run_process(server, *command, **options)
+        self.assertEqual(outcome, (0, "Once upon\n", ""))
+        (received,) = server.requests
+        self.assertEqual(received.json["messages"][0]["content"], "What is it?")
+        self.assertEqual(received.headers["authorization"], "Bearer " + KEY)
+
+    def test_it_runs_in_every_way_that_python_runs_a_file(self):
+        self.copies()
+        for arguments in WAYS_TO_RUN:
+            with self.subTest(arguments):
+                self.check_run(arguments)
+
+    def test_it_runs_from_an_archive_on_the_path(self):
+        self.copies()
+        self.file("elsewhere/empty", b"")
         archive = os.path.join(self.folder, "app.zip")
-        with zipfile.ZipFile(archive, "w") as file:
-            file.writestr("siraya_chat.py", source)
-            file.writestr(
-                "__main__.py", "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n"
-            )
-        for command, options in (
-            ("-m siraya_chat", {}),
-            ("other_name.py", {}),
-            ("-m vendored.siraya_chat", {}),
-            ("app.zip", {}),
-            (
-                "-m siraya_chat",
-                {"PYTHONPATH": archive, "cwd": os.path.join(self.folder, "elsewhere")},
-            ),
-            ("-I -S siraya_chat.py", {}),
-            ("-", {"stdin": source}),
-            ("-O -O siraya_chat.py", {}),
-            ("-X dev siraya_chat.py", {"PYTHONWARNINGS": "error"}),
-        ):
-            with self.subTest(command, options=sorted(options)), StandIn(
-                STREAM
-            ) as server:
-                options = dict({"cwd": self.folder}, **options)
-                outcome = run_process(
-                    server,
-                    sys.executable,
-                    *command.split(),
-                    "What",
-                    "is it?",
-                    **options,
-                )
-                self.assertEqual(outcome, (0, "Once upon\n", ""))
-                self.assertEqual(
-                    server.requests[0].json["messages"][0]["content"], "What is it?"
-                )
-                self.assertEqual(
-                    server.requests[0].headers["authorization"], "Bearer " + KEY
-                )
+        elsewhere = os.path.join(self.folder, "elsewhere")
+        self.check_run("-m siraya_chat", PYTHONPATH=archive, cwd=elsewhere)
+
+    def test_it_runs_from_standard_input(self):
+        self.check_run("-", stdin=self.copies())
+
+    def test_it_causes_no_warning_in_development_mode(self):
+        self.copies()
+        self.check_run("-X dev siraya_chat.py", PYTHONWARNINGS="error")
 
     def test_statuses_and_streams_of_a_real_process(self):
         for answer, arguments, environment, status, out, err in (
@@ -4850,53 +4844,46 @@ class CommandLineProcesses(Test):
             (STREAM, ["-o", "top_p=2", "hi"], {}, 2, "", True),
             (STREAM, ["hi"], {"SIRAYA_API_KEY": None}, 2, "", True),
         ):
-            with self.subTest(arguments=arguments, status=status), StandIn(
-                answer
-            ) as server:
+            with self.subTest(arguments=arguments, status=status):
+                server = self.serve(answer)
                 outcome = run_process(server, *COMMAND, *arguments, **environment)
-                self.assertEqual(
-                    (outcome.status, outcome.out, bool(outcome.err)), (status, out, err)
-                )
+                self.assertEqual((outcome.status, outcome.out), (status, out))
+                self.assertEqual(bool(outcome.err), err)
 
-    def test_an_encoding_that_lacks_a_character_replaces_it(self):
-        answer = sse(chunk("caf\u00e9 \u2014 "), chunk("ok"), END, "[DONE]")
-        with StandIn(
-            answer, http_answer(400, {"error": {"message": "caf\u00e9"}})
-        ) as server:
-            self.assertEqual(
-                run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii"),
-                (0, "caf? ? ok\n", ""),
-            )
-            refused = run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii")
-            self.assertEqual(refused.status, 1)
-            self.assert_one_line(refused.err, "caf")
+    def test_a_character_that_the_encoding_lacks_is_replaced(self):
+        server = self.serve(sse(chunk("caf\u00e9 \u2014 "), chunk("ok"), END, "[DONE]"))
+        outcome = run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii")
+        self.assertEqual(outcome, (0, "caf? ? ok\n", ""))
 
-    def test_half_a_surrogate_pair_and_input_that_is_no_text_do_no_harm(self):
-        with StandIn(sse(chunk("a\ud83d"), END, "[DONE]")) as server:
-            outcome = run_process(server, *COMMAND, stdin=b"caf\xe9 \xff?\n")
-            self.assertEqual(outcome, (0, "a?\n", ""))
-            self.assertRegex(
-                server.requests[0].json["messages"][0]["content"], "\\Acaf. .\\?\\Z"
-            )
+    def test_a_character_of_an_error_that_the_encoding_lacks_is_replaced(self):
+        server = self.serve(http_answer(400, {"error": {"message": "caf\u00e9"}}))
+        outcome = run_process(server, *COMMAND, "hi", PYTHONIOENCODING="ascii")
+        self.assertEqual(outcome.status, 1)
+        self.assert_one_line(outcome.err, "caf")
 
-    def test_text_is_written_as_it_arrives_and_a_reader_that_leaves_ends_it_quietly(
-        self,
-    ):
+    def test_half_a_surrogate_pair_is_replaced(self):
+        server = self.serve(sse(chunk("a\ud83d"), END, "[DONE]"))
+        outcome = run_process(server, *COMMAND, "hi")
+        self.assertEqual(outcome, (0, "a?\n", ""))
+
+    def test_input_that_is_no_text_is_sent_as_far_as_it_is(self):
+        server = self.serve(STREAM)
+        outcome = run_process(server, *COMMAND, stdin=b"caf\xe9 \xff?\n")
+        self.assertEqual(outcome, (0, "Once upon\n", ""))
+        content = server.requests[0].json["messages"][0]["content"]
+        self.assertRegex(content, r"\Acaf. .\?\Z")
+
+    def test_text_is_written_as_it_arrives_and_a_reader_may_leave(self):
         left = threading.Event()
-        more = [framed(event(chunk(" upon" * 20))) for _ in range(200)]
-        answer = (
-            [SSE_HEAD + framed(event(ONCE)), left]
-            + more
-            + [framed(event("[DONE]")) + framed(b"")]
-        )
-        with StandIn(answer) as server:
-            with start_process(server, *COMMAND, "hi") as process:
-                self.assertEqual(
-                    process.stdout.read(4), b"Once"
-                )  # while the server holds back the rest
-                process.stdout.close()
-                left.set()
-                self.assertEqual((process.stderr.read(), process.wait(20)), (b"", 0))
+        more = framed(event(chunk(" upon" * 20)))
+        end = framed(event("[DONE]")) + LAST
+        steps = [SSE_HEAD + framed(event(ONCE)), left, *[more] * 200, end]
+        with start_process(self.serve(steps), *COMMAND, "hi") as process:
+            # While the server holds back the rest.
+            self.assertEqual(process.stdout.read(4), b"Once")
+            process.stdout.close()
+            left.set()
+            self.assertEqual((process.stderr.read(), process.wait(20)), (b"", 0))
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX pipes")
     def test_whatever_is_printed_a_reader_that_has_left_gets_no_traceback(self):
@@ -4908,7 +4895,8 @@ class CommandLineProcesses(Test):
             ["--help"],
             ["--version"],
         ):
-            with self.subTest(arguments=arguments), StandIn() as server:
+            with self.subTest(arguments=arguments):
+                server = self.serve()
                 reader, writer = os.pipe()
                 os.close(reader)
                 try:
@@ -4919,29 +4907,12 @@ class CommandLineProcesses(Test):
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_streams_that_are_closed_cause_no_traceback(self):
-        for redirection, arguments, succeeds in (
-            ("<&-", ["hi"], True),
-            ("<&-", ["-c"], True),
-            (">&-", ["hi"], False),
-            ("2>&-", ["hi"], True),
-            ("2>&-", ["-o", "x"], False),
-            (">/dev/full", ["hi"], False),
-            (">/dev/full", ["-n", "hi"], False),
-        ):
+        for redirection, arguments, succeeds in REDIRECTIONS:
             if "full" in redirection and not os.path.exists("/dev/full"):
                 continue
-            with self.subTest(
-                redirection=redirection, arguments=arguments
-            ), StandIn() as server:
-                ran = run_process(
-                    server,
-                    "sh",
-                    "-c",
-                    'exec "$@" ' + redirection,
-                    "sh",
-                    *COMMAND,
-                    *arguments,
-                )
+            with self.subTest(redirection=redirection, arguments=arguments):
+                shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh")
+                ran = run_process(self.serve(), *shell, *COMMAND, *arguments)
                 self.assertNotIn("Traceback", ran.err)
                 self.assertNotIn("Exception ignored", ran.err)
                 self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
@@ -4949,34 +4920,24 @@ class CommandLineProcesses(Test):
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX signals")
     def test_control_c_is_status_130_and_what_had_arrived_is_shown(self):
+        a_chunk = json.dumps(ONCE).encode() + b"\n"
         for name, answer, arguments, arrived, rest in (
             ("streaming", HELD, ["hi"], b"Once", b"\n"),
             ("waiting", [SILENCE], ["hi"], b"", b""),
             ("whole", [SILENCE], ["--no-stream", "hi"], b"", b""),
-            ("JSON", HELD, ["-j", "hi"], json.dumps(ONCE).encode() + b"\n", b""),
+            ("JSON", HELD, ["-j", "hi"], a_chunk, b""),
         ):
-            with self.subTest(name), StandIn(answer) as server:
+            with self.subTest(name):
+                server = self.serve(answer)
                 with start_process(server, *COMMAND, *arguments) as process:
                     self.assertEqual(process.stdout.read(len(arrived)), arrived)
-                    self.assertTrue(server.wait(lambda: server.requests))
+                    self.assertTrue(server.wait_asked())
                     process.send_signal(signal.SIGINT)
                     out, err = process.communicate(timeout=20)
                     self.assertEqual((process.returncode, out), (130, rest))
                     self.assertNotIn(b"Traceback", err)
                     self.assertLessEqual(err.count(b"\n"), 1)
                 self.assertTrue(server.wait_closed())
-
-    def test_the_key_is_in_nothing_that_is_printed(self):
-        for arguments in (
-            ["-n", "hi"],
-            ["hi"],
-            ["--base-url", "http://%s@127.0.0.1/v1" % KEY, "hi"],
-        ):
-            with StandIn(
-                http_answer(401, {"error": {"message": "no key " + KEY}})
-            ) as server:
-                outcome = run_main(server, *arguments)
-                self.assertNotIn(KEY, outcome.out + outcome.err)
 
 
 class Keyboard(io.StringIO):
@@ -4994,112 +4955,111 @@ class Keyboard(io.StringIO):
 
 class CommandLineChat(Test):
     def contents(self, server):
-        return [
-            [message["content"] for message in received.json["messages"]]
-            for received in server.requests
-        ]
+        """Of each request, the contents of its messages."""
+        contents = []
+        for received in server.requests:
+            messages = received.json["messages"]
+            contents.append([message["content"] for message in messages])
+        return contents
 
     def test_from_a_pipe_one_line_is_one_turn_and_the_conversation_is_kept(self):
-        with StandIn(
-            *[sse(chunk(word), END, "[DONE]") for word in ("A", "B\n", "C")]
-        ) as server:
-            outcome = run_main(
-                server, "--chat", "-s", "Be brief.", stdin="One\nTwo\nThree"
-            )
-            self.assertEqual(outcome, (0, "A\nB\nC\n", ""))
-            self.assertEqual(
-                self.contents(server)[2],
-                ["Be brief.", "One", "A", "Two", "B\n", "Three"],
-            )
-            self.assertEqual(
-                [message["role"] for message in server.requests[2].json["messages"]],
-                ["system", "user", "assistant", "user", "assistant", "user"],
-            )
+        server = self.serve(
+            sse(chunk("A"), END, "[DONE]"),
+            sse(chunk("B\n"), END, "[DONE]"),
+            sse(chunk("C"), END, "[DONE]"),
+        )
+        lines = "One\nTwo\nThree"
+        outcome = run_main(server, "--chat", "-s", "Be brief.", stdin=lines)
+        self.assertEqual(outcome, (0, "A\nB\nC\n", ""))
+        messages = server.requests[2].json["messages"]
+        self.assertEqual(
+            messages,
+            [
+                system("Be brief."),
+                user("One"),
+                assistant("A"),
+                user("Two"),
+                assistant("B\n"),
+                user("Three"),
+            ],
+        )
 
     def test_an_answer_without_text_is_sent_back_as_an_empty_one(self):
-        with StandIn(
-            sse(chunk(None, "stop", role="assistant"), "[DONE]"), STREAM
-        ) as server:
-            run_main(server, "-c", stdin="One\nTwo\n")
-            self.assertEqual(self.contents(server)[1], ["One", "", "Two"])
+        silent = sse(chunk(None, "stop", role="assistant"), "[DONE]")
+        server = self.serve(silent, STREAM)
+        run_main(server, "-c", stdin="One\nTwo\n")
+        self.assertEqual(self.contents(server)[1], ["One", "", "Two"])
 
     def test_attachments_are_part_of_the_first_turn_alone(self):
+        server = self.serve(STREAM)
         cat = self.file("cat.png", PNG)
-        with StandIn(STREAM) as server:
-            run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
-            first = [{"type": "text", "text": "One"}, attach(cat)]
-            self.assertEqual(
-                self.contents(server), [[first], [first, "Once upon", "Two"]]
-            )
+        run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
+        first = [{"type": "text", "text": "One"}, attach(cat)]
+        contents = [[first], [first, "Once upon", "Two"]]
+        self.assertEqual(self.contents(server), contents)
 
     def test_an_error_leaves_the_conversation_as_it_was_before_that_turn(self):
-        for name, good, answer, arguments in (
-            ("refused", STREAM, http_answer(400, "no"), []),
-            ("cut", STREAM, BROKEN, []),
-            ("whole", ANSWER, http_answer(200, "no"), ["--no-stream"]),
+        for name, good, bad, arguments, shown in (
+            ("refused", STREAM, http_answer(400, "no"), [], 2),
+            ("cut", STREAM, BROKEN, [], 3),
+            ("whole", ANSWER, http_answer(200, "no"), ["--no-stream"], 2),
         ):
-            with self.subTest(name), StandIn(good, answer, good) as server:
+            with self.subTest(name):
+                server = self.serve(good, bad, good)
                 outcome = run_main(server, "-c", *arguments, stdin="One\nTwo\nThree\n")
-                self.assertEqual(
-                    self.contents(server)[2], ["One", "Once upon", "Three"]
-                )
+                kept = ["One", "Once upon", "Three"]
+                self.assertEqual(self.contents(server)[2], kept)
                 self.assertEqual(outcome.status, 1)
                 self.assert_one_line(outcome.err)
-                self.assertEqual(
-                    outcome.out.count("Once upon\n"), 3 if name == "cut" else 2
-                )
+                self.assertEqual(outcome.out.count("Once upon\n"), shown)
 
     def test_an_error_in_the_first_turn_keeps_its_attachments_for_the_next(self):
+        server = self.serve(http_answer(400, "no"), STREAM)
         cat = self.file("cat.png", PNG)
-        with StandIn(http_answer(400, "no"), STREAM) as server:
-            run_main(server, "-c", "-s", "Be brief.", "-a", cat, stdin="One\nTwo\n")
-            part = attach(cat)
-            self.assertEqual(
-                self.contents(server)[1],
-                ["Be brief.", [{"type": "text", "text": "Two"}, part]],
-            )
+        run_main(server, "-c", "-s", "Be brief.", "-a", cat, stdin="One\nTwo\n")
+        second = [{"type": "text", "text": "Two"}, attach(cat)]
+        self.assertEqual(self.contents(server)[1], ["Be brief.", second])
 
-    def test_options_hold_for_every_turn_and_an_empty_line_is_no_turn(self):
-        with StandIn(STREAM) as server:
-            outcome = run_main(
-                server, "-c", "-j", "-m", "m", "-o", "seed=1", stdin="One\n\n  \nTwo\n"
-            )
-            self.assertEqual((outcome.status, outcome.err), (0, ""))
-            sent = [
-                (received.json["model"], received.json["seed"])
-                for received in server.requests
-            ]
-            self.assertEqual(sent, [("m", 1)] * 2)
+    def test_options_hold_for_every_turn(self):
+        server = self.serve(STREAM)
+        options = ["-j", "-m", "m", "-o", "seed=1"]
+        outcome = run_main(server, "-c", *options, stdin="One\nTwo\n")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        first, second = [received.json for received in server.requests]
+        self.assertEqual((first["model"], first["seed"]), ("m", 1))
+        self.assertEqual((second["model"], second["seed"]), ("m", 1))
+
+    def test_an_empty_line_is_no_turn(self):
+        server = self.serve(STREAM)
+        outcome = run_main(server, "-c", stdin="One\n\n  \nTwo\n")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assertEqual(len(server.requests), 2)
 
     def test_a_terminal_is_prompted_and_control_c_gives_up_the_line_alone(self):
-        with StandIn(STREAM, http_answer(400, "no"), STREAM) as server:
-            outcome = run_main(server, "-c", stdin=Keyboard("One\n\x03\nTwo\nThree\n"))
-            self.assertEqual(
-                (outcome.status, outcome.out), (0, "Once upon\nOnce upon\n")
-            )
-            self.assertRegex(
-                outcome.err, r"\A> > siraya-chat: .*\n> siraya-chat: .*400.*\n> > \n\Z"
-            )
-            self.assertEqual(self.contents(server)[2], ["One", "Once upon", "Three"])
+        server = self.serve(STREAM, http_answer(400, "no"), STREAM)
+        typed = Keyboard("One\n\x03\nTwo\nThree\n")
+        outcome = run_main(server, "-c", stdin=typed)
+        self.assertEqual(outcome.status, 0)
+        self.assertEqual(outcome.out, "Once upon\nOnce upon\n")
+        prompts = r"\A> > siraya-chat: .*\n> siraya-chat: .*400.*\n> > \n\Z"
+        self.assertRegex(outcome.err, prompts)
+        self.assertEqual(self.contents(server)[2], ["One", "Once upon", "Three"])
 
     def test_a_mistake_ends_a_conversation_before_it_begins(self):
-        with StandIn() as server:
-            for arguments, environment in (
-                (["-o", "temperature=9"], {}),
-                ([], {"SIRAYA_API_KEY": None}),
-            ):
-                with self.subTest(arguments=arguments):
-                    outcome = run_main(
-                        server, "-c", *arguments, stdin="One\nTwo\n", **environment
-                    )
-                    self.assertEqual(
-                        (outcome.status, outcome.out, server.requests), (2, "", [])
-                    )
-                    self.assert_one_line(outcome.err)
+        for arguments, environment in (
+            (["-o", "temperature=9"], {}),
+            ([], {"SIRAYA_API_KEY": None}),
+        ):
+            with self.subTest(arguments=arguments):
+                server, lines = self.serve(), "One\nTwo\n"
+                outcome = run_main(server, "-c", *arguments, stdin=lines, **environment)
+                self.assertEqual((outcome.status, outcome.out), (2, ""))
+                self.assertEqual(server.requests, [])
+                self.assert_one_line(outcome.err)
 
 
 def screen(data):
-    """The lines, without the empty ones, that a terminal shows after these characters."""
+    """The lines that a terminal shows after these characters, without empty ones."""
     lines, column = [""], 0
     for token in re.findall(r"\x1b\[\d*K|\x1b\[\?\d+[hl]|.", data, re.S):
         line = lines[-1]
@@ -5124,10 +5084,8 @@ class Terminal:
 
     def __init__(self, server, *arguments, pipes=()):
         self.master, slave = pty.openpty()
-        streams = {
-            name: subprocess.PIPE if name in pipes else slave
-            for name in ("stdin", "stdout", "stderr")
-        }
+        streams = {"stdin": slave, "stdout": slave, "stderr": slave}
+        streams.update(dict.fromkeys(pipes, subprocess.PIPE))
         self.process = subprocess.Popen(
             COMMAND + arguments,
             preexec_fn=self.take,
@@ -5136,17 +5094,15 @@ class Terminal:
             **streams,
         )
         os.close(slave)
-        self.data, self.position = b"", 0
+        self.data = b""  # what was shown
+        self.position = 0  # in it, after what was expected so far
 
     @staticmethod
     def take():
         """Makes the terminal the process's own, so that its Ctrl-C is a signal."""
         default_interrupt()
-        fcntl.ioctl(
-            next(number for number in (0, 1, 2) if os.isatty(number)),
-            termios.TIOCSCTTY,
-            0,
-        )
+        terminal = next(filter(os.isatty, (0, 1, 2)))
+        fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
 
     def __enter__(self):
         return self
@@ -5157,27 +5113,17 @@ class Terminal:
         self.process.communicate()
         os.close(self.master)
 
-    def _read(self, deadline):
+    def read(self, deadline):
         """Some more of the output; False at its end."""
-        if not select.select(
-            [self.master], [], [], max(0, deadline - time.monotonic())
-        )[0]:
+        seconds = max(0, deadline - time.monotonic())
+        if not select.select([self.master], [], [], seconds)[0]:
             raise AssertionError("the terminal shows only %r" % self.data)
         try:
             data = os.read(self.master, 4096)
-        except (
-            OSError
-        ):  # Linux's way to say that no process has the terminal open any more
+        except OSError:  # how Linux says that no process has the terminal open any more
             data = b""
         self.data += data
         return bool(data)
-
-    def shows(self, pattern, seconds):
-        try:
-            self.expect(pattern, seconds)
-            return True
-        except AssertionError:
-            return False
 
     def expect(self, pattern, seconds=20):
         """Reads until *pattern* is seen, after what was expected before."""
@@ -5187,13 +5133,22 @@ class Terminal:
             if found:
                 self.position = found.end()
                 return found.group()
-            if not self._read(deadline):
+            if not self.read(deadline):
                 raise AssertionError("the terminal shows only %r" % self.data)
+
+    def interrupt(self, pattern, seconds):
+        """Types Ctrl-C until *pattern* is seen: a signal that comes just before a wait
+        begins is noticed only at the next one, or at the next key."""
+        for _ in range(20):
+            self.type("\x03")
+            with contextlib.suppress(AssertionError):
+                return self.expect(pattern, seconds)
+        raise AssertionError("Ctrl-C has no effect: %r" % self.data)
 
     def end(self, seconds=20):
         """Reads to the end; gives the exit status and all that was shown."""
         deadline = time.monotonic() + seconds
-        while self._read(deadline):
+        while self.read(deadline):
             pass
         return self.process.wait(seconds), self.data.decode()
 
@@ -5201,63 +5156,61 @@ class Terminal:
         os.write(self.master, text.encode())
 
 
+PROGRESS = rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B"  # megabytes, per cent
+
+
 @unittest.skipUnless(pty, "needs pseudo-terminals")
 class CommandLineTerminals(Test):
-    def test_a_sign_of_life_is_shown_while_waiting_and_gone_when_text_comes(self):
-        for arguments in ([], ["--no-stream"], ["-j"]):
-            go = threading.Event()
-            answer = ANSWER if arguments == ["--no-stream"] else STREAM
-            with self.subTest(arguments=arguments), StandIn([go, answer]) as server:
-                with Terminal(server, "hi", *arguments) as terminal:
-                    terminal.expect(rb"\w")
-                    go.set()
-                    status, data = terminal.end()
-            self.assertEqual(status, 0)
-            if arguments == ["-j"]:
-                self.assertEqual(
-                    [json.loads(line) for line in screen(data)], [ONCE, UPON, END]
-                )
-            else:
-                self.assertEqual(screen(data), ["Once upon"])
-
-    def test_an_error_takes_the_sign_of_life_away_too(self):
+    def after_waiting(self, answer, *arguments):
+        """The status and what was shown, of an answer that came after a sign of
+        life."""
         go = threading.Event()
-        with StandIn([go, http_answer(400, "no")]) as server, Terminal(
-            server, "hi"
-        ) as terminal:
+        with Terminal(self.serve([go, answer]), "hi", *arguments) as terminal:
             terminal.expect(rb"\w")
             go.set()
-            status, data = terminal.end()
-        self.assertEqual((status, len(screen(data))), (1, 1), data)
-        self.assertIn("400", screen(data)[0])
+            return terminal.end()
+
+    def test_a_sign_of_life_is_shown_while_waiting_and_gone_when_text_comes(self):
+        for answer, arguments in ((STREAM, []), (ANSWER, ["--no-stream"])):
+            with self.subTest(arguments=arguments):
+                status, data = self.after_waiting(answer, *arguments)
+                self.assertEqual((status, screen(data)), (0, ["Once upon"]))
+
+    def test_the_sign_of_life_is_gone_when_json_comes(self):
+        status, data = self.after_waiting(STREAM, "-j")
+        self.assertEqual(status, 0)
+        self.assertEqual([*map(json.loads, screen(data))], [ONCE, UPON, END])
+
+    def test_an_error_takes_the_sign_of_life_away_too(self):
+        status, data = self.after_waiting(http_answer(400, "no"))
+        self.assertEqual(status, 1)
+        (line,) = screen(data)
+        self.assertIn("400", line)
 
     def test_the_sign_of_life_is_no_part_of_what_a_pipe_gets(self):
         go = threading.Event()
-        with StandIn([go, STREAM]) as server, Terminal(
-            server, "hi", pipes=["stdout"]
-        ) as terminal:
+        server = self.serve([go, STREAM])
+        with Terminal(server, "hi", pipes=["stdout"]) as terminal:
             terminal.expect(rb"\w")
             go.set()
             self.assertEqual(terminal.process.stdout.read(), b"Once upon\n")
-            self.assertEqual(screen(terminal.end()[1]), [])
+            _, data = terminal.end()
+            self.assertEqual(screen(data), [])
 
     def test_no_sign_of_life_where_standard_error_is_no_terminal(self):
-        with StandIn([0.3, STREAM]) as server, Terminal(
-            server, "hi", pipes=["stderr"]
-        ) as terminal:
+        server = self.serve([0.3, STREAM])
+        with Terminal(server, "hi", pipes=["stderr"]) as terminal:
             self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
             self.assertEqual(terminal.process.stderr.read(), b"")
 
     def test_a_large_attachment_shows_its_size_and_how_far_it_is(self):
         clip = self.file("clip.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * (12 << 20))
         go = threading.Event()
-        with StandIn(STREAM, greeting=[go]) as server:  # which reads nothing until then
-            with Terminal(server, "-a", clip, "hi") as terminal:
-                shown = terminal.expect(
-                    rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B"
-                )
-                go.set()
-                status, data = terminal.end()
+        server = self.serve(STREAM, greeting=[go])  # which reads nothing until then
+        with Terminal(server, "-a", clip, "hi") as terminal:
+            shown = terminal.expect(PROGRESS)
+            go.set()
+            status, data = terminal.end()
         self.assertRegex(shown, rb"1[2-8]\.?\d* ?M")
         self.assertEqual((status, screen(data)), (0, ["Once upon"]))
 
@@ -5271,83 +5224,64 @@ class CommandLineTerminals(Test):
             "x\ry",
             "\tb\nc\u00e9",
         ]
-        streamed = sse(*[chunk(piece) for piece in pieces] + [END, "[DONE]"])
+        shown = "\\Aa\\[31mred\\]0;title2Jxy(\t| +)b\r\nc\u00e9\r\n\\Z"
+        streamed = sse(*map(chunk, pieces), END, "[DONE]")
         whole = http_answer(200, completion("".join(pieces)))
-        for answer, arguments in (
-            (streamed, []),
-            (whole, ["--no-stream"]),
-            (streamed, ["-j"]),
+        for answer, arguments, pattern in (
+            (streamed, [], shown),
+            (whole, ["--no-stream"], shown),
+            (streamed, ["-j"], r"\A\{"),
         ):
-            with self.subTest(arguments=arguments), StandIn(answer) as server:
+            with self.subTest(arguments=arguments):
+                server = self.serve(answer)
                 with Terminal(server, "hi", *arguments, pipes=["stderr"]) as terminal:
                     status, data = terminal.end()
                 self.assertEqual(status, 0)
-                self.assertEqual(
-                    re.findall("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", data), []
-                )
-                if arguments != ["-j"]:
-                    self.assertRegex(
-                        data, "\\Aa\\[31mred\\]0;title2Jxy(\t| +)b\r\nc\u00e9\r\n\\Z"
-                    )
+                control = re.findall("[\0-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]", data)
+                self.assertEqual(control, [])
+                self.assertRegex(data, pattern)
 
     def test_a_chat_stops_an_answer_at_control_c_and_ends_at_control_d(self):
-        with StandIn(
-            STREAM, HELD, http_answer(400, {"error": {"message": "not so"}}), STREAM
-        ) as server:
-            with Terminal(server, "-c") as terminal:
-                terminal.expect(rb"> ")
-                terminal.type("One\n")
-                terminal.expect(rb"Once upon\r\n")
-                terminal.expect(rb"> ")
-                terminal.type("Two\n")
-                terminal.expect(rb"Once")
-                for _ in range(
-                    20
-                ):  # a signal that comes just before a wait begins is noticed at the next one only
-                    terminal.type("\x03")
-                    if terminal.shows(rb"> ", 2):
-                        break
-                self.assertTrue(server.wait_closed())
-                terminal.type("Three\n")
-                terminal.expect(rb"not so")
-                terminal.expect(rb"> ")
-                for _ in range(
-                    20
-                ):  # at the prompt: the line is given up, the conversation goes on; readline notices
-                    terminal.type(
-                        "\x03"
-                    )  # a signal that comes just before it begins to wait only at the next key
-                    if terminal.shows(rb"> ", 1):
-                        break
-                terminal.type("Four\n")
-                terminal.expect(rb"Once upon\r\n")
-                terminal.expect(rb"> ")
-                terminal.type("\x04")
-                status, data = terminal.end()
-            self.assertEqual(status, 0)
-            self.assertNotIn("Traceback", data)
-            contents = [
-                message["content"].strip()
-                for message in server.requests[3].json["messages"]
-            ]
-            self.assertEqual(contents, ["One", "Once upon", "Two", "Once", "Four"])
+        refusal = http_answer(400, {"error": {"message": "not so"}})
+        server = self.serve(STREAM, HELD, refusal, STREAM)
+        with Terminal(server, "-c") as terminal:
+            terminal.expect(rb"> ")
+            terminal.type("One\n")
+            terminal.expect(rb"Once upon\r\n")
+            terminal.expect(rb"> ")
+            terminal.type("Two\n")
+            terminal.expect(rb"Once")
+            terminal.interrupt(rb"> ", 2)
+            self.assertTrue(server.wait_closed())
+            terminal.type("Three\n")
+            terminal.expect(rb"not so")
+            terminal.expect(rb"> ")
+            # At the prompt the line is given up, and the conversation goes on.
+            terminal.interrupt(rb"> ", 1)
+            terminal.type("Four\n")
+            terminal.expect(rb"Once upon\r\n")
+            terminal.expect(rb"> ")
+            terminal.type("\x04")
+            status, data = terminal.end()
+        self.assertEqual(status, 0)
+        self.assertNotIn("Traceback", data)
+        messages = server.requests[3].json["messages"]
+        contents = [message["content"].strip() for message in messages]
+        self.assertEqual(contents, ["One", "Once upon", "Two", "Once", "Four"])
 
     def test_the_prompt_of_a_chat_is_no_part_of_the_answer(self):
-        with StandIn(STREAM) as server, Terminal(
-            server, "-c", pipes=["stdout"]
-        ) as terminal:
+        with Terminal(self.serve(STREAM), "-c", pipes=["stdout"]) as terminal:
             terminal.expect(rb"> ")
             terminal.type("One\n")
             self.assertEqual(terminal.process.stdout.readline(), b"Once upon\n")
             terminal.expect(rb"> ")
             terminal.type("\x04")
             self.assertEqual(terminal.process.stdout.read(), b"")
-            self.assertEqual(terminal.end()[0], 0)
+            status, _ = terminal.end()
+            self.assertEqual(status, 0)
 
     def test_a_prompt_that_is_typed_at_a_terminal_is_not_waited_for(self):
-        with StandIn(STREAM) as server, Terminal(
-            server, pipes=["stdout", "stderr"]
-        ) as terminal:
+        with Terminal(self.serve(STREAM), pipes=["stdout", "stderr"]) as terminal:
             self.assertEqual(terminal.process.wait(20), 2)
             self.assertIn(b"prompt", terminal.process.stderr.read())
 
