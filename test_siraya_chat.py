@@ -893,7 +893,7 @@ RETRY_AFTER = (  # headers of an answer, the seconds that they ask for
     ({"retry-after-ms": "nan", "Retry-After": "9"}, 9.0),
     ({"retry-after-ms": "soon", "Retry-After": "9"}, 9.0),
 )
-STATUSES = (  # its error, how often the request is sent with two retries
+STATUSES = (  # status, its error, how often the request is sent with two retries
     (400, BadRequestError, 1),
     (401, AuthenticationError, 1),
     (402, PaymentRequiredError, 1),
@@ -1443,30 +1443,32 @@ class Drip:
         return self.file.read(self.step if size < 0 else min(size, self.step))
 
 
+UNNAMED = "document.pdf"  # what a document is called if nothing says its name
+SOURCES = (  # what, a function of a file's path and content that makes it, its name
+    ("path", lambda path, content: path, "file.bin"),
+    ("PathLike", lambda path, content: pathlib.Path(path), "file.bin"),
+    ("bytes", lambda path, content: content, UNNAMED),
+    ("bytearray", lambda path, content: bytearray(content), UNNAMED),
+    ("memoryview", lambda path, content: memoryview(content), UNNAMED),
+    ("a part of one", lambda path, content: memoryview(b"#" + content)[1:], UNNAMED),
+    ("array", lambda path, content: array.array("B", content), UNNAMED),
+    ("BytesIO", lambda path, content: io.BytesIO(content), UNNAMED),
+    ("short reads", lambda path, content: Drip(content, 1021), UNNAMED),
+)
+
+
 class Attachments(Test):
     def test_every_kind_comes_from_every_source(self):
         for helper, (start, media_type) in OF_KIND.items():
             # More than one block, and no multiple of three.
             content = start + bytes(range(256)) * 800
             path = self.file("file.bin", content)
-            unnamed = "document.pdf"
-            for what, source, filename in (
-                ("path", path, "file.bin"),
-                ("PathLike", pathlib.Path(path), "file.bin"),
-                ("bytes", content, unnamed),
-                ("bytearray", bytearray(content), unnamed),
-                ("memoryview", memoryview(content), unnamed),
-                ("memoryview of a part", memoryview(b"#" + content)[1:], unnamed),
-                ("array", array.array("B", content), unnamed),
-                ("BytesIO", io.BytesIO(content), unnamed),
-                ("short reads", Drip(content, 1021), unnamed),
-            ):
+            for what, made_from, filename in SOURCES:
                 with self.subTest(helper=helper.__name__, source=what):
                     written = expected_part(helper, content, media_type, filename)
                     # assertEqual would take long to show the difference.
-                    self.assertTrue(helper(source) == written)
-                    if what not in ("BytesIO", "short reads"):  # which are read now
-                        self.assertTrue(attach(source) == written)
+                    self.assertTrue(helper(made_from(path, content)) == written)
+                    self.assertTrue(attach(made_from(path, content)) == written)
 
     def test_an_open_file_is_read_buffered_or_not_and_left_open(self):
         for helper, (content, media_type) in OF_KIND.items():
@@ -1490,7 +1492,7 @@ class Attachments(Test):
     def test_the_first_bytes_of_bytes_say_what_they_are(self):
         for what, content, media_type, helper in KINDS:
             with self.subTest(what):
-                written = expected_part(helper, content, media_type, "document.pdf")
+                written = expected_part(helper, content, media_type, UNNAMED)
                 self.assertEqual(attach(content), written)
 
     def test_the_name_decides_where_the_content_has_no_signature(self):
@@ -1522,7 +1524,7 @@ class Attachments(Test):
             (attach, "video/mp4", video),
         ):
             with self.subTest(helper=helper.__name__, media_type=media_type):
-                written = expected_part(like, b"\1\2", media_type, "document.pdf")
+                written = expected_part(like, b"\1\2", media_type, UNNAMED)
                 self.assertEqual(helper(b"\1\2", media_type=media_type), written)
 
     def test_media_type_overrules_what_a_data_url_claims(self):
@@ -1550,7 +1552,7 @@ class Attachments(Test):
     def test_a_data_url_is_passed_on_and_taken_apart_for_audio(self):
         for what, content, media_type, helper in KINDS:
             with self.subTest(what):
-                written = expected_part(helper, content, media_type, "document.pdf")
+                written = expected_part(helper, content, media_type, UNNAMED)
                 self.assertEqual(helper(data_url(media_type, content)), written)
                 self.assertEqual(attach(data_url(media_type, content)), written)
 
@@ -1932,6 +1934,19 @@ REFUSED_MESSAGES = (  # messages, error, words of its message beside "messages"
 )
 
 
+EVERY_FORM = (  # of a message
+    system("a"),
+    {"role": "developer", "content": "b"},
+    user("c", "d"),
+    assistant("e"),
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "assistant", "tool_calls": [CALL]},
+    tool_result("c", "f"),
+    {"role": "user", "content": [], "name": "x"},
+    {"role": "user", "content": ({"type": "odd", "odd": 1},)},
+)
+
+
 class Requests(Test):
     def test_a_text_is_one_message_of_the_user(self):
         hi = {"role": "user", "content": "Hi"}
@@ -1984,18 +1999,10 @@ class Requests(Test):
                 self.refused(error, ["messages", *words], build_request, messages, "m")
 
     def test_every_role_and_form_of_content_is_taken(self):
-        messages = [
-            system("a"),
-            {"role": "developer", "content": "b"},
-            user("c", "d"),
-            assistant("e"),
-            {"role": "assistant", "content": None, "tool_calls": [CALL]},
-            {"role": "assistant", "tool_calls": [CALL]},
-            tool_result("c", "f"),
-            {"role": "user", "content": [], "name": "x"},
-            {"role": "user", "content": ({"type": "odd", "odd": 1},)},
-        ]
-        self.assertEqual(build_request(messages, "m")["messages"], messages)
+        for message in EVERY_FORM:
+            with self.subTest(message):
+                body = build_request([user("Hi"), message], "m")
+                self.assertEqual(body["messages"], [user("Hi"), message])
 
     def test_an_answers_message_goes_back_into_the_conversation(self):
         answer = completion(None, "tool_calls", tool_calls=[CALL])
