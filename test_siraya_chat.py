@@ -5746,9 +5746,10 @@ def encoded():
     with open(path, "rb") as file:
         url = "data:video/mp4;base64," + base64.b64encode(file.read()).decode()
     return [{"type": "video_url", "video_url": {"url": url}}]
-def text(line):  # of a chunk, if there is one in this line of a stream
-    if line.startswith(b"data: {"):
-        return json.loads(line[6:])["choices"][0]["delta"].get("content")
+def text(data):
+    return json.loads(data)["choices"][0]["delta"].get("content")
+def texts(lines):
+    return (text(line[6:]) for line in lines if line.startswith(b"data: {"))
 def peak():
     try:
         with open("/proc/self/status") as status:
@@ -5798,7 +5799,7 @@ def post(body):
     request = urllib.request.Request(URL, json.dumps(body).encode(), HEADERS)
     return urllib.request.urlopen(request)
 def once(): json.loads(post(body()).read())
-def pieces(): return map(text, post(body(stream=True)))
+def pieces(): return texts(post(body(stream=True)))
 def upload(): json.loads(post(body(encoded())).read())
 """,
     ),
@@ -5823,7 +5824,7 @@ def pieces():
     with httpx_sse.connect_sse(client, "POST", URL, json=body(stream=True)) as source:
         for event in source.iter_sse():
             if event.data != "[DONE]":
-                yield json.loads(event.data)["choices"][0]["delta"].get("content")
+                yield text(event.data)
 def upload(): client.post(URL, json=body(encoded())).json()
 """,
     ),
@@ -5836,7 +5837,7 @@ client.headers.update(HEADERS)
 def once(): client.post(URL, json=body()).json()
 def pieces():
     answer = client.post(URL, json=body(stream=True), stream=True)
-    return map(text, answer.iter_lines(65536))
+    return texts(answer.iter_lines(65536))
 def upload(): client.post(URL, json=body(encoded())).json()
 """,
     ),
