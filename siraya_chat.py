@@ -1,152 +1,251 @@
 """Chat completions from Python where nothing may be installed.
 
-One file, standard library only, CPython 3.7 and later, for the Siraya Model Router and servers with the same format.
-It reads from top to bottom.  Copy it beside your program, vendor it, or run it:
+A client for OpenAI-compatible chat-completions servers, and for the Siraya Model Router
+in particular.  One file, standard library only, CPython 3.7 and later.  Copy it beside
+your program, vendor it, or run it:
 
     from siraya_chat import Client
-    with Client().stream("Tell me a story.", model="anthropic/claude-sonnet-4.5") as stream:  # needs SIRAYA_API_KEY
+
+    client = Client()  # needs SIRAYA_API_KEY
+    with client.stream("Tell me a story.", model="anthropic/claude-sonnet-4.5") as stream:
         for piece in stream.text_stream:
             print(piece, end="", flush=True)
 
     $ python -m siraya_chat "What is the meaning of life?"
+
+The file reads from top to bottom; each section uses only what stands above it:
+
+    text             printable, bounded and masked text
+    errors           the exceptions, and what they read from an error body
+    answers          JSON objects with attributes, completions, chunks
+    rules            checks of arguments
+    messages         system(), user(), assistant(), tool_result(), json_schema()
+    attachments      image(), pdf(), audio(), video(), attach()
+    request          build_request(), and the body in blocks of bytes
+    events           SSEParser: Server-Sent Events
+    assembling       the chunks of a stream become one Completion
+    transport        kept HTTP connections, proxies, TLS, time limits
+    streams          Stream
+    client           Client: settings, retries
+    asyncio          AsyncClient, AsyncStream
+    command line     main()
+
+Logging: if the program has imported `logging`, the logger "siraya_chat" gets a record of
+each attempt (DEBUG) and of each retry (INFO).  No record holds a key or a message's text.
 
 SPDX-License-Identifier: MIT
 """
 
 from __future__ import annotations
 
+import base64
 import binascii
 import collections
 import contextlib
 import email.utils
-import functools
 import http.client
 import io
-import itertools
 import json
 import math
-import operator
 import os
 import random
 import re
 import socket
 import ssl
 import sys
+import threading
 import time
 import urllib.parse
 import urllib.request
 import warnings
 import zlib
 
-TYPE_CHECKING = False  # type checkers take it for true: hints cost nothing at run time
+TYPE_CHECKING = False  # type checkers take it for true; importing typing takes time
 if TYPE_CHECKING:
-    from typing import (
-        Any,
+    from collections.abc import (
         AsyncIterator,
-        BinaryIO,
         Callable,
         Iterable,
         Iterator,
-        Literal,
         Mapping,
         Sequence,
-        overload,
     )
+    from typing import Any, BinaryIO, Literal, Self, overload
 
-    _Messages = str | Sequence[Mapping[str, Any]]
-    _Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-__version__ = "1.0.0"
+    Messages = str | Sequence[Mapping[str, Any]]
+    Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
+    Rule = Callable[[str, Any], None]
+
+__version__ = "2.0.0"
 __all__ = [
-    "Client",
-    "Stream",
-    "Completion",
-    "JSONObject",
-    "build_request",
-    "json_schema",
-    "system",
-    "user",
-    "assistant",
-    "tool_result",
-    "image",
-    "pdf",
-    "audio",
-    "video",
-    "attach",
-    "SSEParser",
-    "Event",
-    "main",
-    "SirayaError",
     "APIConnectionError",
-    "APITimeoutError",
+    "APIError",
     "APIStatusError",
-    "BadRequestError",
+    "APITimeoutError",
+    "AsyncClient",
+    "AsyncStream",
     "AuthenticationError",
+    "BadRequestError",
+    "Client",
+    "Completion",
+    "ConflictError",
+    "Event",
+    "InternalServerError",
+    "JSONObject",
+    "NotFoundError",
+    "OpenAIError",
     "PaymentRequiredError",
     "PermissionDeniedError",
-    "NotFoundError",
     "RateLimitError",
-    "InternalServerError",
     "ResponseError",
+    "SSEParser",
+    "SirayaError",
+    "Stream",
     "StreamError",
+    "UnprocessableEntityError",
+    "assistant",
+    "attach",
+    "audio",
+    "build_request",
+    "image",
+    "json_schema",
+    "main",
+    "pdf",
+    "system",
+    "tool_result",
+    "user",
+    "video",
 ]
+
 DEFAULT_BASE_URL = "https://llm.siraya.pro/v1"
 DEFAULT_MODEL = (
     "anthropic/claude-sonnet-4.5"  # of the command line; the library has none
 )
-MAX_BODY_BYTES, MAX_ERROR_BODY_BYTES = (
-    128 << 20,
-    1 << 20,
-)  # some 400,000 streamed tokens; far more than anyone reads
-MAX_EVENT_BYTES = (
-    64 << 20
-)  # of a stream without a complete event: an image inside one takes a few MiB
-MAX_LINE_BYTES, MAX_LINES = (
-    64 << 10,
-    100,
-)  # of HTTP's own framing: what http.client allows for headers
-MAX_MESSAGE_LENGTH = (
-    1000  # characters of an error's message: some servers answer with whole pages
+
+# Of an answer, compressed or not: ten minutes of speech in base64 take 40 MB.
+MAX_ANSWER_BYTES = 64 << 20
+# Of an answer with HTTP's own framing, which takes six bytes for a chunk of one byte.
+MAX_WIRE_BYTES = 4 * MAX_ANSWER_BYTES
+# Of an error's body: nobody reads more.
+MAX_ERROR_BODY_BYTES = 1 << 20
+# Arrays, objects and their items in one JSON text: each may take 300 bytes of memory.
+MAX_JSON_ITEMS = 1_000_000
+# How deep JSON may be nested: json and pickle carry this on any stack.
+MAX_JSON_DEPTH = 100
+# Choices of an answer, and tool calls of a message.
+MAX_ITEMS = 500
+# Members of a gzip body.
+MAX_GZIP_MEMBERS = 1000
+# Interim answers (RFC 9110 § 15.2) before the answer itself.
+MAX_INTERIM_ANSWERS = 100
+# Characters of an error's message: some servers answer with whole pages.
+MAX_MESSAGE_LENGTH = 1000
+# Characters of a value that an error's message quotes.
+MAX_QUOTED_LENGTH = 200
+
+# Seconds between attempts: the first and the longest span of our own backoff ...
+MIN_BACKOFF = 0.5
+MAX_BACKOFF = 8.0
+# ... and the longest Retry-After that is waited for.
+MAX_RETRY_AFTER = 60.0
+
+MAX_IDLE_CONNECTIONS = 32
+# Seconds: firewalls forget a silent connection after a minute or so.
+MAX_IDLE_SECONDS = 30.0
+# Seconds for the bytes that follow [DONE], before a connection is used again.
+DRAIN_SECONDS = 0.1
+# Seconds before TCP looks whether a silent peer is still there, and between two looks.
+KEEP_ALIVE_SECONDS = 60
+# Read at once.
+BLOCK_BYTES = 64 << 10
+# Sent at once: the size of a TLS record, so that a slow upload is seen to move.
+SEND_BYTES = 16 << 10
+# Sent between two lines of the log.
+LOG_BYTES = 1 << 20
+
+
+# ------------------------------------------------------------------------------- text
+
+# What a terminal obeys or hides: controls, line separators, zero-width characters,
+# bidirectional marks and overrides, and halves of surrogate pairs.
+_UNPRINTABLE = re.compile(
+    "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-MIN_BACKOFF, MAX_BACKOFF, MAX_RETRY_AFTER = (
-    0.5,
-    8.0,
-    60.0,
-)  # seconds; who asks for more gets our own backoff
-MAX_IDLE_CONNECTIONS, MAX_IDLE_SECONDS = (
-    32,
-    30.0,
-)  # firewalls drop silent connections after a minute or so
-DRAIN_SECONDS = 0.1  # for the few bytes after [DONE], before a connection is used again
-BLOCK_BYTES = 64 << 10  # read or written at once
 
 
-# ------------------------------------------------------------------------------------------------------ errors
+def _printable(text: str) -> str:
+    """The text on one line, fit for a terminal."""
+    return " ".join(_UNPRINTABLE.sub(" ", text).split())
+
+
+def _cut(text: str, limit: int) -> str:
+    """The text, or as much of its beginning as fits the limit, and an ellipsis."""
+    if len(text) <= limit:
+        return text
+    return text[: limit - 1] + "\u2026"
+
+
+def _mask(value: Any, secrets: Iterable[str]) -> Any:
+    """A text, or the texts in a JSON value, without the secrets.
+
+    A secret of a few letters is part of words.
+    """
+    if isinstance(value, str):
+        for secret in secrets:
+            if len(secret) > 5:
+                value = value.replace(secret, "***")
+        return value
+    if isinstance(value, list):
+        return [_mask(item, secrets) for item in value]
+    if isinstance(value, dict):
+        masked = ((_mask(name, secrets), _mask(value[name], secrets)) for name in value)
+        return type(value)(masked)
+    return value
+
+
+# ----------------------------------------------------------------------------- errors
+
+
 class SirayaError(Exception):
-    """The base of all errors.  ``str(error)``: a line of bounded length, fit for a terminal; ``body``: what came."""
+    """The base of all errors.
+
+    ``str(error)`` and ``error.message``: one printable line of at most 1,000 characters.
+    ``body``: what the server sent: JSON if it is that, else text; ``None`` if nothing.
+    """
 
     def __init__(self, message: str = "", body: Any = None) -> None:
-        message = " ".join(
-            re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", message[:9999]).split()
-        )
-        super().__init__(
-            message
-            if len(message) <= MAX_MESSAGE_LENGTH
-            else message[: MAX_MESSAGE_LENGTH - 1] + "\u2026"
-        )
+        message = _cut(message, 10 * MAX_MESSAGE_LENGTH)
+        self.message = _cut(_printable(message), MAX_MESSAGE_LENGTH)
         self.body = body
+        super().__init__(self.message)
+
+    def _add_note(self, note: str) -> None:
+        room = MAX_MESSAGE_LENGTH - len(note)
+        self.message = _cut(self.message, room) + note
+        self.args = (self.message,)
+
+
+# The names that programs written for the OpenAI SDK catch.
+APIError = SirayaError
+OpenAIError = SirayaError
 
 
 class APIConnectionError(SirayaError):
-    """The service was not reached, or the connection failed: DNS, TCP, proxy, TLS or HTTP."""
+    """The service was not reached, or the connection failed: DNS, TCP, proxy, TLS, HTTP."""
 
 
 class APITimeoutError(APIConnectionError):
-    """Connecting took ``connect_timeout`` seconds, or no byte moved for ``timeout`` seconds."""
+    """A time limit has passed: ``connect_timeout``, ``timeout`` or ``deadline``."""
 
 
 class APIStatusError(SirayaError):
-    """The service answered with a status other than 2xx.  ``body``: its JSON, or else its text; ``code``, ``type``,
-    ``param``: of the error object in it; ``headers``: a case-insensitive mapping; ``retry_after``: seconds to wait."""
+    """The service answered with a status other than 2xx.
+
+    ``status_code``: an int.  ``code``, ``type``, ``param``: of the error object in the
+    body, or ``None``.  ``headers``: a case-insensitive mapping.  ``request_id``: a str or
+    ``None``.  ``retry_after``: the seconds that the server asks to wait, or ``None``.
+    """
 
     def __init__(
         self,
@@ -156,14 +255,14 @@ class APIStatusError(SirayaError):
         headers: Any = None,
     ) -> None:
         super().__init__(message, body)
-        error = body.get("error", body) if isinstance(body, dict) else None
-        fields = error if isinstance(error, dict) else {}
-        self.code, self.type, self.param = map(fields.get, ("code", "type", "param"))
-        self.status_code, self.headers = status_code, headers or {}
-        self.request_id, self.retry_after = (
-            self.headers.get("x-request-id"),
-            _retry_after(self.headers),
-        )
+        fields = _error_fields(body)
+        self.code = fields.get("code")
+        self.type = fields.get("type")
+        self.param = fields.get("param")
+        self.status_code = status_code
+        self.headers = headers or {}
+        self.request_id = self.headers.get("x-request-id")
+        self.retry_after = _retry_after(self.headers)
 
 
 class BadRequestError(APIStatusError):
@@ -186,6 +285,14 @@ class NotFoundError(APIStatusError):
     """404: no such model or path."""
 
 
+class ConflictError(APIStatusError):
+    """409: the request conflicts with another one."""
+
+
+class UnprocessableEntityError(APIStatusError):
+    """422: the request has the right form, but a value that cannot be processed."""
+
+
 class RateLimitError(APIStatusError):
     """429: too many requests."""
 
@@ -195,12 +302,24 @@ class InternalServerError(APIStatusError):
 
 
 class ResponseError(SirayaError):
-    """The answer is not what the API promises: not JSON, an error in its place, too large.  ``body``: what it is."""
+    """The answer is not what the API promises: not JSON, too large, no choice, an error.
+
+    ``body``: what came instead.  ``code`` and ``type``: of an error object in it.
+    """
+
+    def __init__(self, message: str = "", body: Any = None) -> None:
+        super().__init__(message, body)
+        fields = _error_fields(body)
+        self.code = fields.get("code")
+        self.type = fields.get("type")
 
 
 class StreamError(ResponseError):
-    """The stream ended before the answer did: an error event, truncation, a malformed chunk, a lost connection.
-    ``partial``: the `Completion` so far; no complete event is lost."""
+    """The stream ended before the answer did.
+
+    An error event, truncation, a malformed chunk, a lost connection, a time limit.
+    ``partial``: the `Completion` so far; no complete event is lost.
+    """
 
     def __init__(
         self, message: str = "", body: Any = None, partial: Completion | None = None
@@ -209,117 +328,224 @@ class StreamError(ResponseError):
         self.partial = Completion(choices=[]) if partial is None else partial
 
 
-def _status_error(status: int, reason: str, headers: Any, text: str) -> APIStatusError:
+_STATUS_ERRORS = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    402: PaymentRequiredError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableEntityError,
+    429: RateLimitError,
+}
+
+
+def _status_error(
+    status: int, reason: str, headers: Any, text: str, advice: str = ""
+) -> APIStatusError:
+    """The error for an answer with this status and this text as its body."""
+    body, said = _read_error_body(text)
+    if 300 <= status < 400 and headers.get("Location"):
+        said = "it points to %s; redirects are not followed: set base_url to it" % (
+            _cut(headers["Location"], MAX_QUOTED_LENGTH)
+        )
+    message = "HTTP %d %s" % (status, reason)
+    if said:
+        message += ": " + said
+    if advice:
+        message = _cut(message, MAX_MESSAGE_LENGTH - len(advice) - 2) + "; " + advice
+    kind = _STATUS_ERRORS.get(status)
+    if kind is None:
+        kind = InternalServerError if status >= 500 else APIStatusError
+    return kind(message, body, status, headers)
+
+
+def _read_error_body(text: str) -> tuple[Any, str]:
+    """What to keep of an error's body, and the sentence in it."""
     try:
-        body = json.loads(text)
-        said = _error_text(body) or text
-    except (ValueError, RecursionError):  # a proxy's page
-        body, said = (
-            text,
-            re.sub(
-                r"<(style|script)\b.*?</\1>|<[^>]*>",
-                " ",
-                text[:9999],
-                flags=re.S | re.I,
-            ).strip(),
-        )
-    if 300 <= status < 400 and "Location" in headers:
-        said = (
-            "it points to %r; redirects are not followed: set base_url to where the API is"
-            % headers.get("Location")
-        )
-    kind = {
-        400: BadRequestError,
-        401: AuthenticationError,
-        402: PaymentRequiredError,
-        403: PermissionDeniedError,
-        404: NotFoundError,
-        429: RateLimitError,
-    }.get(status, InternalServerError if status >= 500 else APIStatusError)
-    return kind(
-        "HTTP %d %s%s" % (status, reason, ": " + said if said else ""),
-        body,
-        status,
-        headers,
-    )
+        body = _decode_json(text)
+    except ValueError:
+        return text, _page_title(_cut(text, 10 * MAX_MESSAGE_LENGTH))
+    return body, _error_words(body) or text
 
 
-def _error_text(body: Any) -> str:
-    """The sentence in an error body: ``{"error": {"message": …}}``, or one of the other shapes that are seen."""
-    while isinstance(body, dict):
-        body = next(
-            (body[key] for key in ("error", "message", "detail") if body.get(key)), ""
-        )
-    return body if isinstance(body, str) else ""
+def _page_title(text: str) -> str:
+    """The title of an HTML page, or its first text; any other text as it is."""
+    if not text.lstrip().startswith("<"):
+        return text
+    found = re.search(r"<title[^<>]*>([^<]*)", text, re.I)
+    if found is None:
+        found = re.search(r">\s*([^<>\s][^<>]*)", text)
+    return found.group(1) if found else ""
+
+
+def _error_object(body: Any) -> Any:
+    """The error in a body: what stands under "error" if anything does, else all of it."""
+    if isinstance(body, list) and body:
+        body = body[0]
+    if isinstance(body, dict) and body.get("error"):
+        return body["error"]
+    return body
+
+
+def _error_fields(body: Any) -> dict[str, Any]:
+    error = _error_object(body)
+    return error if isinstance(error, dict) else {}
+
+
+def _error_words(body: Any) -> str:
+    """The sentence in an error's body, whichever of the shapes that are seen it has."""
+    error = _error_object(body)
+    while not isinstance(error, str):
+        if isinstance(error, list):
+            error = error[0] if error else ""
+        elif isinstance(error, dict):
+            names = ("message", "detail", "msg", "error", "title")
+            error = next((error[name] for name in names if error.get(name)), "")
+        else:
+            return ""
+    return error
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait by ``retry-after-ms``, or else by ``Retry-After`` (RFC 9110 § 10.2.3); ``None`` if not said."""
-    for name, unit in (("retry-after-ms", 0.001), ("Retry-After", 1.0)):
-        value = headers.get(name, "")
-        with contextlib.suppress(TypeError, ValueError, OverflowError, IndexError):
-            if re.match(r"\s*[\d.]{1,20}\s*\Z", value):
-                return float(value) * unit
-            return max(
-                0.0, email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-            )
-    return None
+    """The seconds to wait by ``retry-after-ms`` or ``Retry-After`` (RFC 9110 § 10.2.3)."""
+    milliseconds = _number_in(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("Retry-After")
+    seconds = _number_in(value)
+    if seconds is not None or value is None:
+        return seconds
+    try:
+        date = email.utils.parsedate_to_datetime(value[:100])
+        return max(0.0, date.timestamp() - time.time())
+    except Exception:  # what it raises for a malformed date differs between versions
+        return None
 
 
-def _retry_delay(attempt: int, retry_after: float | None = None) -> float:
-    """Seconds before retry number *attempt*, from 0: what the server asked for, or a random part of a doubling span."""
-    if retry_after is not None and retry_after <= MAX_RETRY_AFTER:
-        return retry_after
-    return random.uniform(
-        MIN_BACKOFF, min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10))
-    )
+def _number_in(value: str | None) -> float | None:
+    """The number that a header's value is, or ``None``."""
+    if value is None or not re.match(r"\s*[0-9]{0,15}\.?[0-9]{0,15}\s*\Z", value[:50]):
+        return None
+    try:
+        return float(value[:50])
+    except ValueError:  # "" or "."
+        return None
 
 
-# ----------------------------------------------------------------------------------- the data that comes back
+# ---------------------------------------------------------------------------- answers
+
+# The fields that the API defines: where one lacks, it reads as None.
+_API_FIELDS = frozenset(
+    """
+    id object created model choices usage system_fingerprint service_tier provider cost
+    cost_details error index message delta finish_reason native_finish_reason logprobs role
+    content refusal reasoning reasoning_content reasoning_details annotations images audio
+    tool_calls function_call type function name arguments prompt_tokens completion_tokens
+    total_tokens prompt_tokens_details completion_tokens_details cached_tokens
+    reasoning_tokens audio_tokens accepted_prediction_tokens rejected_prediction_tokens token
+    bytes logprob top_logprobs url_citation start_index end_index title url data transcript
+    expires_at code param text parsed
+    """.split()
+)
+
+
 class JSONObject(dict):  # type: ignore[type-arg]
-    """A JSON object of an answer: a plain ``dict`` whose keys read as attributes too, at any depth.
-    A field that the API defines reads as ``None`` where it lacks; any other name that is no key raises
-    ``AttributeError``.  A key that is named like a method of ``dict`` is read as ``object["items"]``."""
+    """A JSON object of an answer: a ``dict`` whose keys read as attributes too.
+
+    A field that the API defines reads as ``None`` where it is absent, ``choices`` as an
+    empty list, ``delta`` as an empty object.  Any other name that is no key raises
+    ``AttributeError``.  Setting an attribute sets the key.  A key that is named like a
+    method of ``dict`` is read as ``object["items"]``.
+    """
 
     __slots__ = ()
 
+    if TYPE_CHECKING:
+        id: str
+        model: str
+        created: int
+        choices: list[Any]
+        usage: Any
+
     def __getattr__(self, name: str) -> Any:
-        if name in self and not name.startswith(
-            "__"
-        ):  # copy and pickle ask for dunder names
-            return self[name]
+        if name.startswith("__"):  # of copy and pickle; an answer's keys are not theirs
+            raise AttributeError(name)
+        value = self.get(name)
+        if value is not None or (name in self and name not in ("choices", "delta")):
+            return value
+        if name == "choices":
+            return []
+        if name == "delta":
+            return JSONObject()
+        if name in _API_FIELDS:
+            return None
         raise AttributeError(
             "%r is no field of this %s, which has: %s"
-            % (name, type(self).__name__, list(self))
+            % (name, type(self).__name__, ", ".join(map(str, self)))
+        )
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self[name] = value
+
+    def __delattr__(self, name: str) -> None:
+        if name not in self:
+            raise AttributeError(name)
+        del self[name]
+
+    def to_dict(self) -> dict[str, Any]:
+        """A copy of plain dicts and lists."""
+        return self.model_dump()
+
+    def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
+        """A copy of plain dicts and lists; with *exclude_none* without null fields."""
+        return {
+            name: _plain(value, exclude_none)
+            for name, value in self.items()
+            if value is not None or not exclude_none
+        }
+
+    def model_dump_json(
+        self, *, indent: int | None = None, exclude_none: bool = False
+    ) -> str:
+        """The object as JSON text."""
+        plain = self.model_dump(exclude_none=exclude_none)
+        separators = (",", ":") if indent is None else None
+        return json.dumps(
+            plain, indent=indent, separators=separators, ensure_ascii=False
         )
 
 
-# Properties made of C: reading chunk.choices[0].delta.content takes a fifth of what __getattr__ would.
-for _name in """id object created model choices usage system_fingerprint service_tier provider cost cost_details error
-        index message delta finish_reason native_finish_reason logprobs role content refusal reasoning reasoning_content
-        reasoning_details annotations images audio tool_calls function_call type function name arguments
-        prompt_tokens completion_tokens total_tokens prompt_tokens_details completion_tokens_details cached_tokens
-        reasoning_tokens audio_tokens accepted_prediction_tokens rejected_prediction_tokens token bytes logprob
-        top_logprobs url_citation start_index end_index title url data transcript expires_at code param""".split():
-    setattr(JSONObject, _name, property(operator.methodcaller("get", _name), doc=""))
-_DECODER: Any = json.JSONDecoder(object_hook=JSONObject)
+def _plain(value: Any, exclude_none: bool) -> Any:
+    if isinstance(value, JSONObject):
+        return value.model_dump(exclude_none=exclude_none)
+    if isinstance(value, list):
+        return [_plain(item, exclude_none) for item in value]
+    return value
 
 
 class Completion(JSONObject):
-    """A whole answer, however it came, with short ways to its first choice."""
+    """A whole answer, however it came, with short ways to its first choice.
 
-    __slots__ = ()
+    ``request_id`` (a str or ``None``) and ``headers`` (a case-insensitive mapping) are
+    those of the HTTP answer.  They are attributes and not keys.
+    """
+
+    request_id: str | None = None
+    headers: Mapping[str, str] = http.client.HTTPMessage()  # type: ignore[assignment]
+
+    def _set_headers(self, headers: Mapping[str, str]) -> None:
+        vars(self).update(headers=headers, request_id=headers.get("x-request-id"))
 
     @property
     def message(self) -> Any:
-        """The first choice's message, ready to be appended to ``messages``; ``None`` if there is no choice."""
+        """The first choice's message, ready to be appended to ``messages``, or ``None``."""
         return self.choices[0].message if self.choices else None
 
     @property
     def text(self) -> str:
-        """The first choice's content; ``""`` if it has none."""
-        content = self.message.content if self.message else None
-        return content if isinstance(content, str) else ""
+        """The first choice's text; the text parts joined if it has parts; ``""`` if none."""
+        return _text_of(self.message.content) if self.message else ""
 
     @property
     def tool_calls(self) -> list[Any]:
@@ -328,400 +554,526 @@ class Completion(JSONObject):
         return calls if isinstance(calls, list) else []
 
     @property
-    def finish_reason(self) -> Any:
-        """Why the first choice ended: ``"stop"``, ``"length"``, ``"tool_calls"`` …; ``None`` if not said."""
-        return self.choices[0].finish_reason if self.choices else None
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended: ``"stop"``, ``"length"``, ``"tool_calls"`` …"""
+        reason = self.choices[0].finish_reason if self.choices else None
+        return reason if _says_finished(reason) else None
 
     def json(self) -> Any:
-        """The text parsed as JSON; `ResponseError`, with the text as ``body``, if it is not JSON."""
+        """The text parsed as JSON; a Markdown fence around it is taken off.
+
+        Raises `ResponseError`, with the text as ``body``, if it is not JSON.
+        """
+        text = self.text
         try:
-            return _DECODER.decode(self.text)
-        except (ValueError, RecursionError) as error:
-            raise ResponseError(
-                "the text is not JSON (%s): %.200r" % (error, self.text), self.text
-            ) from None
+            return _decode_json(_without_fence(text))
+        except ValueError as error:
+            why = _unfinished_reason(self)
+            message = "the text is not JSON (%s)%s: %r" % (
+                error,
+                "; " + why if why else "",
+                _cut(text, MAX_QUOTED_LENGTH),
+            )
+            raise ResponseError(message, text) from None
 
 
-def _parse(text: str, holder: str) -> Completion:
-    """A whole answer, whose *holder* of content is ``"message"``, or a chunk (``"delta"``); else `ResponseError`."""
-    value: Any = text
+def _text_of(content: Any) -> str:
+    """The text of a message's or a delta's content, which may come as parts."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    texts = []
+    for part in content:
+        if isinstance(part, dict) and part.get("type", "text") == "text":
+            texts.append(part.get("text"))
+    return "".join(text for text in texts if isinstance(text, str))
+
+
+def _says_finished(reason: Any) -> bool:
+    """Whether a finish_reason is one: some servers write "" or "null" in every chunk."""
+    return isinstance(reason, str) and reason not in ("", "null")
+
+
+def _unfinished_reason(completion: Completion) -> str:
+    """Why the text may not be all of the answer, or "" if nothing says so."""
+    if completion.message and completion.message.refusal:
+        refusal = str(completion.message.refusal)
+        return "the model refused: " + _cut(refusal, MAX_QUOTED_LENGTH)
+    if completion.finish_reason == "length":
+        return "the answer was cut off at the limit of tokens"
+    if completion.finish_reason == "content_filter":
+        return "the answer was cut off by a content filter"
+    return ""
+
+
+def _without_fence(text: str) -> str:
+    """The text inside of a Markdown code fence, if it stands in one."""
+    text = text.strip()
+    if not text.startswith("```") or not text.endswith("```"):
+        return text
+    first_line, _, rest = text[3:-3].partition("\n")
+    return rest if re.match(r"\s*[A-Za-z0-9]*\s*\Z", first_line[:50]) else text
+
+
+def _finite(text: str) -> float | None:
+    value = float(text)
+    return value if math.isfinite(value) else None
+
+
+# NaN and Infinity are no JSON (RFC 8259 § 6); as null they can be sent back.
+_DECODER: Any = json.JSONDecoder(
+    object_hook=JSONObject, parse_float=_finite, parse_constant=lambda name: None
+)
+
+
+def _decode_json(text: str) -> Any:
+    """The value of a JSON text (RFC 8259); ``ValueError`` if it is none, or too much."""
+    return _decode_first_json(text, None)
+
+
+def _decode_first_json(text: str, after: str | None) -> Any:
+    """The value of a JSON text, which *after* may follow."""
+    text = text.lstrip("\ufeff \t\r\n")
+    items = text.count(",") + text.count("{") + text.count("[")
+    if items > MAX_JSON_ITEMS:
+        raise ValueError("more than %d items" % MAX_JSON_ITEMS)
     try:
-        value = _DECODER.decode(text.lstrip("\ufeff"))
-        if isinstance(value, JSONObject) and value.error:
-            raise TypeError("it is an error: " + (_error_text(value) or text))
-        choices = "choices" if holder == "message" else "choices?"
-        return Completion(_checked("it", value, {choices: [{holder + "?": {}}]}))
-    except (TypeError, ValueError, RecursionError) as error:
-        quoted = ": %.200r" % text if isinstance(error, json.JSONDecodeError) else ""
-        raise ResponseError(
-            "this is no chat completion (%s)%s" % (error, quoted), value
-        ) from None
+        value, end = _DECODER.raw_decode(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
+    rest = text[end:].strip()
+    if rest and (after is None or not rest.startswith(after)):
+        raise json.JSONDecodeError("Extra data", text, end)
+    if items > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH):
+        raise ValueError("it is nested deeper than %d levels" % MAX_JSON_DEPTH)
+    return value
 
 
-# ------------------------------------------------------------------------------- messages and attachments
+def _is_deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        inner: Any = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
+
+
+def _mend(value: Any) -> Any:
+    """The value, in place, with U+FFFD for halves of surrogate pairs: no text holds them."""
+    if isinstance(value, str):
+        if value.isascii() or not re.search("[\ud800-\udfff]", value):
+            return value
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    if isinstance(value, dict):
+        for name in list(value):
+            item = _mend(value.pop(name))
+            value[_mend(name)] = item
+    elif isinstance(value, list):
+        value[:] = map(_mend, value)
+    return value
+
+
+def _parse_completion(text: str, mask: Callable[[Any], Any]) -> Completion:
+    """A whole answer; `ResponseError` if it is none.
+
+    *mask*, here and below: takes the keys out of what an error quotes.
+    """
+    try:
+        value = _decode_first_json(text, after="data: [DONE]")
+    except ValueError as error:
+        raise _not_a_completion(str(error), mask(text)) from None
+    _raise_if_error(value, mask)
+    _check_choices(value, "message", mask)
+    if not value.choices:
+        raise ResponseError("the answer has no choice", mask(value))
+    completion = Completion(_mend(value))
+    for choice in completion.choices:
+        if choice.message is not None:
+            _complete_message(choice.message)
+    return completion
+
+
+def _parse_chunk(text: str, mask: Callable[[Any], Any]) -> JSONObject:
+    """A chunk of a streamed answer; `ResponseError` if it is none.
+
+    A chunk with choices may be an error all the same: see _raise_if_error().
+    """
+    try:
+        value = _decode_json(text)
+    except ValueError as error:
+        raise _not_a_completion(str(error), mask(text)) from None
+    if not _choices_of(value):
+        _raise_if_error(value, mask)
+    _check_choices(value, "delta", mask)
+    return value  # type: ignore[no-any-return]
+
+
+def _not_a_completion(reason: str, text: str) -> ResponseError:
+    quoted = _cut(text, MAX_QUOTED_LENGTH)
+    return ResponseError("this is no chat completion (%s): %r" % (reason, quoted), text)
+
+
+def _raise_if_error(value: Any, mask: Callable[[Any], Any]) -> None:
+    """Raise `ResponseError` if an answer or a chunk is an error in disguise."""
+    if isinstance(value, list) and value and isinstance(value[0], dict):
+        value = value[0]
+    if not isinstance(value, dict):
+        return
+    error = value.get("error")
+    if not error and not value.get("choices"):
+        if value.get("object") == "error" or value.get("detail"):
+            error = value
+        elif isinstance(value.get("message"), str) and value["message"]:
+            error = value
+    for choice in _choices_of(value):
+        if not error and choice.get("finish_reason") == "error":
+            error = choice.get("error") or "no reason was given"
+            value = {"error": error}
+    if error:
+        words = mask(_error_words(error) or json.dumps(error))
+        raise ResponseError("the service reported: " + words, mask(value))
+
+
+def _choices_of(value: Any) -> list[JSONObject]:
+    choices = value.get("choices") if isinstance(value, dict) else None
+    if not isinstance(choices, list):
+        return []
+    return [choice for choice in choices if isinstance(choice, dict)]
+
+
+def _check_choices(value: Any, holder: str, mask: Callable[[Any], Any]) -> None:
+    """Raise `ResponseError` unless all that stands under "choices" is a choice.
+
+    *holder*: the field of a choice that holds its content, "message" or "delta".
+    """
+    if not isinstance(value, JSONObject):
+        raise _not_a_completion("it is no object", json.dumps(mask(value)))
+    if not isinstance(value.choices, list):
+        raise _not_a_completion("choices is no array", json.dumps(mask(value)))
+    if len(value.choices) > MAX_ITEMS:
+        raise ResponseError("it has more than %d choices" % MAX_ITEMS)
+    for choice in value.choices:
+        if not _is_choice(choice, holder):
+            raise _not_a_completion(
+                "a choice has another form", json.dumps(mask(value))
+            )
+
+
+def _is_choice(choice: Any, holder: str) -> bool:
+    if not isinstance(choice, JSONObject):
+        return False
+    content = choice.get(holder)
+    return content is None or isinstance(content, JSONObject)
+
+
+def _complete_message(message: JSONObject) -> None:
+    """Add what a message needs to be sent back, and what its reader relies on."""
+    if not message.role:
+        message["role"] = "assistant"
+    calls = message.tool_calls
+    for call in calls if isinstance(calls, list) else ():
+        if isinstance(call, dict) and isinstance(call.get("function"), dict):
+            function = call["function"]
+            function["arguments"] = function.get("arguments") or "{}"
+
+
+# ------------------------------------------------------------------------------ rules
+#
+# A rule is a function of a name and a value.  It returns if the value is allowed, and
+# raises TypeError or ValueError, with both and what would be right, if it is not.
+
+
+def _quote(value: Any) -> str:
+    """The value as it would be written in Python, cut to a bound."""
+    if isinstance(value, (str, bytes)):
+        value = value[: MAX_QUOTED_LENGTH + 1]
+    return _cut(repr(value), MAX_QUOTED_LENGTH)
+
+
+def _wrong_type(name: str, value: Any, allowed: str) -> TypeError:
+    return TypeError("%s must be %s, not %s" % (name, allowed, _quote(value)))
+
+
+def _wrong_value(name: str, value: Any, allowed: str) -> ValueError:
+    return ValueError("%s must be %s, not %s" % (name, allowed, _quote(value)))
+
+
+def _string(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise _wrong_type(name, value, "a string")
+
+
+def _name(name: str, value: Any) -> None:
+    _string(name, value)
+    if not value:
+        raise ValueError("%s must not be empty" % name)
+
+
+def _boolean(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise _wrong_type(name, value, "True or False")
+
+
+def _object(name: str, value: Any) -> None:
+    if not isinstance(value, dict):
+        raise _wrong_type(name, value, "a dict")
+
+
+def _number(low: float, high: float) -> Rule:
+    def check(name: str, value: Any) -> None:
+        allowed = "a number from %g to %g" % (low, high)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise _wrong_type(name, value, allowed)
+        if not low <= value <= high:  # NaN is neither
+            raise _wrong_value(name, value, allowed)
+
+    return check
+
+
+def _integer(low: int) -> Rule:
+    def check(name: str, value: Any) -> None:
+        allowed = "an integer of at least %d" % low
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise _wrong_type(name, value, allowed)
+        if value < low:
+            raise _wrong_value(name, value, allowed)
+
+    return check
+
+
+def _one_of(*allowed: str) -> Rule:
+    def check(name: str, value: Any) -> None:
+        names = "one of " + ", ".join(map(repr, allowed))
+        if not isinstance(value, str):
+            raise _wrong_type(name, value, names)
+        if value not in allowed:
+            raise _wrong_value(name, value, names)
+
+    return check
+
+
+def _pattern(pattern: str, allowed: str) -> Rule:
+    def check(name: str, value: Any) -> None:
+        _string(name, value)
+        if not re.match(pattern + r"\Z", value):
+            raise _wrong_value(name, value, allowed)
+
+    return check
+
+
+def _list_of(rule: Rule) -> Rule:
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, (list, tuple)):
+            raise _wrong_type(name, value, "a list")
+        for position, item in enumerate(value):
+            rule("%s[%d]" % (name, position), item)
+
+    return check
+
+
+def _check_fields(
+    name: str, value: Any, rules: Mapping[str, Rule], needed: Sequence[str] = ()
+) -> None:
+    """Check a dict by the rules for its fields; the others pass, and so does ``None``."""
+    _object(name, value)
+    for field in needed:
+        if value.get(field) in (None, ""):
+            raise ValueError("%s needs %r, which is missing or empty" % (name, field))
+    for field, rule in rules.items():
+        if value.get(field) is not None:
+            rule("%s.%s" % (name, field), value[field])
+
+
+_FUNCTION_RULES = {
+    "name": _name,
+    "description": _string,
+    "parameters": _object,
+    "strict": _boolean,
+}
+_JSON_SCHEMA_RULES = {
+    "name": _pattern("[A-Za-z0-9_-]{1,64}", "1 to 64 of A-Z a-z 0-9 _ -"),
+    "schema": _object,
+    "strict": _boolean,
+    "description": _string,
+}
+_JSON_FORMAT_RULES = {"schema": _object, "name": _string, "description": _string}
+_PROVIDER_RULES = {"allow_fallbacks": _boolean}
+
+
+def _function(name: str, value: Any) -> None:
+    _check_fields(name, value, _FUNCTION_RULES, needed=["name"])
+
+
+def _tool(name: str, value: Any) -> None:
+    """A function's definition; what is not known to be one passes."""
+    _check_fields(name, value, {"type": _string})
+    kind = value.get("type")
+    if kind == "function" or (kind is None and "function" in value):
+        _check_fields(name, value, {"function": _function}, needed=["function"])
+
+
+def _tool_choice(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        _one_of("auto", "none", "required")(name, value)
+    elif not isinstance(value, dict):
+        raise _wrong_type(name, value, "a string or a dict")
+    elif value.get("type") == "function":
+        _check_fields(name, value, {"function": _function}, needed=["function"])
+
+
+def _stop(name: str, value: Any) -> None:
+    if not isinstance(value, str):
+        if not isinstance(value, (list, tuple)):
+            raise _wrong_type(name, value, "a string or a list of strings")
+        _list_of(_string)(name, value)
+
+
+def _provider(name: str, value: Any) -> None:
+    _check_fields(name, value, _PROVIDER_RULES)
+
+
+def _response_format(name: str, value: Any) -> None:
+    """One of the forms that the API defines; other types pass."""
+    _check_fields(name, value, {"type": _name}, needed=["type"])
+    if value["type"] == "json":
+        _check_fields(name, value, _JSON_FORMAT_RULES)
+    elif value["type"] == "json_schema":
+        _check_fields(name, value, {"json_schema": _object}, needed=["json_schema"])
+        form = value["json_schema"]
+        _check_fields(name + ".json_schema", form, _JSON_SCHEMA_RULES, needed=["name"])
+        if form.get("schema") is None:
+            raise ValueError("%s.json_schema needs 'schema'" % name)
+
+
+def _content(name: str, value: Any) -> None:
+    """A message's content: text, or a list of parts."""
+    if not isinstance(value, str):
+        if not isinstance(value, (list, tuple)):
+            raise _wrong_type(name, value, "a string or a list of parts")
+        _list_of(_part)(name, value)
+
+
+def _part(name: str, value: Any) -> None:
+    _check_fields(name, value, {"type": _string}, needed=["type"])
+
+
+def _message(name: str, value: Any) -> None:
+    _check_fields(name, value, {"role": _string, "content": _content}, needed=["role"])
+    spoken_to = value["role"] in ("system", "developer", "user", "tool")
+    if spoken_to and value.get("content") is None:
+        raise ValueError("%s needs a 'content'" % name)
+
+
+def _messages(name: str, value: Any) -> None:
+    if isinstance(value, str):
+        return
+    if isinstance(value, dict):
+        raise TypeError("%s must be a list: write [message] for a single one" % name)
+    if not isinstance(value, (list, tuple)):
+        raise _wrong_type(name, value, "a string or a list of messages")
+    if not value:
+        raise ValueError("%s must not be empty" % name)
+    _list_of(_message)(name, value)
+
+
+_REQUEST_RULES: dict[str, Rule] = {
+    "messages": _messages,
+    "model": _name,
+    "stream": _boolean,
+    "temperature": _number(0, 2),
+    "max_tokens": _integer(1),
+    "top_p": _number(0, 1),
+    "frequency_penalty": _number(-2, 2),
+    "presence_penalty": _number(-2, 2),
+    "stop": _stop,
+    "tools": _list_of(_tool),
+    "tool_choice": _tool_choice,
+    "provider": _provider,
+    "response_format": _response_format,
+}
+_SECONDS = _number(0.001, 1e9)
+
+
+def _check_json(name: str, value: Any) -> None:
+    """Check that JSON can hold the value (RFC 8259 § 4, 6, 8.1)."""
+    if isinstance(value, str):
+        if not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise ValueError("%s holds half a surrogate pair, which is no text" % name)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, (str, int, float, type(None))):
+                raise _wrong_type("a name in " + name, key, "a string")
+            _check_json("a name in " + name, key)
+            _check_json("%s.%s" % (name, key), item)
+    elif isinstance(value, (list, tuple)):
+        for position, item in enumerate(value):
+            _check_json("%s[%d]" % (name, position), item)
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise _wrong_value(name, value, "a finite number")
+    elif value is not None and not isinstance(value, int):
+        allowed = "JSON (dict, list, str, finite number, bool or None)"
+        raise _wrong_type(name, value, allowed)
+
+
+# --------------------------------------------------------------------------- messages
+
+
 def system(text: str) -> dict[str, Any]:
     """A system message: instructions for the whole conversation."""
-    return {"role": "system", "content": _checked("text", text, str)}
+    _string("text", text)
+    return {"role": "system", "content": text}
 
 
 def user(*parts: str | dict[str, Any]) -> dict[str, Any]:
-    """A user message: one text, or texts and parts (`image`, `pdf`, `audio`, `video`, `attach`) in any order."""
-    content = [
-        {"type": "text", "text": one}
-        if isinstance(one, str)
-        else _checked("part", one, {})
-        for one in parts
-    ]
-    if not content:
+    """A user message: one text, or several texts and parts in any order.
+
+    *parts*: str, or what `image`, `pdf`, `audio`, `video` and `attach` give.
+    """
+    if not parts:
         raise ValueError("user() needs a text or a part")
-    return {
-        "role": "user",
-        "content": parts[0]
-        if len(parts) == 1 and isinstance(parts[0], str)
-        else content,
-    }
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return {"role": "user", "content": parts[0]}
+    content = []
+    for part in parts:
+        if isinstance(part, str):
+            part = {"type": "text", "text": part}
+        elif not isinstance(part, dict):
+            raise _wrong_type(
+                "a part of user()",
+                part,
+                "a string or a part (for a file or bytes: image(…), attach(…))",
+            )
+        content.append(part)
+    return {"role": "user", "content": content}
 
 
 def assistant(text: str) -> dict[str, Any]:
     """An assistant message: what the model said, or is to be taken to have said."""
-    return {"role": "assistant", "content": _checked("text", text, str)}
+    _string("text", text)
+    return {"role": "assistant", "content": text}
 
 
-def tool_result(
-    tool_call_id: str, content: str | list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The message that answers a tool call: the call's ``id``, and the result as text (of a structure: JSON)."""
-    return {
-        "role": "tool",
-        "tool_call_id": _checked("tool_call_id", tool_call_id, str),
-        "content": _checked("content", content, (str, [{}])),
-    }
+def tool_result(tool_call_id: str, content: Any) -> dict[str, Any]:
+    """The message that answers a tool call.
+
+    *tool_call_id*: the ``id`` of the call.  *content*: any JSON value: a str is sent as it
+    is, a list of parts as parts, everything else as JSON text.
+    """
+    _name("tool_call_id", tool_call_id)
+    if not isinstance(content, str) and not _is_list_of_parts(content):
+        _check_json("content", content)
+        content = json.dumps(content, ensure_ascii=False)
+    return {"role": "tool", "tool_call_id": tool_call_id, "content": content}
 
 
-def image(
-    source: _Source, *, detail: str | None = None, media_type: str | None = None
-) -> dict[str, Any]:
-    """An image part: PNG, JPEG, GIF or WebP.  *detail*: ``"auto"``, ``"low"`` or ``"high"``.
-    *source*, here and in the other helpers: a path, bytes, an open binary file, or an ``http(s):`` or ``data:`` URL,
-    which is never fetched.  *media_type* overrules what the content or else the name says.  Raises ``OSError`` for what
-    cannot be read, ``ValueError`` or ``TypeError`` for what the part cannot hold."""
-    return _part("image", source, media_type=media_type, detail=detail)
-
-
-def pdf(
-    source: _Source, *, filename: str | None = None, media_type: str | None = None
-) -> dict[str, Any]:
-    """A PDF part.  *source*: see `image`.  *filename*: what the model is told; default: the source's own."""
-    return _part("pdf", source, media_type=media_type, filename=filename)
-
-
-def audio(
-    source: _Source, *, format: str | None = None, media_type: str | None = None
-) -> dict[str, Any]:
-    """An audio part: WAV or MP3, no ``http(s):`` URL.  *source*: see `image`.  *format*: ``"wav"`` or ``"mp3"``."""
-    return _part("audio", source, media_type=media_type, format=format)
-
-
-def video(source: _Source, *, media_type: str | None = None) -> dict[str, Any]:
-    """A video part: MP4, MPEG, QuickTime or WebM.  *source*: see `image`."""
-    return _part("video", source, media_type=media_type)
-
-
-def attach(source: _Source, *, media_type: str | None = None) -> dict[str, Any]:
-    """The part that fits *source* (see `image`): image, PDF, audio, video, document, or a text part that names it."""
-    return _part("attach", source, media_type=media_type)
-
-
-_ACCEPTED = {  # media types by kind of part
-    "image": "image/png image/jpeg image/gif image/webp",
-    "video": "video/mp4 video/mpeg video/quicktime video/webm",
-    "audio": "audio/wav audio/mpeg audio/mp3 audio/x-wav audio/wave audio/vnd.wave",
-    "pdf": "application/pdf",
-}
-_OPENXML, _OPENDOCUMENT = (
-    "application/vnd.openxmlformats-officedocument.",
-    "application/vnd.oasis.opendocument.",
-)
-_TYPES = dict(  # media types by the ending of a name: the system's table differs from machine to machine
-    png="image/png",
-    jpg="image/jpeg",
-    jpeg="image/jpeg",
-    gif="image/gif",
-    webp="image/webp",
-    avif="image/avif",
-    heic="image/heic",
-    pdf="application/pdf",
-    wav="audio/wav",
-    mp3="audio/mpeg",
-    m4a="audio/mp4",
-    mp4="video/mp4",
-    m4v="video/mp4",
-    mov="video/quicktime",
-    mpg="video/mpeg",
-    mpeg="video/mpeg",
-    webm="video/webm",
-    mkv="video/x-matroska",
-    odt=_OPENDOCUMENT + "text",
-    ods=_OPENDOCUMENT + "spreadsheet",
-    odp=_OPENDOCUMENT + "presentation",
-    docx=_OPENXML + "wordprocessingml.document",
-    doc="application/msword",
-    xlsx=_OPENXML + "spreadsheetml.sheet",
-    xls="application/vnd.ms-excel",
-    ppt="application/vnd.ms-powerpoint",
-    pptx=_OPENXML + "presentationml.presentation",
-    epub="application/epub+zip",
-    rtf="application/rtf",
-)
-_SIGNATURE = re.compile(
-    rb"""(?P<png>\x89PNG\r\n\x1a\n) | (?P<jpg>\xff\xd8\xff) | (?P<gif>GIF8[79]a) | (?P<pdf>%PDF-)
-    | RIFF....(?:(?P<webp>WEBP) | (?P<wav>WAVE)) | (?P<mpg>\x00\x00\x01[\xba\xb3])
-    | (?P<mp3>ID3[\x02-\x04] | \xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef])  # a tag, or a frame header of layer III
-    | \x00...ftyp(?:(?P<avif>avi[fs]) | (?P<heic>hei|hev|mif1|msf1) | (?P<m4a>M4[AB]) | (?P<mp4>(?!qt)))
-    | (?P<mov>\x00...(?:ftyp|moov|wide)|....mdat) | \x1a\x45\xdf\xa3(?:(?P<webm>.{0,60}webm)|(?P<mkv>))""",
-    re.S | re.X,
-)
-
-
-def _part(helper: str, source: Any, **options: Any) -> dict[str, Any]:
-    """The part for a source, once it is known what that is and that the helper takes it."""
-    _checked(
-        "",
-        options,
-        {
-            "media_type?": re.compile(r"[\w.+-]+/[\w.+-]+"),
-            "format?": {"wav", "mp3"},
-            "detail?": {"auto", "low", "high"},
-            "filename?": str,
-        },
-    )
-    name, link, claim, data = _opened(helper, source)
-    label = "%s: %s" % (helper, repr(name) if name else "the source")
-    if not link and not data:
-        raise ValueError(label + " is empty")
-    given = (
-        "audio/" + options["format"] if options.get("format") else options["media_type"]
-    )
-    signature = _SIGNATURE.match(b"" if claim else binascii.a2b_base64(data[:128]))
-    ending = signature.lastgroup if signature else os.path.splitext(name)[1][1:].lower()
-    # Nothing is fetched: where a link's ending does not tell, the helper's word has to do.
-    kind = (
-        given
-        or claim
-        or _TYPES.get(ending or "")
-        or _ACCEPTED.get(helper if link else "", "").partition(" ")[0]
-    )
-    if helper == "attach" and data and (not kind or kind.startswith("text/")):
-        text = binascii.a2b_base64(data).decode("utf-8-sig", "surrogateescape")
-        if not re.search("[\0\udc80-\udcff]", text):  # it is UTF-8 without NUL
-            return {
-                "type": "text",
-                "text": "<file name=%s>\n%s\n</file>" % (_ENCODE(name or "text"), text),
-            }
-    family = "pdf" if kind == "application/pdf" else kind.partition("/")[0]
-    takes = _ACCEPTED.get(family if helper == "attach" else helper, kind).split()
-    if link and "audio" in (helper, family):
-        raise ValueError(
-            label + " is a URL, but the API takes audio as data only: download it first"
-        )
-    if (
-        not kind
-        or kind not in takes
-        and not (
-            given and family in ("image", "video") and helper in ("attach", family)
-        )
-    ):
-        wrong = (
-            "%s; the API takes %s" % (kind, ", ".join(takes))
-            if kind
-            else "of no known type"
-        )
-        raise ValueError(
-            "%s is %s (media_type=, as in media_type='image/png', overrules that)"
-            % (label, wrong)
-        )
-    if family == "audio":
-        return {
-            "type": "input_audio",
-            "input_audio": {"data": data, "format": "wav" if "wav" in kind else "mp3"},
-        }
-    url = link or "data:%s;base64,%s" % (kind, data)
-    if family in ("image", "video"):
-        detail = {"detail": options["detail"]} if options.get("detail") else {}
-        return {"type": family + "_url", family + "_url": {"url": url, **detail}}
-    name = (
-        options.get("filename")
-        or name
-        or "document." + next((end for end in _TYPES if _TYPES[end] == kind), "bin")
-    )
-    return {"type": "file", "file": {"filename": name, "file_data": url}}
-
-
-def _opened(helper: str, source: Any) -> tuple[str, str, str, str]:
-    """A source's name, its URL if it lies elsewhere, the type that it claims, and its content in base64."""
-    if isinstance(source, str) and re.match(r"https?:", source, re.I):
-        return (
-            urllib.parse.unquote(urllib.parse.urlsplit(source).path.rpartition("/")[2]),
-            source,
-            "",
-            "",
-        )
-    if isinstance(source, str) and source[:5].lower() == "data:":
-        head, _, data = source.partition(",")
-        if (
-            not head.lower().endswith(";base64")
-            or len(data) % 4
-            or not re.match(r"[A-Za-z0-9+/]*={0,2}\Z", data)
-        ):
-            raise ValueError(
-                "%s: a data: URL must read data:TYPE/SUBTYPE;base64,…, not %.60r"
-                % (helper, source)
-            )
-        return "", "", head[5:].partition(";")[0].lower(), data
-    if isinstance(source, (str, os.PathLike)):
-        if os.path.isdir(source):
-            raise ValueError(
-                "%s: %r is a directory, not a file" % (helper, os.fspath(source))
-            )
-        with open(source, "rb") as file:
-            return _opened(helper, file)
-    name, read = getattr(source, "name", ""), getattr(source, "read", None)
-    if read and isinstance(read(0), bytes):  # not a file in text mode
-        source = b"".join(
-            iter(read, b"")
-        )  # to the end: raw files and pipes may read short
-    try:
-        content = memoryview(source).cast("B")
-    except TypeError:
-        raise TypeError(
-            "%s: the source must be a path, bytes, a file opened in binary mode or a URL, not %s"
-            % (helper, type(source).__name__)
-        ) from None
-    size, coded = 3 * BLOCK_BYTES, io.BytesIO()
-    coded.writelines(
-        binascii.b2a_base64(content[at : at + size], newline=False)
-        for at in range(0, len(content), size)
-    )
-    del (
-        source,
-        content,
-    )  # before the data are copied, so that the peak is 2.7 times the size
-    return (
-        os.path.basename(os.fsdecode(name)) if type(name) in (str, bytes) else "",
-        "",
-        "",
-        coded.getvalue().decode(),
-    )
-
-
-# ------------------------------------------------------------------------------------- building a request
-# Rules, as data: a type; a number of a kind from low to high; a set of strings; a pattern; [rule] for the items of
-# an array; {field: rule} for an object, where "field?" may be missing and others pass; (rule for a string, for others).
-_Number = collections.namedtuple("_Number", "kind low high")
-_FUNCTION = {
-    "type": {"function"},
-    "function": {
-        "name": re.compile(".+"),
-        "description?": str,
-        "parameters?": {},
-        "strict?": bool,
-    },
-}
-_FORMATS: dict[str, Any] = {
-    "json": {"schema?": {}, "name?": str, "description?": str},
-    "json_object": {},
-    "text": {},
-    "json_schema": {
-        "json_schema": {
-            "name": re.compile("[A-Za-z0-9_-]{1,64}"),
-            "schema": {},
-            "strict?": bool,
-            "description?": str,
-        }
-    },
-}
-_SECONDS, _COUNT = _Number(float, 0.001, 1e6), _Number(int, 0, math.inf)
-_REQUEST: dict[str, Any] = {
-    "model": re.compile(".+"),
-    "stream?": bool,
-    "stop?": (str, [str]),
-    "max_tokens?": _Number(int, 1, math.inf),
-    "temperature?": _Number(float, 0, 2),
-    "top_p?": _Number(float, 0, 1),
-    "frequency_penalty?": _Number(float, -2, 2),
-    "presence_penalty?": _Number(float, -2, 2),
-    "response_format?": {"type": set(_FORMATS)},
-    "tools?": [_FUNCTION],
-    "tool_choice?": ({"auto", "none", "required"}, _FUNCTION),
-    "provider?": {
-        "sort?": {"price", "throughput", "latency"},
-        "allow_fallbacks?": bool,
-    },
-    "messages": [
-        {
-            "role": {"system", "developer", "user", "assistant", "tool"},
-            "content?": (str, [{"type": str}]),
-        }
-    ],
-}
-
-
-def _checked(name: str, value: Any, rule: Any) -> Any:
-    """The value, if it keeps to the rule; else a ``ValueError`` or ``TypeError`` that says what is allowed."""
-    either, given = "", type(value)
-    if type(rule) is tuple:
-        rule, either = (
-            (rule[0], "") if issubclass(given, str) else (rule[1], "a string or ")
-        )
-    kind: Any = type(rule)
-    types: Any = (
-        (int, rule.kind)
-        if kind is _Number
-        else {list: (list, tuple), dict: dict, type: rule}.get(kind, str)
-    )
-    fits = right_type = issubclass(given, types) and (
-        given is not bool or kind is type
-    )  # a bool is no number
-    if right_type and kind is list:
-        for position, item in enumerate(value):
-            _checked("%s[%d]" % (name, position), item, rule[0])
-    elif right_type and kind is dict:
-        for field, inner in rule.items():
-            item = value.get(field.rstrip("?"))
-            if item is not None:
-                _checked((name + "." + field).strip(".?"), item, inner)
-            elif not field.endswith("?"):
-                raise ValueError(
-                    "%s needs %r, which is missing or empty"
-                    % (name or "the request", field)
-                )
-    elif right_type and kind is not type:
-        fits = (
-            value in rule
-            if kind is set
-            else rule.fullmatch(value) is not None
-            if kind is re.Pattern
-            else rule.low <= value <= rule.high
-        )  # false for NaN
-    if fits:
-        return value
-    allowed = (
-        "one of " + ", ".join(map(repr, sorted(rule)))
-        if kind is set
-        else "a string like " + rule.pattern
-        if kind is re.Pattern
-        else "%s from %g to %g"
-        % ("an integer" if rule.kind is int else "a number", *rule[1:])
-        if kind is _Number
-        else {
-            list: "a list",
-            dict: "a dict",
-            str: "a string",
-            bool: "True or False",
-        }.get(rule if kind is type else kind, "an ssl.SSLContext")
-    )
-    raise (ValueError if right_type else TypeError)(
-        "%s must be %s%s, not %.200r" % (name, either, allowed, value)
+def _is_list_of_parts(value: Any) -> bool:
+    if not isinstance(value, (list, tuple)) or not value:
+        return False
+    return all(
+        isinstance(item, dict) and isinstance(item.get("type"), str) for item in value
     )
 
 
@@ -732,22 +1084,397 @@ def json_schema(
     strict: bool = True,
     description: str | None = None,
 ) -> dict[str, Any]:
-    """A ``response_format`` that binds the answer to a JSON Schema.  *name*: 1 to 64 of ``A-Z a-z 0-9 _ -``."""
-    form = {
-        "name": name,
-        "schema": schema,
-        "strict": strict,
-        "description": description,
-    }
-    _checked("json_schema()", {"json_schema": form}, _FORMATS["json_schema"])
-    return {
-        "type": "json_schema",
-        "json_schema": {key: value for key, value in form.items() if value is not None},
-    }
+    """A ``response_format`` that asks for an answer by a JSON Schema.
+
+    *name*: 1 to 64 of ``A-Z a-z 0-9 _ -``.
+    """
+    form = {"name": name, "schema": schema, "strict": strict}
+    if description is not None:
+        form["description"] = description
+    response_format = {"type": "json_schema", "json_schema": form}
+    _response_format("json_schema()", response_format)
+    return response_format
+
+
+# ------------------------------------------------------------------------ attachments
+
+
+def image(
+    source: Source, *, detail: str | None = None, media_type: str | None = None
+) -> dict[str, Any]:
+    """An image part: PNG, JPEG, GIF or WebP.
+
+    *source*, here and in the other helpers: a path, bytes, an open binary file, or an
+    ``http(s):`` or ``data:`` URL.  A URL is passed on and never fetched.  *detail*:
+    ``"auto"``, ``"low"`` or ``"high"``.  *media_type* overrules what the content or the
+    name says.  Raises ``OSError`` for what cannot be read, and ``ValueError`` or
+    ``TypeError`` for what the part cannot hold.
+    """
+    if detail is not None:
+        _one_of("auto", "low", "high")("detail", detail)
+    return _build_image(_typed("image", source, media_type), detail)
+
+
+def pdf(
+    source: Source, *, filename: str | None = None, media_type: str | None = None
+) -> dict[str, Any]:
+    """A PDF part.  *source*: see `image`.  *filename*: what the model is told."""
+    if filename is not None:
+        _string("filename", filename)
+    return _build_file(_typed("pdf", source, media_type), filename)
+
+
+def audio(
+    source: Source, *, format: str | None = None, media_type: str | None = None
+) -> dict[str, Any]:
+    """An audio part: WAV or MP3, never a URL.  *source*: see `image`.
+
+    *format*: ``"wav"`` or ``"mp3"``, overrules what the content says.
+    """
+    if format is not None:
+        _one_of("wav", "mp3")("format", format)
+        media_type = "audio/" + format
+    return _build_audio(_typed("audio", source, media_type))
+
+
+def video(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
+    """A video part: MP4, MPEG, QuickTime or WebM.  *source*: see `image`."""
+    return _build_video(_typed("video", source, media_type))
+
+
+def attach(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
+    """The part that fits what *source* (see `image`) is.
+
+    An image, PDF, audio, video or document, or for a text file a text part that names it.
+    """
+    content = _load("attach", source)
+    if not content.url and not content.data and not content.name:
+        raise content.refusal("empty")
+    _set_type(content, media_type)
+    if content.is_text():
+        return _build_text(content)
+    if not content.type:
+        raise content.refusal("of no known type, and not UTF-8 text")
+    _check_type(content, content.family())
+    if content.family() == "image":
+        return _build_image(content, None)
+    if content.family() == "audio":
+        return _build_audio(content)
+    if content.family() == "video":
+        return _build_video(content)
+    return _build_file(content, None)
+
+
+_ACCEPTED_TYPES = {  # by the kind of part
+    "image": ("image/png", "image/jpeg", "image/gif", "image/webp"),
+    "pdf": ("application/pdf",),
+    "audio": ("audio/wav", "audio/mpeg"),
+    "video": ("video/mp4", "video/mpeg", "video/quicktime", "video/webm"),
+}
+_TYPE_ALIASES = {  # other spellings, which some systems write
+    "image/jpg": "image/jpeg",
+    "image/pjpeg": "image/jpeg",
+    "image/x-png": "image/png",
+    "audio/mp3": "audio/mpeg",
+    "audio/x-mp3": "audio/mpeg",
+    "audio/x-wav": "audio/wav",
+    "audio/wave": "audio/wav",
+    "audio/vnd.wave": "audio/wav",
+    "application/x-pdf": "application/pdf",
+}
+# By the ending of a name: the system's own table differs from machine to machine.
+_TYPES_BY_ENDING = {
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".gif": "image/gif",
+    ".webp": "image/webp",
+    ".avif": "image/avif",
+    ".heic": "image/heic",
+    ".pdf": "application/pdf",
+    ".wav": "audio/wav",
+    ".mp3": "audio/mpeg",
+    ".m4a": "audio/mp4",
+    ".mp4": "video/mp4",
+    ".m4v": "video/mp4",
+    ".mov": "video/quicktime",
+    ".mpg": "video/mpeg",
+    ".mpeg": "video/mpeg",
+    ".webm": "video/webm",
+    ".mkv": "video/x-matroska",
+    ".odt": "application/vnd.oasis.opendocument.text",
+    ".ods": "application/vnd.oasis.opendocument.spreadsheet",
+    ".odp": "application/vnd.oasis.opendocument.presentation",
+    ".doc": "application/msword",
+    ".xls": "application/vnd.ms-excel",
+    ".ppt": "application/vnd.ms-powerpoint",
+    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
+    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".epub": "application/epub+zip",
+    ".rtf": "application/rtf",
+}
+# What a file's first bytes say, the first that matches; "." stands for any byte.
+_SIGNATURES = [
+    (re.compile(signature, re.DOTALL), media_type)
+    for signature, media_type in (
+        (rb"\x89PNG\r\n\x1a\n", "image/png"),
+        (rb"\xff\xd8\xff", "image/jpeg"),
+        (rb"GIF8[79]a", "image/gif"),
+        (rb"RIFF....WEBP", "image/webp"),
+        (rb"%PDF-", "application/pdf"),
+        (rb"RIFF....WAVE", "audio/wav"),
+        (rb"ID3[\x02-\x04]", "audio/mpeg"),
+        # A frame header of MPEG audio, layer III.
+        (rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef]", "audio/mpeg"),
+        # ISO base media: the "brand" after ftyp says which.
+        (rb"\x00...ftyp(avif|avis)", "image/avif"),
+        (rb"\x00...ftyp(hei|hev|mif1|msf1)", "image/heic"),
+        (rb"\x00...ftyp(M4A|M4B)", "audio/mp4"),
+        (rb"\x00...ftypqt", "video/quicktime"),
+        (rb"\x00...ftyp", "video/mp4"),
+        (rb"\x00...(moov|wide|mdat|free)", "video/quicktime"),
+        (rb"\x00\x00\x01[\xba\xb3]", "video/mpeg"),
+        (rb"\x1a\x45\xdf\xa3.{0,60}webm", "video/webm"),
+        (rb"\x1a\x45\xdf\xa3", "video/x-matroska"),
+    )
+]
+_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
+
+
+class _Content:
+    """A loaded source: where it is or what it holds, and what is known of its type."""
+
+    def __init__(self, helper: str) -> None:
+        self.helper = helper  # the function that was called, for messages
+        self.name = ""  # the file's name, without its folder
+        self.url = ""  # of a link, which is passed on; everything else has data
+        self.data = ""  # in base64
+        self.claim = ""  # the type that a data: URL names
+        self.type = ""  # what _set_type() made of all that
+        self.is_given = False  # the caller named the type
+
+    def refusal(self, reason: str) -> ValueError:
+        what = repr(_printable(self.name)) if self.name else "the source"
+        return ValueError(
+            "%s: %s is %s (media_type=, as in media_type='image/png', overrules that)"
+            % (self.helper, what, reason)
+        )
+
+    def family(self) -> str:
+        """The kind of part that the type asks for."""
+        if self.type == "application/pdf":
+            return "pdf"
+        return self.type.partition("/")[0]
+
+    def head(self) -> bytes:
+        return binascii.a2b_base64(self.data[:128])
+
+    def is_text(self) -> bool:
+        """Whether it has data that go as text: of no other type, and decodable."""
+        if self.url or (self.type and not self.type.startswith("text/")):
+            return False
+        return self.text() is not None
+
+    def text(self) -> str | None:
+        """The data as text: UTF-8, or UTF-16 with a byte order mark; else ``None``."""
+        data = binascii.a2b_base64(self.data)
+        utf16 = data.startswith(_BYTE_ORDER_MARKS)
+        try:
+            text = data.decode("utf-16" if utf16 else "utf-8-sig")
+        except UnicodeDecodeError:
+            return None
+        return None if "\0" in text else text
+
+
+def _typed(helper: str, source: Any, media_type: str | None) -> _Content:
+    """A loaded source whose type fits the helper."""
+    content = _load(helper, source)
+    if content.url:
+        # Nothing is fetched: where a link's name does not tell, the helper's word has to do.
+        content.type = _ACCEPTED_TYPES[helper][0]
+    _set_type(content, media_type)
+    _check_type(content, helper)
+    return content
+
+
+def _set_type(content: _Content, media_type: str | None) -> None:
+    """The type by the caller's word, else the first bytes, a data: URL's label, the name."""
+    if media_type is not None:
+        _pattern(r"[\w.+-]+/[\w.+-]+", "like 'image/png'")("media_type", media_type)
+        content.is_given = True
+        content.type = _normal_type(media_type)
+        return
+    by_name = _TYPES_BY_ENDING.get(os.path.splitext(content.name)[1].lower(), "")
+    if content.url:
+        content.type = by_name or content.type
+        return
+    found = _type_by_signature(content.head())
+    if found == "video/mp4" and "audio/mp4" in (by_name, content.claim):
+        found = "audio/mp4"  # the same container; its brand does not always tell
+    content.type = found or content.claim or by_name
+
+
+def _type_by_signature(head: bytes) -> str:
+    for signature, media_type in _SIGNATURES:
+        if signature.match(head):
+            return media_type
+    return ""
+
+
+def _normal_type(media_type: str) -> str:
+    media_type = media_type.lower()
+    if media_type in ("audio/m4a", "audio/x-m4a"):
+        return "audio/mp4"
+    return _TYPE_ALIASES.get(media_type, media_type)
+
+
+def _check_type(content: _Content, kind: str) -> None:
+    """Refuse a content that a part of this kind cannot hold."""
+    if content.url and "audio" in (kind, content.family()):
+        raise content.refusal(
+            "a URL, but the API takes audio as data only: download it first"
+        )
+    if not content.url and not content.data:
+        raise content.refusal("empty")
+    accepted = _ACCEPTED_TYPES.get(kind)
+    if accepted is None or content.type in accepted:  # None: a document
+        return
+    if not content.type:
+        raise content.refusal("of no known type")
+    if content.is_given and kind == content.family() and kind in ("image", "video"):
+        return  # the caller knows what the API has learned
+    raise content.refusal(
+        "%s; the API takes %s" % (_printable(content.type), ", ".join(accepted))
+    )
+
+
+def _build_text(content: _Content) -> dict[str, Any]:
+    name = json.dumps(content.name or "text", ensure_ascii=False)
+    text = "<file name=%s>\n%s\n</file>" % (name, content.text())
+    return {"type": "text", "text": text}
+
+
+def _build_image(content: _Content, detail: str | None) -> dict[str, Any]:
+    image_url = {"url": _data_url(content)}
+    if detail is not None:
+        image_url["detail"] = detail
+    return {"type": "image_url", "image_url": image_url}
+
+
+def _build_video(content: _Content) -> dict[str, Any]:
+    return {"type": "video_url", "video_url": {"url": _data_url(content)}}
+
+
+def _build_audio(content: _Content) -> dict[str, Any]:
+    audio_format = "wav" if content.type == "audio/wav" else "mp3"
+    audio = {"data": content.data, "format": audio_format}
+    return {"type": "input_audio", "input_audio": audio}
+
+
+def _build_file(content: _Content, filename: str | None) -> dict[str, Any]:
+    filename = filename or content.name
+    if not filename:
+        endings = (
+            end for end, type_ in _TYPES_BY_ENDING.items() if type_ == content.type
+        )
+        filename = "document" + next(endings, ".bin")
+    file = {"filename": filename, "file_data": _data_url(content)}
+    return {"type": "file", "file": file}
+
+
+def _data_url(content: _Content) -> str:
+    return content.url or "data:%s;base64,%s" % (content.type, content.data)
+
+
+def _load(helper: str, source: Any) -> _Content:
+    """Read a source.  What its type is, is not decided here."""
+    content = _Content(helper)
+    if isinstance(source, str) and re.match(r"https?:", source, re.I):
+        path = urllib.parse.urlsplit(source).path
+        content.url = source
+        content.name = urllib.parse.unquote(path.rpartition("/")[2])
+    elif isinstance(source, str) and source[:5].lower() == "data:":
+        _load_data_url(content, source)
+    elif isinstance(source, (str, os.PathLike)):
+        _load_path(content, source)
+    elif hasattr(source, "read"):
+        _load_file(content, source)
+    else:
+        _load_bytes(content, source)
+    return content
+
+
+def _load_data_url(content: _Content, url: str) -> None:
+    """Take a data: URL (RFC 2397) apart; white space in its data is dropped."""
+    head, _, data = url.partition(",")
+    data = "".join(data.split())
+    is_base64 = head.lower().endswith(";base64") and not len(data) % 4
+    if not is_base64 or not re.match(r"[A-Za-z0-9+/]*={0,2}\Z", data):
+        raise _wrong_value(
+            content.helper + ": a data: URL", url, "data:TYPE/SUBTYPE;base64,…"
+        )
+    content.data = data
+    content.claim = _normal_type(head[5:].partition(";")[0].strip())
+
+
+def _load_path(content: _Content, path: Any) -> None:
+    if os.path.isdir(path):
+        shown = _printable(os.fsdecode(path))
+        raise ValueError("%s: %r is a directory, not a file" % (content.helper, shown))
+    with open(path, "rb") as file:
+        _load_file(content, file)
+
+
+def _load_file(content: _Content, file: Any) -> None:
+    if not isinstance(file.read(0), bytes):
+        raise _wrong_source(content, file)
+    name = getattr(file, "name", "")
+    if isinstance(name, (str, bytes)):
+        name = os.path.basename(os.fsdecode(name))
+        # A name that is no UTF-8 comes with surrogates, which no text can hold.
+        content.name = name.encode("utf-8", "surrogateescape").decode(
+            "utf-8", "replace"
+        )
+    content.data = _base64_of_file(file)
+
+
+def _load_bytes(content: _Content, source: Any) -> None:
+    try:
+        view = memoryview(source).cast("B")
+    except TypeError:
+        raise _wrong_source(content, source) from None
+    content.data = binascii.b2a_base64(view, newline=False).decode("ascii")
+
+
+def _wrong_source(content: _Content, source: Any) -> TypeError:
+    return TypeError(
+        "%s: the source must be a path, bytes, a file opened in binary mode or a URL, not %s"
+        % (content.helper, type(source).__name__)
+    )
+
+
+def _base64_of_file(file: Any) -> str:
+    """What is left of a file in base64; its bytes are never held as a whole."""
+    encoded = io.BytesIO()
+    rest = b""
+    while True:
+        block = file.read(BLOCK_BYTES)  # pipes and raw files may give less
+        if not block:
+            break
+        block = rest + block
+        end = len(block) - len(block) % 3  # base64 takes three bytes at a time
+        encoded.write(binascii.b2a_base64(block[:end], newline=False))
+        rest = block[end:]
+    encoded.write(binascii.b2a_base64(rest, newline=False))
+    return encoded.getvalue().decode("ascii")
+
+
+# ---------------------------------------------------------------------------- request
 
 
 def build_request(
-    messages: _Messages,
+    messages: Messages,
     model: str | None,
     *,
     stream: bool = False,
@@ -764,42 +1491,56 @@ def build_request(
     extra_body: Mapping[str, Any] | None = None,
     **params: Any,
 ) -> dict[str, Any]:
-    """The JSON body of a request, a new plain dict.  The arguments are checked, and never changed.
-    *messages*: a str (one user message) or message dicts.  *temperature*: 0 to 2.  *max_tokens*: from 1.  *top_p*: 0 to
-    1.  *frequency_penalty*, *presence_penalty*: -2 to 2.  *stop*: a text or several.  *tools*: function definitions.
-    *tool_choice*: ``"auto"``, ``"none"``, ``"required"`` or one function.  *provider*: routing: ``{"sort": "price"}``.
-    *response_format*: see `json_schema`.  Any other parameter is sent as it is; ``None`` means "not sent", except in
-    *extra_body*, which is merged in last.  Raises ``ValueError`` or ``TypeError``."""
-    _checked("messages", messages, (str, [{}]))
-    body: dict[str, Any] = dict(
-        model=model,
-        messages=[user(messages)]
-        if isinstance(messages, str)
-        else list(messages) or None,
-        stream=None if stream is False else stream,
-        temperature=temperature,
-        max_tokens=max_tokens,
-        top_p=top_p,
-        frequency_penalty=frequency_penalty,
-        presence_penalty=presence_penalty,
-        stop=stop,
-        tools=tools,
-        tool_choice=tool_choice,
-        provider=provider,
-        response_format=response_format,
+    """The JSON body of a request: a new plain dict.  The arguments are not changed.
+
+    *messages*: a str (one user message) or a list of message dicts.
+    *model*: a str such as ``"anthropic/claude-sonnet-4.5"``.
+    *stream*: whether the answer is to come in pieces.
+    *temperature*: 0 to 2.  *top_p*: 0 to 1.  *max_tokens*: 1 or more.
+    *frequency_penalty*, *presence_penalty*: -2 to 2.
+    *stop*: a text, or several, before which the answer ends.
+    *tools*: definitions of functions.
+    *tool_choice*: ``"auto"``, ``"none"``, ``"required"``, or a dict that names a function.
+    *provider*: routing, as in ``{"sort": "price"}``.
+    *response_format*: see `json_schema`.
+    *extra_body*: merged into the body at last.
+
+    Any other parameter is sent as it is.  ``None`` means "not sent", except in
+    *extra_body*.  Raises ``ValueError`` or ``TypeError``.
+    """
+    if model is None or model == "":
+        raise ValueError(
+            "model is missing (%r): pass model=…, or Client(model=…), or set SIRAYA_MODEL"
+            % (model,)
+        )
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": messages,
+        "stream": stream,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "top_p": top_p,
+        "frequency_penalty": frequency_penalty,
+        "presence_penalty": presence_penalty,
+        "stop": stop,
+        "tools": tools,
+        "tool_choice": tool_choice,
+        "provider": provider,
+        "response_format": response_format,
         **params,
-    )
-    body = _checked(
-        "", {name: value for name, value in body.items() if value is not None}, _REQUEST
-    )
-    if response_format is not None:
-        _checked("response_format", response_format, _FORMATS[response_format["type"]])
-    for position, message in enumerate(body["messages"]):
-        if message.get("content") is None and message["role"] != "assistant":
-            raise ValueError("messages[%d] needs a 'content'" % position)
-    body.update(_checked("extra_body", extra_body or {}, {}))
+    }
+    _messages("messages", messages)
+    body = {name: value for name, value in body.items() if value is not None}
+    for name, rule in _REQUEST_RULES.items():
+        if name in body:
+            rule(name, body[name])
+    body["messages"] = [user(messages)] if isinstance(messages, str) else list(messages)
+    if extra_body is not None:
+        _object("extra_body", extra_body)
+        body.update(extra_body)
     try:
-        _portable("request", body, [])
+        for name, value in body.items():
+            _check_json(name, value)
     except RecursionError:
         raise ValueError(
             "the request is nested too deeply, or contains itself"
@@ -807,592 +1548,2185 @@ def build_request(
     return body
 
 
-def _portable(name: str, value: Any, long: list[str]) -> Any:
-    """The value with its long strings moved to *long*; raises for what JSON cannot hold (RFC 8259 § 4, 6, 8.1)."""
-    if isinstance(value, str):
-        if not value.isascii() and re.search("[\ud800-\udfff]", value):
-            raise ValueError("%s holds half a surrogate pair: no text" % name)
-        if len(value) > BLOCK_BYTES:
-            long.append(value)
-            return _MARK
-    elif isinstance(value, dict):
-        for key in value:
-            if not isinstance(key, (str, int, float, type(None))):
-                raise TypeError("a name in %s must be a string, not %r" % (name, key))
-            _portable("a name in " + name, key, [])
-        return {
-            key: _portable("%s.%s" % (name, key), item, long)
-            for key, item in value.items()
-        }
-    elif isinstance(value, (list, tuple)):
-        return [
-            _portable("%s[%d]" % (name, position), item, long)
-            for position, item in enumerate(value)
-        ]
-    elif value is not None and not isinstance(value, int):
-        right_type = isinstance(value, float)
-        if not right_type or not math.isfinite(value):
-            raise (ValueError if right_type else TypeError)(
-                "%s must be JSON (dict, list, str, finite number, bool or None), not %.200r"
-                % (name, value)
-            )
-    return value
-
-
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-_UNESCAPED = bytes(
-    set(range(0x20, 0x100)) - set(b'"\\')
-)  # what a JSON string carries as it is (RFC 8259 § 7)
-_MARK = "\ud800"  # stands for a long string; no text can hold it
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+# What a JSON string carries as it is (RFC 8259 § 7).
+_UNESCAPED = bytes(set(range(0x20, 0x100)) - set(b'"\\'))
+# Stands for a long string; no text of a request can hold it.
+_PLACEHOLDER = "\ud800"
 
 
 class _RequestBody:
-    """A request's bytes, made while they are sent, anew for each try: a long string is escaped slice by slice, never
-    copied whole.  ``length`` is the Content-Length; ``progress`` is called with the bytes sent and that length."""
+    """A request's body, encoded block by block while it is sent, anew for each attempt.
+
+    Long strings (attachments) stay outside of the JSON and are never copied whole.
+    ``length``: its Content-Length.
+    """
 
     def __init__(self, body: dict[str, Any]) -> None:
-        long: list[str] = []
-        rest = _ENCODE(_portable("request", body, long)).split(_MARK)
-        self.texts = [
-            text for pair in zip(rest, [*long, ""]) for text in pair
-        ]  # every second one is a long string
-        self.length = sum(map(len, self.pieces()))
+        self._long: list[str] = []
+        short = _ENCODER.encode(self._without_long_strings(body))
+        self._between = short.split(_PLACEHOLDER)
+        self.length = sum(map(len, self.blocks()))
 
-    def pieces(
-        self, progress: Callable[[int, int], None] | None = None
-    ) -> Iterator[bytes]:
-        sent = 0
-        for position, text in enumerate(self.texts):
-            for start in range(0, len(text), BLOCK_BYTES):
-                content = text[start : start + BLOCK_BYTES].encode()
-                if position % 2 and content.translate(
-                    None, _UNESCAPED
-                ):  # base64 has nothing to escape: a fast look
-                    content = _ENCODE(content.decode())[1:-1].encode()
-                yield content
-                sent += len(content)
-                if progress:
-                    progress(sent, self.length)
+    def _without_long_strings(self, value: Any) -> Any:
+        if isinstance(value, str) and len(value) > BLOCK_BYTES:
+            self._long.append(value)
+            return _PLACEHOLDER
+        if isinstance(value, dict):
+            return {
+                name: self._without_long_strings(item) for name, item in value.items()
+            }
+        if isinstance(value, (list, tuple)):
+            return [self._without_long_strings(item) for item in value]
+        return value
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body's bytes."""
+        yield self._between[0].encode()
+        for long, after in zip(self._long, self._between[1:]):
+            for start in range(0, len(long), BLOCK_BYTES):
+                block = long[start : start + BLOCK_BYTES].encode()
+                if block.translate(None, _UNESCAPED):  # never so for base64
+                    block = _ENCODER.encode(block.decode())[1:-1].encode()
+                yield block
+            yield after.encode()
 
 
-# ------------------------------------------------------------------------------------- Server-Sent Events
+# ----------------------------------------------------------------------------- events
+
 Event = collections.namedtuple("Event", "event data id retry")
-Event.__doc__ = "An event's type, its data, the last event id, and its own retry time in milliseconds or ``None``."
+Event.__doc__ = """A Server-Sent Event.
+
+``event``: its type, ``"message"`` by default.  ``data``: a str.  ``id``: the last event
+id.  ``retry``: an int of milliseconds, or ``None``.
+"""
 
 
 class SSEParser:
-    """An incremental parser of event streams, as WHATWG HTML § 9.2.6 defines them, for bytes cut at any place.
-    The cost is linear: an unfinished line waits in a buffer that grows in place, and is looked at once it has ended."""
+    """An incremental parser of Server-Sent Events, for bytes that are cut at any place.
+
+    It follows WHATWG HTML § 9.2.6.  Its cost is linear in the bytes.
+    """
 
     def __init__(self) -> None:
-        self._line, self._coding = (
-            bytearray(),
-            "utf-8-sig",
-        )  # at the very start a byte order mark may come
-        self._after_cr = (
-            False  # a line feed that comes next belongs to the last line's end
+        self._line = bytearray()  # the beginning of a line whose end has not come
+        self._ended_with_cr = False  # a line feed that comes next belongs to that end
+        self._encoding = (
+            "utf-8-sig"  # a byte order mark may come, before the first line
         )
-        self._type = self._id = ""
+        self._type = ""  # of the event that is being read, and so the next two
         self._data: list[str] = []
         self._retry: int | None = None
+        self._last_id = ""
 
-    def feed(self, data: bytes) -> list[Event]:
-        """The events that *data* completes."""
-        return [Event(*fields) for fields in self._feed(data)]
-
-    def _feed(self, data: bytes) -> list[tuple[str, str, str, int | None]]:
-        events: list[tuple[str, str, str, int | None]] = []
-        if self._after_cr:
-            data, self._after_cr = data[data.startswith(b"\n") :], not data
-        if self._line or not data.endswith(
-            b"\n"
-        ):  # a line lacks its beginning, or perhaps its end
-            end = max(data.rfind(b"\n"), data.rfind(b"\r")) + 1
-            if not end:
-                self._line += data
-                return events
-            self._after_cr = data.endswith(b"\r")
-            data, self._line = b"".join((self._line, data[:end])), bytearray(data[end:])
-        text, self._coding = (
-            data.decode(self._coding, "replace"),
-            "utf-8",
-        )  # whole lines: no character is cut
-        if "\r" in text:
-            text = text.replace("\r\n", "\n").replace("\r", "\n")
-        # Most text is events of one data line each, as a count of its line ends shows: one split finds them all.
-        if (
-            text.startswith("data: ")
-            and not self._data
-            and not self._type
-            and self._retry is None
-        ):
-            found = text[6:-2].split("\n\ndata: ")
-            if text.count("\n") == 2 * len(found) and text.endswith("\n\n"):
-                for value in found:
-                    events.append(("message", value, self._id, None))
-                return events
-        for line in text[:-1].split("\n"):
-            name, _, value = line.partition(":")
-            value = value[1:] if value.startswith(" ") else value
-            if name == "data":
-                self._data.append(value)
-            elif name == "event":
-                self._type = value
-            elif name == "id" and "\0" not in value:
-                self._id = value
-            elif name == "retry" and re.match(
-                r"[0-9]{1,1000}\Z", value
-            ):  # int() is slow, or refuses more
-                self._retry = int(value)
-            elif not line:
-                if self._data:
-                    events.append(
-                        (
-                            self._type or "message",
-                            "\n".join(self._data),
-                            self._id,
-                            self._retry,
-                        )
-                    )
-                self._type, self._retry, self._data = "", None, []
+    def feed(self, data: bytes | bytearray | memoryview) -> list[Event]:
+        """The events that these bytes complete."""
+        events: list[Event] = []
+        for line in self._complete_lines(data):
+            if line:
+                self._take_field(line)
+            else:
+                self._dispatch(events)
         return events
 
+    def _complete_lines(self, data: bytes | bytearray | memoryview) -> list[str]:
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("data must be bytes, not %s" % type(data).__name__)
+        block = bytes(data)
+        if self._ended_with_cr and block:
+            self._ended_with_cr = False
+            if block.startswith(b"\n"):
+                block = block[1:]
+        end = max(block.rfind(b"\n"), block.rfind(b"\r")) + 1
+        if not end:
+            self._line += block
+            return []
+        self._ended_with_cr = block.endswith(b"\r")
+        lines = bytes(self._line) + block[:end]
+        self._line = bytearray(block[end:])
+        text = lines.decode(self._encoding, "replace")  # no character is cut
+        self._encoding = "utf-8"
+        if "\r" in text:
+            text = text.replace("\r\n", "\n").replace("\r", "\n")
+        return text[:-1].split("\n")
 
-# ------------------------------------------------------------------------------ putting a stream together
-def _merged(
-    key: str, values: Iterable[Any], grows: bool = False, depth: int = 0
-) -> Any:
-    """What a field's values in successive chunks make: in deltas and log probabilities they grow (strings are joined,
-    objects and arrays merged), choices are merged by index; all else, and what lies very deep, is kept as last sent."""
-    values, grows = (
-        [value for value in values if value is not None],
-        grows or key in ("delta", "logprobs"),
-    )
-    last: Any = values[-1] if values else None
-    if (
-        not grows
-        and key not in ("", "choices")
-        or isinstance(last, (int, float, type(None)))
-        or depth == 20
-    ):
-        return last
-    if key in (
-        "id",
-        "type",
-        "name",
-        "role",
-        "tool_call_id",
-        "format",
-        "signature",
-    ):  # strings not sent in pieces
-        return next(filter(None, values), last)
-    alike = (value for value in values if isinstance(value, type(last)))
-    parts: collections.defaultdict[Any, list[Any]] = collections.defaultdict(list)
-    if isinstance(last, dict):
-        for name, item in (field for value in alike for field in value.items()):
-            parts[name].append(item)
-        return JSONObject(
-            (name, _merged(name, items, grows, depth + 1))
-            for name, items in parts.items()
-            if (key, name) != ("tool_calls", "index")
-        )  # which is of the stream alone
-    if isinstance(last, list):
-        for item in (item for value in alike for item in value):
-            index = (
-                item.get("index", None if grows else 0)
-                if isinstance(item, dict)
-                else None
-            )
-            parts[
-                index if isinstance(index, int) else len(parts) + 1e9 if grows else 0
-            ].append(item)
-        return [_merged(key, parts[index], grows, depth + 1) for index in sorted(parts)]
-    return (
-        "".join(alike)
-        .encode("utf-16", "surrogatepass")
-        .decode("utf-16", "surrogatepass")
-    )  # a pair may come in two
+    def is_within_data(self) -> bool:
+        """Whether the last bytes belong to data whose line has not ended."""
+        return self._line.startswith(b"data:") and len(self._line) > len(b"data: ")
+
+    def _take_field(self, line: str) -> None:
+        name, _, value = line.partition(":")
+        if value.startswith(" "):
+            value = value[1:]
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._type = value
+        elif name == "id" and "\0" not in value:
+            self._last_id = value
+        elif name == "retry" and re.match(r"[0-9]{1,1000}\Z", value):
+            self._retry = int(value)
+
+    def _dispatch(self, events: list[Event]) -> None:
+        if self._data:
+            kind = self._type or "message"
+            data = "\n".join(self._data)
+            events.append(Event(kind, data, self._last_id, self._retry))
+        self._type = ""
+        self._data = []
+        self._retry = None
 
 
-def _assemble(chunks: Iterable[JSONObject]) -> Completion:
-    """The `Completion` that these chunks' answer would have been without streaming."""
-    answer = Completion(
-        _merged("", [JSONObject(choices=[]), *chunks]), object="chat.completion"
-    )
-    for choice in answer.choices:
-        message = JSONObject({"content": None, **(choice.pop("delta", None) or {})})
-        message["role"] = message.role or "assistant"
-        choice.update({"index": 0, "finish_reason": None, **choice, "message": message})
-    return answer
+# ------------------------------------------------------------------------- assembling
+#
+# A fold: each object below takes one piece of a field after the other, and can be asked
+# at any time for the value so far.  Which object it is depends on the field's name.
+
+# The fields that come in pieces.  Every other one is kept as it was said last.
+_GROWING_FIELDS = {
+    "content",
+    "refusal",
+    "reasoning",
+    "reasoning_content",
+    "arguments",
+    "transcript",
+    "text",
+    "thinking",
+    "summary",
+    "input",
+}
+# What says that two items of a list are pieces of one, where they have these fields.
+# Tool calls have rules of their own: see _ToolCalls.
+_ITEM_IDENTITY = {
+    "choices": ("index",),
+    "reasoning_details": ("type", "index"),
+    "content": ("type", "index"),
+    "thinking": ("type", "index"),
+}
+# Of items without an index: the types whose next item continues the one before.
+_CONTINUED_TYPES = ("text", "thinking", "reasoning.text", "reasoning.summary")
+# Said once for the whole answer; servers leave them empty in later chunks.
+_FIRST_SAID_FIELDS = ("id", "model", "created")
+# Of the stream alone.
+_DROPPED_FIELDS = ("obfuscation",)
 
 
-# ------------------------------------------------------------------------------------------ the transport
-_TIMEOUT_ERRORS = (socket.timeout, TimeoutError)  # one and the same from Python 3.10 on
-_NETWORK_ERRORS = (
-    OSError,
-    http.client.HTTPException,
-    zlib.error,
-    ResponseError,
-    ValueError,
-    AttributeError,
-)  # of a file or a connection that another thread has closed
-_CHUNK_HEAD = re.compile(
-    rb"\r?\n([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n"
-).match  # behind the end of the last chunk
+class _LastSaid:
+    """A value that comes whole; ``None`` replaces nothing."""
+
+    def __init__(self) -> None:
+        self._value: Any = None
+
+    def add(self, value: Any) -> None:
+        if value is not None:
+            self._value = value
+
+    def value(self) -> Any:
+        return self._value
 
 
-def _request_head(line: str, headers: Mapping[str, str]) -> bytes:
-    return "".join(
-        [line, " HTTP/1.1\r\n", *map("%s: %s\r\n".__mod__, headers.items()), "\r\n"]
-    ).encode("latin-1")
+class _Text:
+    """A text that comes in pieces, or a list of parts whose texts do."""
+
+    def __init__(self, name: str) -> None:
+        self._pieces: list[str] = []
+        self._parts = _Items(name)
+        self._has_parts = False
+        self._other: Any = None  # a value of another type, if there is nothing else
+
+    def add(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._add_text(value)
+        elif isinstance(value, list) and value:
+            self._add_parts(value)
+        elif value is not None:
+            self._other = value
+
+    def _add_text(self, text: str) -> None:
+        if self._has_parts:
+            if text:
+                self._parts.add([{"type": "text", "text": text}])
+        else:
+            self._pieces.append(text)
+
+    def _add_parts(self, parts: list[Any]) -> None:
+        if not self._has_parts:
+            self._has_parts = True
+            self._add_text("".join(self._pieces))
+        self._parts.add(parts)
+
+    def value(self) -> Any:
+        if self._has_parts:
+            return self._parts.value()
+        if self._pieces:
+            return "".join(self._pieces)
+        return self._other
 
 
-def _read_head(file: Any) -> tuple[int, str, http.client.HTTPMessage, bool]:
-    """An answer's status, reason and headers, and whether its connection may be kept (RFC 9112 § 4, 5, 9.3).
-    http.client takes four times as long, skips interim answers (RFC 9110 § 15.2) for ever, and takes half a head."""
-    lines = itertools.islice(
-        iter(lambda: file.readline(MAX_LINE_BYTES), b""), 2 * MAX_LINES
-    )
-    for line in lines:
-        found, headers = (
-            re.match(rb"HTTP/1\.([01]) ([1-9]\d\d)\b ?([^\r\n]*)\r?\n", line),
-            http.client.HTTPMessage(),
-        )
-        for line in lines if found else ():
-            name, colon, value = line.decode("latin-1").partition(":")
-            if colon and name[:1] not in " \t":
-                headers[name.strip()] = value.strip()
-            elif (
-                name[:1] not in " \t"
-            ):  # nor a folded line (RFC 9112 § 5.2): nothing here needs the rest of its value
-                break
-        if not found or line not in (b"\r\n", b"\n"):
-            raise http.client.HTTPException(
-                "the answer's head is cut short or malformed: %.100r" % line
-            )
-        if found.group(2) >= b"200":
-            keep = (
-                found.group(1) == b"1"
-                and "close" not in headers.get("Connection", "").lower()
-            )
-            return int(found.group(2)), found.group(3).decode("latin-1"), headers, keep
-    raise http.client.RemoteDisconnected("the connection ended without an answer")
+class _Base64:
+    """Base64 in pieces, each of which may have padding of its own."""
+
+    def __init__(self) -> None:
+        self._pieces: list[str] = []
+
+    def add(self, value: Any) -> None:
+        if isinstance(value, str):
+            self._pieces.append(value)
+
+    def value(self) -> str:
+        joined = "".join(self._pieces)
+        padded = re.findall("[^=]+=*", joined)
+        if len(padded) < 2:
+            return joined
+        try:
+            content = b"".join(map(base64.b64decode, padded))
+        except ValueError:
+            return joined
+        return base64.b64encode(content).decode("ascii")
 
 
-def _content(
-    file: Any, status: int, headers: http.client.HTTPMessage
-) -> Iterator[bytes]:
-    """An answer's content, as it arrives (RFC 9112 § 6.3): a block, perhaps an empty one, for each reading."""
-    length, transfer = (
-        headers.get("Content-Length", ""),
-        headers.get("Transfer-Encoding", "").lower(),
-    )
-    if transfer not in ("", "chunked") or not re.match(r"\d{0,18}\Z", length):
-        raise http.client.HTTPException(
-            "its Content-Length is %r, its Transfer-Encoding %r" % (length, transfer)
-        )
-    left = (
-        0
-        if status in (204, 304)
-        else int(length)
-        if length and not transfer
-        else math.inf
-    )
-    blocks = _dechunked(file) if transfer and left else _sized(file, left)
-    coding = headers.get("Content-Encoding", "").strip().lower()
-    return blocks if coding in ("", "identity") else _inflated(blocks, coding)
+class _Object:
+    """An object whose fields come in pieces: they are merged by their names."""
+
+    def __init__(self, name: str = "") -> None:
+        self._name = name
+        self._fields: dict[str, Any] = {}
+
+    def add(self, value: Any) -> None:
+        if isinstance(value, dict):
+            for name, item in value.items():
+                self.add_field(name, item)
+
+    def add_field(self, name: str, value: Any) -> None:
+        field = self._fields.get(name)
+        if field is None:
+            field = self._fields[name] = self._new_field(name, value)
+        elif isinstance(field, _LastSaid) and isinstance(value, (dict, list, str)):
+            replacement = self._new_field(name, value)
+            if not isinstance(replacement, _LastSaid):
+                field = self._fields[name] = replacement
+        field.add(value)
+
+    def _new_field(self, name: str, value: Any) -> Any:
+        if name == "tool_calls" and isinstance(value, list):
+            return _ToolCalls()
+        if name == "data" and self._name == "audio":
+            return _Base64()
+        if isinstance(value, dict):
+            return _Object(name)
+        if name in _GROWING_FIELDS and isinstance(value, (str, list)):
+            return _Text(name)
+        if isinstance(value, list):
+            return _Items(name)
+        return _LastSaid()
+
+    def value(self) -> JSONObject:
+        return JSONObject((name, field.value()) for name, field in self._fields.items())
 
 
-def _sized(file: Any, left: float) -> Iterator[bytes]:
-    """Content of a known length, or, for infinity, up to the connection's end."""
-    for block in iter(lambda: file.read1(min(left, BLOCK_BYTES)), b""):
-        left -= len(block)
-        yield block
-    if 0 < left < math.inf:
-        raise ConnectionError("its last %d bytes are missing" % left)
+class _Items:
+    """A list whose items come in pieces: those are merged that are the same item."""
 
+    def __init__(self, name: str) -> None:
+        self._identity = _ITEM_IDENTITY.get(name)
+        self._items: list[Any] = []  # an _Object, or a value as it came
+        self._by_identity: dict[Any, _Object] = {}
+        self._last_type: Any = None  # of the last item, if that is an object
 
-def _dechunked(file: Any) -> Iterator[bytes]:
-    """Content in the chunked coding (RFC 9112 § 7.1): all that one read brings is decoded at once.
-    http.client reads each chunk by itself, which is slow with a chunk a token, and takes negative sizes."""
-    data, left, size = b"\n", 0, 1  # as if a chunk had just ended
-    for block in iter(file.read1, b""):
-        data, at, pieces = data + block, 0, []
-        head = _CHUNK_HEAD(data, left) if size else None
-        while head:
-            pieces.append(data[at : head.start()])
-            at, size = head.end(), int(head.group(1), 16)
-            left, head = (
-                size,
-                _CHUNK_HEAD(data, at + size)
-                if size and len(data) > at + size + 2
-                else None,
-            )
-        pieces.append(data[at : at + left])
-        data, left = data[at + left :], left - len(pieces[-1])
-        yield b"".join(pieces)
-        end = not size and re.match(
-            rb"(?:[^\r\n][^\n]*\n)*\r?\n", data
-        )  # trailers, if any, and the end
-        if end:
-            file.close() if end.end() < len(
-                data
-            ) else None  # what nobody asked for spoils the connection
+    def add(self, value: Any) -> None:
+        if not isinstance(value, list):
             return
-        if (
-            len(data) > MAX_LINE_BYTES or size and b"\n" in data[2:]
-        ):  # a whole line, but no head
-            raise http.client.HTTPException("its chunks are malformed: %.60r" % data)
-    raise ConnectionError("its last chunk is missing or incomplete")
+        if self._identity is None:
+            self._extend(value)
+            return
+        for item in value:
+            if isinstance(item, dict):
+                self._add_item(item)
+            else:
+                self._items.append(item)
+                self._last_type = None
+
+    def _extend(self, items: list[Any]) -> None:
+        """Add items of which nothing is known.
+
+        A list that is repeated is not doubled, and an item replaces the one of its index.
+        """
+        if items[: len(self._items)] == self._items:
+            self._items = list(items)
+            return
+        for item in items:
+            position = self._position_of(item)
+            if position is None:
+                self._items.append(item)
+            else:
+                self._items[position] = item
+
+    def _position_of(self, item: Any) -> int | None:
+        index = item.get("index") if isinstance(item, dict) else None
+        if not isinstance(index, int) or len(self._items) > MAX_ITEMS:
+            return None
+        for position, known in enumerate(self._items):
+            if isinstance(known, dict) and known.get("index") == index:
+                return position
+        return None
+
+    def _add_item(self, item: dict[str, Any]) -> None:
+        known = self._known_item(item)
+        if known is None:
+            known = _Object()
+            self._items.append(known)
+            self._last_type = item.get("type")
+            if isinstance(item.get("index"), int):
+                self._by_identity[self._identity_of(item)] = known
+        known.add(item)
+
+    def _known_item(self, item: dict[str, Any]) -> _Object | None:
+        if isinstance(item.get("index"), int):
+            return self._by_identity.get(self._identity_of(item))
+        kind = item.get("type")
+        if kind in _CONTINUED_TYPES and kind == self._last_type:
+            return self._items[-1]  # type: ignore[no-any-return]
+        return None
+
+    def _identity_of(self, item: dict[str, Any]) -> str:
+        # As text, which nobody can make collide; a number's hash is the number.
+        return repr([item.get(field) for field in self._identity or ()])
+
+    def value(self) -> list[Any]:
+        return [
+            item.value() if isinstance(item, _Object) else item for item in self._items
+        ]
 
 
-def _inflated(blocks: Iterable[bytes], coding: str) -> Iterator[bytes]:
-    """Content in the ``gzip`` or ``deflate`` coding (RFC 9110 § 8.4.1), the latter perhaps bare, little at a time."""
-    decoder, content = None, b""
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        raise ResponseError(
-            "its Content-Encoding is %r, which nobody asked for" % coding
+class _ToolCalls:
+    """The tool calls of a message.  Servers differ in how they tell them apart."""
+
+    def __init__(self) -> None:
+        self._calls: list[_ToolCall] = []
+
+    def add(self, value: Any) -> None:
+        for piece in value if isinstance(value, list) else ():
+            if isinstance(piece, dict):
+                self._add_piece(piece)
+
+    def _add_piece(self, piece: dict[str, Any]) -> None:
+        call = self._call_of(piece)
+        if call is None:
+            if len(self._calls) >= MAX_ITEMS:
+                raise ResponseError("more than %d tool calls" % MAX_ITEMS)
+            call = _ToolCall(piece.get("index"))
+            self._calls.append(call)
+        call.add(piece)
+
+    def _call_of(self, piece: dict[str, Any]) -> _ToolCall | None:
+        """The call that this piece continues, or ``None`` if it begins a new one.
+
+        A call is known by its id, or else by its index; a piece without either continues
+        the last call.  A new id together with a name begins a call, whatever the index;
+        a new id alone does not.
+        """
+        index = piece.get("index")
+        call_id = piece.get("id")
+        name = _name_in(piece)
+        candidates = [call for call in self._calls if index in (None, call.index)]
+        for call in candidates:
+            if call_id and call.id == call_id:
+                return call
+        last = candidates[-1] if candidates else None
+        if last is None or not name:
+            return last
+        if call_id:
+            return None if last.id or last.name else last
+        return last if index is not None else None
+
+    def value(self) -> list[JSONObject]:
+        in_order = sorted(self._calls, key=lambda call: call.position())
+        return [call.value() for call in in_order]
+
+
+class _ToolCall:
+    def __init__(self, index: Any) -> None:
+        self.index = index
+        self.id = ""
+        self.name = ""
+        self._rest = _Object()  # everything but the id, the name and the index
+
+    def add(self, piece: dict[str, Any]) -> None:
+        self.id = self.id or piece.get("id") or ""
+        name = _name_in(piece)
+        if name != self.name:  # some servers repeat it, others send it in pieces
+            self.name += name
+        for field, value in piece.items():
+            if field == "function" and isinstance(value, dict):
+                value = {key: item for key, item in value.items() if key != "name"}
+            if field not in ("id", "index") and value != "":
+                self._rest.add_field(field, value)
+
+    def position(self) -> float:
+        return self.index if isinstance(self.index, int) else math.inf
+
+    def value(self) -> JSONObject:
+        call = JSONObject(id=self.id) if self.id else JSONObject()
+        call.update(self._rest.value())
+        function = call.get("function")
+        if isinstance(function, dict):
+            call["function"] = JSONObject(name=self.name)
+            call["function"].update(function)
+        return call
+
+
+def _name_in(piece: dict[str, Any]) -> str:
+    """The function's name in a piece of a tool call, or ""."""
+    function = piece.get("function")
+    name = function.get("name") if isinstance(function, dict) else ""
+    return name if isinstance(name, str) else ""
+
+
+class _Choice:
+    """One choice of an answer."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.finish_reason: str | None = None  # the last one that says something
+        self._message = _Object()
+        self._has_logprobs = False
+        self._logprobs: JSONObject | None = None
+        self._rest = _Object()
+
+    def add(self, choice: JSONObject) -> None:
+        # Some servers repeat the whole message beside each delta.
+        self._message.add(choice.get("delta") or choice.get("message"))
+        for name, value in choice.items():
+            if name == "logprobs":
+                self._add_logprobs(value)
+            elif name == "finish_reason":
+                if _says_finished(value):
+                    self.finish_reason = value
+            elif name not in ("index", "delta", "message", *_DROPPED_FIELDS):
+                self._rest.add_field(name, value)
+
+    def _add_logprobs(self, value: Any) -> None:
+        """Add the probabilities of further tokens; equal tokens may follow each other."""
+        self._has_logprobs = True
+        if not isinstance(value, dict):
+            return
+        if self._logprobs is None:
+            self._logprobs = JSONObject()
+        for name, tokens in value.items():
+            known = self._logprobs.get(name)
+            if isinstance(known, list) and isinstance(tokens, list):
+                known.extend(tokens)
+            elif isinstance(tokens, list):
+                self._logprobs[name] = list(tokens)
+            elif tokens is not None or name not in self._logprobs:
+                self._logprobs[name] = tokens
+
+    def value(self) -> JSONObject:
+        message = JSONObject(role=None, content=None)
+        message.update(self._message.value())
+        _complete_message(message)
+        choice = JSONObject(index=self.index, message=message)
+        choice["finish_reason"] = self.finish_reason
+        if self._has_logprobs:
+            choice["logprobs"] = self._logprobs
+        choice.update(self._rest.value())
+        return choice
+
+
+def _index_of(choice: JSONObject) -> int:
+    """A choice's index; a server that leaves it out has one choice."""
+    index = choice.get("index")
+    if isinstance(index, int) and not isinstance(index, bool):
+        return index
+    return 0
+
+
+class _Assembler:
+    """Folds the chunks of a stream into the `Completion` of the same whole answer."""
+
+    def __init__(self) -> None:
+        self._choices: dict[int, _Choice] = {}
+        self._rest = _Object()  # the chunks' other fields
+        self._first_said: dict[str, Any] = {}
+
+    def add(self, chunk: JSONObject) -> None:
+        """Take a chunk.  Raises `ResponseError` if there are too many choices or calls."""
+        for choice in chunk.choices:
+            self._choice_at(_index_of(choice)).add(choice)
+        for name, value in chunk.items():
+            if name in _FIRST_SAID_FIELDS:
+                if not self._first_said.get(name):
+                    self._first_said[name] = value
+            elif name not in ("choices", "object", *_DROPPED_FIELDS):
+                self._rest.add_field(name, value)
+
+    def _choice_at(self, index: int) -> _Choice:
+        choice = self._choices.get(index)
+        if choice is None:
+            if len(self._choices) >= MAX_ITEMS:
+                raise ResponseError("more than %d choices" % MAX_ITEMS)
+            choice = self._choices[index] = _Choice(index)
+        return choice
+
+    def is_finished(self, expected_choices: int) -> bool:
+        """Whether every choice has a finish_reason, and as many came as were asked for."""
+        if len(self._choices) < max(expected_choices, 1):
+            return False
+        return all(choice.finish_reason for choice in self._choices.values())
+
+    def has_choices(self) -> bool:
+        return bool(self._choices)
+
+    def completion(self) -> Completion:
+        """The answer so far."""
+        completion = Completion(self._first_said)
+        completion["object"] = "chat.completion"
+        completion["choices"] = [
+            choice.value() for _, choice in sorted(self._choices.items())
+        ]
+        completion.update(self._rest.value())
+        return _mend(_copied(completion))  # type: ignore[no-any-return]
+
+
+def _copied(value: Any) -> Any:
+    """The value with new objects and lists: those of the chunks are the caller's."""
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    if isinstance(value, dict):
+        items = ((name, _copied(item)) for name, item in value.items())
+        return type(value)(items)
+    return value
+
+
+# -------------------------------------------------------------------------- transport
+#
+# urllib.request dispatches a request to the handler below, which answers it with a kept
+# http.client connection.  http.client speaks HTTP; every read and every send goes through
+# a function of ours that sets the time that is left.
+
+_NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error)
+
+
+class _LimitPassed(OSError):
+    """A time limit of the call has passed."""
+
+
+class _Closed(OSError):
+    """The exchange was closed, or the call cancelled, by another thread."""
+
+
+class _NotConnected(OSError):
+    """No connection came about.  *may_retry*: another attempt may fare better."""
+
+    def __init__(self, message: str, is_timeout: bool, may_retry: bool) -> None:
+        super().__init__(message)
+        self.is_timeout = is_timeout
+        self.may_retry = may_retry
+
+
+class _ProxyRefused(OSError):
+    """A proxy refused to connect us.  *status*: an int."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__("it refused: %d %s" % (status, reason))
+        self.status = status
+
+
+class _Limits:
+    """How long a call may take, and whether it was cancelled.
+
+    *timeout*: seconds of silence while we wait.  *connect_timeout*: seconds for a step of
+    connecting.  *deadline*: seconds for the whole call, from now.  ``None``: no limit.
+    """
+
+    def __init__(
+        self,
+        timeout: float | None,
+        connect_timeout: float | None,
+        deadline: float | None,
+    ) -> None:
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self.deadline = deadline
+        self.is_cancelled = False
+        # Whether each byte is an answer; a stream says itself what is one: see heard().
+        self.counts_every_byte = True
+        self._started = time.monotonic()
+        self._silence = 0.0  # seconds in which we waited and heard nothing
+        self._step_started: float | None = (
+            None  # of connecting; None while not connecting
         )
+        self._socket: Any = None  # the one that cancel() shuts down
+        self._cancelling = threading.Event()
+
+    def begin_step(self) -> None:
+        """A step of connecting begins: ``connect_timeout`` holds for it."""
+        self._step_started = time.monotonic()
+
+    def begin_exchange(self) -> None:
+        """The connection is there: from now on ``timeout`` holds."""
+        self._step_started = None
+        self._silence = 0.0
+
+    def heard(self) -> None:
+        """The server said something."""
+        self._silence = 0.0
+
+    def waited(self, seconds: float) -> None:
+        """We waited for bytes, which have come."""
+        if self.counts_every_byte:
+            self._silence = 0.0
+        else:
+            self._silence += seconds
+
+    def elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    def time_left(self) -> float | None:
+        """The seconds until the nearest limit, or ``None``; raises if one has passed."""
+        if self.is_cancelled:
+            raise _Closed("the call was cancelled")
+        left = min(self._left_of_step(), self._left_of_deadline())
+        if left <= 0:
+            raise self.passed()
+        return None if left == math.inf else left
+
+    def _left_of_step(self) -> float:
+        """The seconds left by ``connect_timeout`` or ``timeout``."""
+        if self._step_started is None:
+            return math.inf if self.timeout is None else self.timeout - self._silence
+        if self.connect_timeout is None:
+            return math.inf
+        return self._step_started + self.connect_timeout - time.monotonic()
+
+    def _left_of_deadline(self) -> float:
+        if self.deadline is None:
+            return math.inf
+        return self._started + self.deadline - time.monotonic()
+
+    def passed(self) -> _LimitPassed:
+        """The error for the limit that has passed."""
+        if self._left_of_deadline() <= min(0.01, self._left_of_step()):
+            return _LimitPassed("not done within %g s (deadline)" % self.deadline)
+        if self._step_started is not None:
+            return _LimitPassed(
+                "not within %g s (connect_timeout)" % self.connect_timeout
+            )
+        return _LimitPassed("no byte for %g s (timeout)" % self.timeout)
+
+    def can_wait(self, seconds: float) -> bool:
+        """Whether the deadline leaves that much time."""
+        return seconds < self._left_of_deadline()
+
+    def wait(self, seconds: float) -> None:
+        """Wait, or until the call is cancelled."""
+        end = time.monotonic() + seconds
+        while not self.is_cancelled and time.monotonic() < end:
+            # In slices: on Windows, Ctrl-C cannot interrupt the waiting.
+            self._cancelling.wait(min(1.0, end - time.monotonic()))
+
+    def guard(self, sock: socket.socket) -> None:
+        """Have cancel() shut this socket down."""
+        self._socket = sock
+        if self.is_cancelled:
+            raise _Closed("the call was cancelled")
+
+    def cancel(self) -> None:
+        """End the call, from any thread, at whatever stage it is."""
+        self.is_cancelled = True
+        self._cancelling.set()
+        if self._socket is not None:
+            _shut_down(self._socket)
+
+
+def _shut_down(sock: socket.socket) -> None:
+    """Wake whoever waits for this socket, in whatever thread."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # TLS's own would wait
+
+
+_Proxy = collections.namedtuple("_Proxy", "host port authorization")
+# Where a connection leads: "http" or "https", host, port, and the proxy, or None.
+_Route = collections.namedtuple("_Route", "scheme host port proxy")
+
+
+class _Request(urllib.request.Request):
+    """A request, and how far it has come."""
+
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: _RequestBody | None,
+        limits: _Limits,
+    ) -> None:
+        super().__init__(url, method=method)
+        self.fields = dict(headers)
+        self.body = body
+        self.limits = limits
+        self.route: Any = None  # set by the handler, before it connects
+        self.is_sent = False  # all of it
+        self.status = 0  # of the answer, from its first line on
+
+    def blocks(self) -> Iterator[bytes]:
+        """The body's bytes; a large one is told to the log as it goes."""
+        body: Any = self.body
+        sent = logged = 0
+        for block in body.blocks():
+            if sent - logged >= LOG_BYTES:
+                logged = sent
+                _log_debug("sending %d of %d bytes", sent, body.length)
+            yield block
+            sent += len(block)
+
+
+def _log_debug(message: str, *values: Any) -> None:
+    _log(10, message, *values)
+
+
+def _log_info(message: str, *values: Any) -> None:
+    _log(20, message, *values)
+
+
+def _log(level: int, message: str, *values: Any) -> None:
+    """Give a record to the logger "siraya_chat", if the program uses logging at all."""
+    logging: Any = sys.modules.get("logging")
+    if hasattr(logging, "getLogger"):
+        logging.getLogger("siraya_chat").log(level, message, *values)
+
+
+class _SocketReader(io.RawIOBase):
+    """Reads from a connection's socket, within the limits of its present call."""
+
+    def __init__(self, connection: _Connection) -> None:
+        self.connection = connection
+        self.is_paused = False  # then it has nothing
+        self._file = connection.socket.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        if self.is_paused:
+            return None
+        connection = self.connection
+        limits = connection.limits
+        connection.socket.settimeout(limits.time_left())
+        started = time.monotonic()
+        try:
+            count = self._file.readinto(buffer)
+        except socket.timeout as error:
+            if error.errno is None:  # our limit; a failed keep-alive probe has a number
+                raise limits.passed() from None
+            raise
+        limits.waited(time.monotonic() - started)
+        connection.count_received(count or 0)
+        return count  # type: ignore[no-any-return]
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+class _Reader(io.BufferedReader):
+    """The reader of one answer.  A line without its end is no line."""
+
+    raw: _SocketReader
+
+    def readline(self, size: int | None = -1) -> bytes:
+        line = super().readline(size)
+        if not line.endswith(b"\n") and len(line) != size:
+            raise http.client.RemoteDisconnected("the server closed the connection")
+        return line
+
+    def close(self) -> None:
+        if not self.closed:
+            self.raw.is_paused = True
+            self.raw.connection.has_surplus = bool(self.peek(1))
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """http.client's answer, with stricter framing.
+
+    The private names of http.client that this module uses are the methods below, and
+    _tunnel() in _Connection.
+    """
+
+    def _read_status(self) -> Any:
+        """Read the status line.  Interim answers are skipped (RFC 9110 § 15.2)."""
+        for _ in range(MAX_INTERIM_ANSWERS):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if status >= 200:
+                self.status = status
+                return version, status, reason
+            if status == 101:
+                break
+            http.client.parse_headers(self.fp)  # type: ignore[arg-type]
+        raise http.client.HTTPException("it sends interim answers only")
+
+    def begin(self) -> None:
+        """Read the head.  Refuse what says two things of the body's length."""
+        super().begin()
+        transfer = self.headers.get("Transfer-Encoding")
+        length = self.headers.get("Content-Length")
+        if transfer is not None and not self.chunked:
+            raise http.client.HTTPException("its Transfer-Encoding is not chunked")
+        if not self.chunked and length is not None:
+            if not re.match(r"[0-9]{1,18}\Z", length[:20].strip()):
+                raise http.client.HTTPException("its Content-Length is no number")
+
+    def _read_next_chunk_size(self) -> int:
+        """Read the head of a chunk (RFC 9112 § 7.1); its extensions are dropped."""
+        line = self.fp.readline(BLOCK_BYTES)
+        size = line.partition(b";")[0].strip()
+        if not re.match(rb"[0-9A-Fa-f]{1,15}\Z", size[:20]):
+            raise http.client.HTTPException("a chunk of its body has no valid size")
+        return int(size, 16)
+
+    def _safe_read(self, size: int) -> bytes:
+        """Read what http.client drops: the line end behind a chunk."""
+        data: bytes = super()._safe_read(size)  # type: ignore[misc]
+        if data != b"\r\n":
+            raise http.client.HTTPException(
+                "a chunk of its body is longer than it says"
+            )
+        return data
+
+
+class _Connection(http.client.HTTPConnection):
+    """A connection to a server, for one exchange after the other."""
+
+    def __init__(self, route: _Route, context: ssl.SSLContext | None) -> None:
+        place = route.proxy or route
+        super().__init__(place.host, place.port)
+        self.route = route
+        self.context = context  # for https
+        self.pid = os.getpid()  # a forked child must not use what its parent has opened
+        self.socket: Any = None  # http.client drops its own before the answer is read
+        self.limits: Any = None  # those of the present call
+        self.response: Any = None  # the last answer, from its first line on
+        self.has_surplus = False  # more came than the last answer
+        self.stage = ""  # what connect() is doing, for its errors
+        self._received = 0  # bytes of the present answer, with their framing
+        self._idle_since = (0.0, 0.0)  # by the monotonic and by the wall clock
+        if route.proxy is not None and route.scheme == "https":
+            target = _address(route.host, route.port)
+            headers = {"Host": target}
+            if route.proxy.authorization:
+                headers["Proxy-Authorization"] = route.proxy.authorization
+            self.set_tunnel(target.rpartition(":")[0], route.port, headers)
+
+    def connect(self) -> None:
+        """Reach the server: TCP, the proxy's CONNECT (RFC 9110 § 9.3.6), TLS."""
+        route = self.route
+        target = _address(route.host, route.port)
+        self.stage = "no connection to " + target
+        if route.proxy is not None:
+            self.stage = "no connection to the proxy " + _address(self.host, self.port)
+        _log_debug("connecting to %s", _address(self.host, self.port))
+        self.sock = self.socket = self._open_socket()
+        if route.proxy is not None and route.scheme == "https":
+            self.stage = "the proxy %s gave no connection to %s" % (
+                _address(self.host, self.port),
+                target,
+            )
+            self._open_tunnel()
+        if route.scheme == "https":
+            self.stage = "no secure connection to " + target
+            self._start_tls()
+
+    def _open_socket(self) -> socket.socket:
+        """A connected socket: the host's addresses are tried one after the other."""
+        failure: Exception = OSError("the name has no address")
+        addresses = socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM)
+        for family, kind, protocol, _, address in addresses:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self.limits.begin_step()
+                self.limits.guard(sock)
+                sock.settimeout(self.limits.time_left())
+                sock.connect(address)
+                _set_socket_options(sock)
+                return sock
+            except socket.timeout as error:
+                failure = self.limits.passed() if error.errno is None else error
+            except OSError as error:
+                failure = error
+            except BaseException:
+                sock.close()
+                raise
+            sock.close()
+            if isinstance(failure, _Closed) or self.limits.is_cancelled:
+                break
+        raise failure
+
+    def _open_tunnel(self) -> None:
+        self.limits.begin_step()
+        try:
+            self._tunnel()  # type: ignore[attr-defined]
+        except OSError as error:
+            status = getattr(self.response, "status", None)
+            if isinstance(status, int) and status >= 300:
+                reason = str(error).rpartition("%d " % status)[2]
+                raise _ProxyRefused(status, reason) from None
+            raise
+        finally:
+            if self.response is not None:
+                self.response.close()
+                self.response = None
+
+    def _start_tls(self) -> None:
+        context: Any = self.context
+        self.limits.begin_step()
+        self.sock = self.socket = context.wrap_socket(
+            self.socket,
+            server_hostname=self.route.host,
+            do_handshake_on_connect=False,
+        )
+        self.limits.guard(self.socket)
+        self.socket.settimeout(self.limits.time_left())
+        try:
+            self.socket.do_handshake()
+        except socket.timeout as error:
+            if error.errno is None:
+                raise self.limits.passed() from None
+            raise
+
+    def response_class(self, sock: Any, **options: Any) -> Any:  # type: ignore[override]
+        """The object for an answer; http.client calls this as a class."""
+        self.response = _Response(self, **options)  # type: ignore[arg-type]
+        return self.response
+
+    def makefile(self, mode: str) -> _Reader:
+        """A reader of the socket; HTTPResponse takes the connection for one."""
+        return _Reader(_SocketReader(self), BLOCK_BYTES // 2)
+
+    def send(self, data: Any) -> None:
+        """Send bytes; the time limit is one of silence, and starts again as they leave."""
+        view = memoryview(data)
+        while view:
+            self.socket.settimeout(self.limits.time_left())
+            try:
+                sent = self.socket.send(view[:SEND_BYTES])
+            except socket.timeout as error:
+                if error.errno is None:
+                    raise self.limits.passed() from None
+                raise
+            view = view[sent:]
+
+    def exchange(self, request: _Request) -> None:
+        """Send a request and read the head of its answer."""
+        self.limits.begin_exchange()
+        self._received = 0
+        self.has_surplus = False
+        try:
+            blocks = None if request.body is None else request.blocks()
+            self.request(request.get_method(), request.selector, blocks, request.fields)
+            request.is_sent = True
+            _log_debug("waiting for %s", _address(self.route.host, self.route.port))
+        except ConnectionError:
+            pass  # who refuses a request need not read all of it, and may say why
+        try:
+            self.getresponse()
+        finally:
+            status = getattr(self.response, "status", None)
+            request.status = status if isinstance(status, int) else 0
+        if not request.is_sent:
+            self.response.will_close = True
+
+    def count_received(self, count: int) -> None:
+        self._received += count
+        if self._received > MAX_WIRE_BYTES:
+            raise ResponseError("it is larger than %d bytes" % MAX_WIRE_BYTES)
+
+    def set_idle(self) -> None:
+        self._idle_since = (time.monotonic(), time.time())
+
+    def is_reusable(self, patience: float) -> bool:
+        """Whether another request can go out.
+
+        The rest of the last answer is read, which takes at most *patience* seconds.  Then
+        nothing may be left, and the server must not have closed the connection.
+        """
+        ages = (
+            time.monotonic() - self._idle_since[0],
+            time.time() - self._idle_since[1],  # goes on while the machine sleeps
+        )
+        if not all(0 <= age < MAX_IDLE_SECONDS for age in ages):
+            return False
+        try:
+            self._drain(patience)
+            if self.has_surplus:
+                return False
+            self.socket.settimeout(0)
+            self.socket.recv(1)  # the end, or an answer that nobody asked for
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True  # open and silent
+        except (ResponseError, *_NETWORK_ERRORS):
+            pass
+        return False
+
+    def _drain(self, patience: float) -> None:
+        """Read the rest of the last answer."""
+        if self.response.isclosed():
+            return
+        self.limits = _Limits(None, None, patience)
+        while self.response.read1(BLOCK_BYTES):
+            pass
+        self.response.close()
+
+    def dispose(self) -> None:
+        """Close the connection; a forked child leaves its parent's open."""
+        sock, self.socket = self.socket, None
+        if sock is None:
+            return
+        self.sock = None
+        if self.pid != os.getpid():
+            os.close(socket.socket.detach(sock))
+            return
+        _shut_down(sock)
+        if self.response is not None:
+            self.response.close()
+        sock.close()
+
+
+def _address(host: str, port: int) -> str:
+    return "%s:%d" % ("[%s]" % host if ":" in host else host, port)
+
+
+def _set_socket_options(sock: socket.socket) -> None:
+    """Send at once; look from time to time whether a silent peer is still there."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name in ("TCP_KEEPIDLE", "TCP_KEEPALIVE", "TCP_KEEPINTVL"):
+        option = getattr(socket, name, None)  # which there are depends on the platform
+        if option is not None:
+            with contextlib.suppress(OSError):
+                sock.setsockopt(socket.IPPROTO_TCP, option, KEEP_ALIVE_SECONDS)
+
+
+class _Exchange:
+    """A request that was sent, and its answer as it arrives.
+
+    ``status``, ``reason``, ``headers``: those of the answer.  `read` is for one thread;
+    `close` may be called from any, also from a signal handler.
+    """
+
+    def __init__(
+        self, transport: _Transport, connection: _Connection, request: _Request
+    ) -> None:
+        response = connection.response
+        self.status: int = response.status
+        self.reason: str = response.reason
+        self.headers: http.client.HTTPMessage = response.headers
+        self.limits = request.limits
+        self.size = 0  # of the content that was read, unpacked
+        self.max_size = MAX_ANSWER_BYTES
+        self._transport = transport
+        self._connection = connection
+        self._is_reading = False  # set by the reading thread
+        self._is_closed = False  # set by close(), in whatever thread
+        self._ends = [True]  # who takes this first, ends the exchange; pop() is atomic
+        self._blocks = self._content()
+
+    def _content(self) -> Iterator[bytes]:
+        coding = self.headers.get("Content-Encoding", "").strip().lower()[:50]
+        if coding in ("", "identity"):
+            yield from self._plain_blocks()
+        elif coding in ("gzip", "x-gzip", "deflate"):
+            yield from _inflate(self._plain_blocks(), coding)
+        else:
+            raise ResponseError("its Content-Encoding %r was not asked for" % coding)
+
+    def _plain_blocks(self) -> Iterator[bytes]:
+        response = self._connection.response
+        while True:
+            block = response.read1(BLOCK_BYTES)
+            if not block:
+                break
+            yield block
+        if response.length:
+            raise ConnectionError("its last %d bytes are missing" % response.length)
+        response.close()
+
+    def read(self) -> bytes:
+        """The next block of content, as it arrives; ``b""`` at its end.
+
+        Raises ``OSError``, ``HTTPException``, ``zlib.error`` or `ResponseError`.
+        """
+        if self._connection.pid != os.getpid():
+            raise _Closed("it belongs to the process that this one was forked from")
+        self._is_reading = True
+        try:
+            block = next(self._blocks, b"")
+        except _NETWORK_ERRORS:
+            if self._is_closed:
+                raise _Closed("it was closed") from None
+            raise
+        finally:
+            self._is_reading = False
+            if self._is_closed:
+                self._dispose()
+        if self._is_closed:
+            raise _Closed("it was closed")
+        self.size += len(block)
+        if self.size > self.max_size:
+            raise ResponseError("it is larger than %d bytes" % self.max_size)
+        return block
+
+    def release(self) -> None:
+        """The answer is complete: keep the connection for another request.
+
+        What follows [DONE] is read when the connection is used again.
+        """
+        if self._connection.response.will_close:
+            self.close()
+        elif self._take_end():
+            self._blocks = iter(())  # a generator of ours, it would make a circle
+            self._transport.keep(self._connection)
+
+    def close(self) -> None:
+        """End the exchange, even while another thread waits in `read`."""
+        if not self._take_end():
+            return
+        self._is_closed = True
+        sock = self._connection.socket
+        if self._is_reading and self._connection.pid == os.getpid():
+            _shut_down(sock)  # the reader wakes, and disposes of the connection
+        else:
+            self._dispose()
+
+    def _dispose(self) -> None:
+        self._blocks = iter(())
+        self._connection.dispose()
+
+    def _take_end(self) -> bool:
+        try:
+            return self._ends.pop()
+        except IndexError:
+            return False
+
+
+def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
+    """Unpack ``gzip`` or ``deflate`` (RFC 9110 § 8.4.1), little at a time."""
+    decoder: Any = None
+    members = 0
     for block in blocks:
-        yield b""
-        while block or len(content) == BLOCK_BYTES:
-            if not decoder or decoder.eof and block:  # gzip may have several members
-                decoder = zlib.decompressobj(
-                    -15 if coding == "deflate" and block[0] & 15 != 8 else 47
-                )  # -15: bare
+        is_full = False  # the decoder gave as much as it may and has more
+        while block or is_full:
+            if decoder is None:
+                members += 1
+                if members > MAX_GZIP_MEMBERS:
+                    raise ResponseError(
+                        "it has more than %d members" % MAX_GZIP_MEMBERS
+                    )
+                decoder = _decompressor(coding, block)
             content = decoder.decompress(block, BLOCK_BYTES)
-            yield content
-            block = decoder.unused_data or decoder.unconsumed_tail
-    if decoder and not decoder.eof:
+            if content:
+                yield content
+            block = decoder.unconsumed_tail
+            is_full = len(content) == BLOCK_BYTES
+            if decoder.eof:  # another member of the gzip file may follow
+                block = decoder.unused_data
+                is_full = False
+                decoder = None
+    if decoder is not None:
         raise ConnectionError("its compressed content is incomplete")
 
 
-class _Connection:
-    """A connection, and of the exchange that it carries or carried last: status, reason, headers, blocks of content."""
+def _decompressor(coding: str, block: bytes) -> Any:
+    if coding == "deflate" and block[0] & 15 != 8:
+        return zlib.decompressobj(-zlib.MAX_WBITS)  # some servers leave zlib's head out
+    return zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, as the head says
 
-    def __init__(self, pool: _Pool, key: tuple[str, str, str | None, int]) -> None:
-        self.pool, self.key = pool, key
-        self.socket: Any = None
-        self.file: Any = None
 
-    def connect(self, proxy_headers: Mapping[str, str]) -> None:
-        """Reach the server: DNS, and within ``connect_timeout`` TCP, the proxy's CONNECT (RFC 9110 § 9.3.6), TLS."""
-        scheme, host, tunnel, _ = self.key
-        place, end = (
-            urllib.parse.urlsplit("//" + host),
-            time.monotonic() + (self.pool.connect_timeout or 1e6),
-        )
+class _Transport(urllib.request.BaseHandler):
+    """urllib's handler of ``http:`` and ``https:``, which keeps its connections.
 
-        def left(shares: int = 1) -> float:
-            return max(0.001, (end - time.monotonic()) / shares)
+    *proxy*: ``None`` for those of the system and the environment, ``""`` for none, a URL.
+    """
 
-        port = place.port or (443 if scheme == "https" else 80)
-        addresses: Any = socket.getaddrinfo(place.hostname, port, 0, socket.SOCK_STREAM)
-        while not self.socket:
-            with contextlib.suppress(
-                *[OSError] if addresses[1:] else ()
-            ):  # while there is another one to try
-                self.socket = socket.create_connection(
-                    addresses.pop(0)[4][:2], left(len(addresses) + 1)
-                )
-        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.socket.settimeout(left())
-        if tunnel:
-            place = urllib.parse.urlsplit("//" + tunnel)
-            authority = tunnel if place.port else tunnel + ":443"
-            self.socket.sendall(
-                _request_head(
-                    "CONNECT " + authority, {"Host": authority, **proxy_headers}
-                )
-            )
-            with self.socket.makefile("rb") as answer:
-                status, reason, _, _ = _read_head(answer)
-            if status >= 300:
-                raise OSError("the proxy refused the tunnel: %d %s" % (status, reason))
-            self.socket.settimeout(left())
-        if scheme == "https":
-            self.pool.context = (
-                self.pool.context or ssl.create_default_context()
-            )  # 10 ms and more: only when needed
-            self.socket = self.pool.context.wrap_socket(
-                self.socket, server_hostname=place.hostname
-            )
-        raw: Any = (
-            io.RawIOBase()
-        )  # made of C; makefile()'s is not, and would read "nothing yet" as the end
-        raw.readinto, raw.readable = self.socket.recv_into, lambda: True
-        self.file = io.BufferedReader(
-            raw, 32 << 10
-        )  # a reading's size: 8 KiB and 64 KiB were slower
+    def __init__(self, proxy: str | None, context: ssl.SSLContext | None) -> None:
+        self._proxy = proxy
+        self._context = context
+        # There is no lock, since a deque's methods are atomic: after a fork at whatever
+        # moment nothing is locked.
+        self._idle: collections.deque[_Connection] = collections.deque()
+        self._known_proxies: dict[tuple[str, str, int], _Proxy | None] = {}
 
-    def exchange(self, request: urllib.request.Request) -> None:
-        """Send a request, its head and body in one packet to save the server a wake-up; read its answer's head."""
-        pieces = request.data.pieces(self.pool.progress)  # type: ignore[union-attr]
-        self.socket.settimeout(request.timeout)
-        with contextlib.suppress(
-            ConnectionError
-        ):  # who refuses a request need not read all of it, and may say why
-            self.socket.sendall(
-                _request_head("POST " + request.selector, request.headers)
-                + next(pieces)
-            )
-            for piece in pieces:
-                self.socket.sendall(piece)
-        self.status, self.reason, self.headers, self.keep = _read_head(self.file)
-        self.blocks, self.timeout = (
-            _content(self.file, self.status, self.headers),
-            request.timeout,
-        )
-        self.left = MAX_BODY_BYTES if self.status < 300 else MAX_ERROR_BODY_BYTES
+    def add_parent(self, parent: Any) -> None:
+        """Do not hold the opener, which holds this: a circle waits for the collector."""
 
-    def read(self) -> bytes | None:
-        """The next block of content, as it arrives, perhaps empty; ``None`` at the end.  Raises ``_NETWORK_ERRORS``."""
+    def open(self, request: _Request) -> _Exchange:
+        """Send a request.  Raises ``OSError``, ``HTTPException``, `ResponseError`."""
+        # An opener without redirects, cookies, passwords, files and other schemes.
+        opener = urllib.request.OpenerDirector()
+        opener.add_handler(self)
+        return opener.open(request)  # type: ignore[return-value]
+
+    def proxy_for(self, scheme: str, host: str, port: int) -> _Proxy | None:
+        """The proxy on the way to a server; raises ``ValueError`` for an unusable one."""
+        key = (scheme, host, port)
+        if key not in self._known_proxies:
+            self._known_proxies[key] = _find_proxy(self._proxy, scheme, host, port)
+        return self._known_proxies[key]
+
+    def http_request(self, request: Any) -> Any:
+        """Choose the way; urllib calls this before it opens the request."""
+        place = urllib.parse.urlsplit(request.full_url)
+        port = place.port or (443 if place.scheme == "https" else 80)
+        proxy = self.proxy_for(place.scheme, place.hostname, port)  # type: ignore[arg-type]
+        request.route = _Route(place.scheme, place.hostname, port, proxy)
+        request.fields.setdefault("Host", place.netloc)
+        if proxy is not None and place.scheme == "http":
+            request.selector = request.full_url
+            if proxy.authorization:
+                request.fields["Proxy-Authorization"] = proxy.authorization
+        return request
+
+    def http_open(self, request: Any) -> Any:
+        """Answer the request; urllib calls this."""
+        connection = self._take(request.route)
+        if connection is None:
+            context = self._tls_context() if request.route.scheme == "https" else None
+            connection = _Connection(request.route, context)
+        connection.limits = request.limits
         try:
-            block = next(self.blocks, None)
-            self.left -= len(block or b"")
-            if self.left < 0:
-                raise ResponseError("it is larger than %d bytes" % MAX_BODY_BYTES)
-            return block
+            if connection.socket is None:
+                _connect(connection)
+            else:
+                request.limits.guard(connection.socket)
+            connection.exchange(request)
+            return _Exchange(self, connection, request)
         except BaseException:
-            self.close()
+            connection.dispose()
             raise
 
-    def read_all(self) -> tuple[str, Exception | None]:
-        """The content, and what kept it from being whole, if anything did."""
-        content = bytearray()
-        try:
-            for block in iter(self.read, None):
-                content += block
-            self.release()
-        except _NETWORK_ERRORS as error:
-            return content.decode("utf-8", "replace"), error.with_traceback(
-                None
-            )  # which would hold the request
-        return content.decode("utf-8", "replace"), None
+    https_request = http_request
+    https_open = http_open
 
-    def release(self) -> None:
-        """The answer is complete: keep the connection.  What follows [DONE] is read when it is used again."""
-        self.idle_since = time.monotonic()
-        self.pool.idle.append(self) if self.keep else self.close()
+    def _tls_context(self) -> ssl.SSLContext:
+        if self._context is None:
+            self._context = _default_context()  # takes 10 ms and more: only when needed
+        return self._context
 
-    def is_fresh(self) -> bool:
-        """Whether another request can go out: little was left to read, and the server neither closed nor sent more."""
-        try:
-            self.socket.settimeout(DRAIN_SECONDS)
-            if time.monotonic() - self.idle_since < MAX_IDLE_SECONDS and any(
-                next(self.blocks, None) is None for _ in range(4)
-            ):  # a reading each
-                self.socket.settimeout(0)
-                self.file.peek(1)
-        except _NETWORK_ERRORS as error:
-            return isinstance(
-                error, (BlockingIOError, ssl.SSLWantReadError)
-            )  # open and silent
-        return False
+    def _take(self, route: _Route) -> _Connection | None:
+        """A kept connection that can be used again, or ``None``."""
+        give_up = time.monotonic() + DRAIN_SECONDS
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # another thread may have taken the last one
+                return None
+            patience = max(0.001, give_up - time.monotonic())
+            if connection.route == route and connection.pid == os.getpid():
+                if connection.is_reusable(patience):
+                    return connection
+            connection.dispose()
+
+    def keep(self, connection: _Connection) -> None:
+        connection.set_idle()
+        self._idle.append(connection)
+        if len(self._idle) > MAX_IDLE_CONNECTIONS:
+            with contextlib.suppress(IndexError):
+                self._idle.popleft().dispose()
 
     def close(self) -> None:
-        """End the exchange, even while another thread is blocked in `read`."""
-        with contextlib.suppress(
-            OSError, TypeError, AttributeError
-        ):  # it may not be connected
-            if (
-                self.key[-1] != os.getpid()
-            ):  # a forked child must not end what its parent has begun
-                return os.close(self.socket.detach())
-            socket.socket.shutdown(
-                self.socket, socket.SHUT_RDWR
-            )  # wakes a blocked reader, as TLS's own would not
-        for opened in filter(None, (self.file, self.socket)):
-            with contextlib.suppress(
-                RuntimeError
-            ):  # of a signal's handler that closes what it interrupts
-                opened.close()
+        """Close the idle connections."""
+        with contextlib.suppress(IndexError):
+            while True:
+                self._idle.pop().dispose()
 
     __del__ = close
 
 
-class _Pool(urllib.request.BaseHandler):
-    """urllib's handler of ``http:`` and ``https:``, but one that keeps connections, where urllib closes each."""
-
-    def __init__(
-        self, connect_timeout: float | None, context: ssl.SSLContext | None
-    ) -> None:
-        self.connect_timeout, self.context = connect_timeout, context
-        self.progress: Callable[[int, int], None] | None = (
-            None  # of sending a body; the command line shows it
-        )
-        # There is no lock, since a deque's methods are atomic: a fork at any moment leaves nothing locked.
-        self.idle: collections.deque[_Connection] = collections.deque(
-            maxlen=MAX_IDLE_CONNECTIONS
-        )
-        opener = (
-            urllib.request.OpenerDirector()
-        )  # without redirects, cookies, passwords, files and other schemes
-        opener.add_handler(urllib.request.ProxyHandler())
-        opener.add_handler(self)  # and is our parent from now on
-
-    def http_open(self, request: urllib.request.Request) -> _Connection:
-        tunnel: str | None = request._tunnel_host  # type: ignore[attr-defined]
-        password = request.headers.pop("Proxy-authorization", "") if tunnel else ""
-        key = (
-            request.type,
-            request.host,
-            tunnel,
-            os.getpid(),
-        )  # a forked child has connections of its own
-        try:
-            connection = next(
-                kept
-                for kept in iter(self.idle.pop, None)
-                if kept.key == key and kept.is_fresh()
-            )
-        except IndexError:  # there is none, or no more
-            connection = _Connection(self, key)
-        try:
-            if not connection.file:
-                connection.connect(
-                    {"Proxy-Authorization": password} if password else {}
-                )
-            connection.exchange(request)
-        except BaseException as error:
-            connection.close()
-            if isinstance(error, _TIMEOUT_ERRORS) and not connection.file:
-                raise APITimeoutError(
-                    "no connection to %s within %s s (connect_timeout)"
-                    % (tunnel or request.host, self.connect_timeout)
-                ) from error
-            raise
-        return connection
-
-    https_open = http_open
+def _connect(connection: _Connection) -> None:
+    """Connect, or raise `_NotConnected` with a sentence that says what failed."""
+    try:
+        connection.connect()
+    except _Closed:
+        raise
+    except (OSError, http.client.HTTPException) as error:
+        is_timeout = isinstance(error, _LimitPassed)
+        may_retry = not isinstance(error, ssl.SSLCertVerificationError)
+        if isinstance(error, _ProxyRefused):
+            may_retry = error.status >= 500
+        message = "%s: %s" % (connection.stage, _describe(error))
+        raise _NotConnected(message, is_timeout, may_retry) from None
 
 
-def _describe(error: BaseException, timeout: float | None) -> str:
-    if isinstance(error, _TIMEOUT_ERRORS):
-        return "no byte for %s s (timeout)" % timeout
+def _describe(error: BaseException) -> str:
+    """What a network error says, in words."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
-            "its certificate could not be verified (%s); to trust a company's own authority, name its certificate "
-            "in SSL_CERT_FILE or pass an ssl_context" % error.verify_message
+            "the server's certificate could not be verified: %s.  To trust the "
+            "certificate authority of a company, name its file in SSL_CERT_FILE or pass "
+            "an ssl_context%s" % (error.verify_message, _store_advice())
         )
-    return "%s (%s)" % (
-        re.sub(r"[^\s/'\"]+@", "…@", str(error)),
-        type(error).__name__,
-    )  # hides a proxy's password
+    if isinstance(error, (_LimitPassed, _Closed, _NotConnected, _ProxyRefused)):
+        return str(error)
+    if isinstance(error, http.client.IncompleteRead):
+        return "the connection ended within the answer"
+    if isinstance(error, OSError) and error.strerror:
+        return "%s (%s)" % (error.strerror, type(error).__name__)
+    return "%s (%s)" % (error, type(error).__name__)
 
 
-# --------------------------------------------------------------------------------------------- the client
-class Client:
-    """A chat-completions service, for any number of threads and forked processes; picklable without *ssl_context*.
-    *api_key*, *base_url*, *model* default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or https://llm.siraya.pro/v1) and
-    ``SIRAYA_MODEL``.  *timeout*: seconds without a byte, *connect_timeout*: seconds to connect, proxy and TLS included,
-    before giving up; ``None``: never.  *max_retries*: how often a call is repeated after what may pass: no connection,
-    no answer, status 408, 409, 429, 5xx.  *headers* go with every request.  *ssl_context* takes the place of the
-    system's trust store, ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.  Proxies are taken from the environment."""
+def _default_context() -> ssl.SSLContext:
+    """The system's certificate authorities, SSL_CERT_FILE and SSL_CERT_DIR."""
+    context = ssl.create_default_context()
+    file = os.environ.get("SSL_CERT_FILE")
+    if file:  # one that is missing or malformed would be ignored
+        try:
+            context.load_verify_locations(cafile=file)
+        except OSError as error:
+            message = "SSL_CERT_FILE names %s, which cannot be used: %s" % (
+                _quote(file),
+                _describe(error),
+            )
+            raise _NotConnected(message, is_timeout=False, may_retry=False) from None
+    return context
+
+
+def _store_advice() -> str:
+    """A hint, if this system has no certificate authorities at all."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is not None or (paths.capath and any(os.scandir(paths.capath))):
+        return ""
+    return "; this Python has no certificate authorities: the file %s is missing" % (
+        paths.openssl_cafile
+    )
+
+
+def _find_proxy(setting: str | None, scheme: str, host: str, port: int) -> Any:
+    """The proxy by the setting, or else by the environment or the system."""
+    if setting is not None:
+        return _parse_proxy("proxy", setting) if setting else None
+    proxies = urllib.request.getproxies()
+    name = scheme if proxies.get(scheme) else "all"
+    url = proxies.get(name)
+    if not url or urllib.request.proxy_bypass(_address(host, port)):
+        return None
+    for entry in proxies.get("no", "").split(","):
+        if _is_bypassed(entry.strip(), host, port):
+            return None
+    return _parse_proxy(name + "_proxy", url)
+
+
+def _is_bypassed(entry: str, host: str, port: int) -> bool:
+    """Whether an entry of no_proxy names this host.
+
+    ``*``, a name, a suffix (with or without ``*`` or a dot in front), an address, or a
+    block of addresses such as ``10.0.0.0/8``; all but the last may have a port.
+    """
+    if entry in ("", "*"):
+        return entry == "*"
+    if "/" in entry or entry.count(":") > 1:
+        return _is_in_block(entry, host, port)
+    name, _, wanted_port = entry.partition(":")
+    if wanted_port and wanted_port != str(port):
+        return False
+    name = name.lower()
+    if name.startswith("*"):
+        name = name[1:]
+    name = name.lstrip(".")
+    return host.lower() == name or host.lower().endswith("." + name)
+
+
+def _is_in_block(entry: str, host: str, port: int) -> bool:
+    import ipaddress
+
+    bracketed = re.match(r"\[(.*)\](?::([0-9]+))?\Z", entry)
+    if bracketed:
+        entry = bracketed.group(1)
+        if bracketed.group(2) not in (None, str(port)):
+            return False
+    try:
+        block = ipaddress.ip_network(entry, strict=False)
+        return ipaddress.ip_address(host) in block
+    except ValueError:  # one of them is none
+        return False
+
+
+def _parse_proxy(name: str, url: str) -> _Proxy:
+    """A proxy's URL taken apart.  It may hold a password: no error shows it."""
+    scheme, separator, _ = url.strip().partition("://")
+    if not separator:
+        return _parse_proxy(name, "http://" + url.strip())
+    if scheme.lower() != "http":
+        raise ValueError(
+            "%s: %s is not supported, only plain HTTP proxies are: http://HOST:PORT"
+            % (name, _cut(scheme, 20) + "://")
+        )
+    try:
+        place = urllib.parse.urlsplit(url.strip())
+        host = (place.hostname or "").encode("idna").decode()
+        port = place.port or 80
+    except ValueError:
+        host = ""
+    if not re.match(r"[A-Za-z0-9._:%-]+\Z", host):
+        raise ValueError(
+            "%s must be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT (what it is "
+            "is not shown, since it may hold a password)" % name
+        )
+    authorization = ""
+    if place.username is not None:
+        pair = "%s:%s" % (
+            urllib.parse.unquote(place.username),
+            urllib.parse.unquote(place.password or ""),
+        )
+        encoded = base64.b64encode(pair.encode()).decode("ascii")
+        authorization = "Basic " + encoded
+    return _Proxy(host, port, authorization)
+
+
+# ---------------------------------------------------------------------------- streams
+
+
+class _StreamedAnswer:
+    """The body of a streamed answer: bytes in, chunks out.  It touches no socket.
+
+    *mask*: takes the keys out of what an error quotes.
+    """
+
+    def __init__(self, expected_choices: int, mask: Callable[[Any], Any]) -> None:
+        self.chunks: collections.deque[JSONObject] = collections.deque()
+        self.is_complete = False
+        self.said_something = False  # the last block held more than heartbeats
+        self._expected_choices = expected_choices
+        self._mask = mask
+        self._assembler = _Assembler()
+        self._parser = SSEParser()
+        # What came before it was known what the body is, and all of a JSON document.
+        self._start = bytearray()
+        self._is_document: bool | None = None  # None: not known yet
+
+    def feed(self, block: bytes) -> None:
+        """Take bytes.  Raises `ResponseError` for an error, and for what is no chunk."""
+        self.said_something = False
+        if self._is_document is None:
+            block = self._look_at_start(block)
+        if self._is_document:
+            self._start += block
+            self.said_something = True
+        elif block:
+            self._take_events(self._parser.feed(block))
+            if self._parser.is_within_data():
+                self.said_something = True
+
+    def _look_at_start(self, block: bytes) -> bytes:
+        """Decide by the first bytes what the body is; gives what is to be read so far."""
+        self._start += block
+        start = self._start.lstrip(b"\xef\xbb\xbf \t\r\n")
+        if not start:
+            return b""
+        self._is_document = start.startswith((b"{", b"[", b"<"))
+        block = bytes(self._start)
+        self._start.clear()
+        return block
+
+    def _take_events(self, events: list[Event]) -> None:
+        for event in events:
+            if not self.is_complete:
+                self._take_event(event)
+
+    def _take_event(self, event: Event) -> None:
+        data = event.data.strip()
+        if data.startswith("[DONE]"):
+            if not self._assembler.has_choices():
+                raise ResponseError(
+                    "the service gave no answer: its stream has no choice"
+                )
+            self.is_complete = True
+        elif event.event == "error":
+            self._raise_reported(data)
+        elif data and (event.event == "message" or _is_chunk(data)):
+            self.said_something = True
+            self._take_chunk(_parse_chunk(data, self._mask))
+
+    def _raise_reported(self, data: str) -> None:
+        body, words = _read_error_body(data)
+        message = "the service reported: " + self._mask(words)
+        raise ResponseError(message, self._mask(body))
+
+    def _take_chunk(self, chunk: JSONObject) -> None:
+        self._assembler.add(chunk)
+        _raise_if_error(chunk, self._mask)
+        self.chunks.append(chunk)
+
+    def end(self, is_whole: bool) -> str:
+        """The body has ended.  Gives what could not be used of it.
+
+        *is_whole*: by HTTP's framing nothing is missing.  Afterwards ``is_complete`` says
+        whether the answer is there.
+        """
+        if self._is_document:
+            return self._end_document(is_whole)
+        rest = self._end_events(is_whole)
+        if self._assembler.is_finished(self._expected_choices):
+            self.is_complete = True
+        return rest
+
+    def _end_document(self, is_whole: bool) -> str:
+        text = self._start.decode("utf-8", "replace")
+        if not is_whole:
+            return text
+        chunk = JSONObject(_parse_completion(text, self._mask))
+        chunk["object"] = "chat.completion.chunk"
+        for choice in chunk.choices:
+            choice["delta"] = choice.pop("message", None)
+        self._take_chunk(chunk)
+        self.is_complete = True
+        return ""
+
+    def _end_events(self, is_whole: bool) -> str:
+        """A last event may lack its blank line; without the rest it may lack more."""
+        for event in self._parser.feed(b"\n\n"):
+            is_done = event.data.lstrip().startswith("[DONE]")
+            if not is_whole and not is_done:
+                return event.data  # type: ignore[no-any-return]
+            try:
+                self._take_events([event])
+            except ResponseError:
+                if event.event == "error" or _is_json(event.data):
+                    raise
+                return event.data  # type: ignore[no-any-return]
+        return ""
+
+    def completion(self) -> Completion:
+        """The answer so far."""
+        return self._assembler.completion()
+
+
+def _is_json(data: str) -> bool:
+    try:
+        _decode_json(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_chunk(data: str) -> bool:
+    """Whether the data of an event of an unknown type is a chunk, and no heartbeat."""
+    try:
+        value = _decode_json(data)
+    except ValueError:
+        return False
+    return isinstance(value, dict) and isinstance(value.get("choices"), list)
+
+
+def _looks_like_events(text: str) -> bool:
+    """Whether a body that should be a document is an event stream."""
+    return text.lstrip("\ufeff \t\r\n").startswith(("data:", "event:", "id:", ":"))
+
+
+class TextReader:
+    """Takes the text out of chunks: that of choice 0, or of the only one.
+
+    Half of a surrogate pair waits for the other half.
+    """
+
+    def __init__(self, expected_choices: int) -> None:
+        # Of the choice that is read; None: the first that comes.  If choice 0 is not the
+        # first, there is more than one.
+        self._index = None if expected_choices <= 1 else 0
+        self._held = ""
+
+    def read(self, chunk: JSONObject) -> str:
+        """The text of a chunk."""
+        text = self._held
+        for choice in chunk.choices:
+            index = _index_of(choice)
+            if self._index is None or index == 0:
+                self._index = index
+            if index == self._index:
+                text += _text_of(choice.delta.content)
+        self._held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return _mend(text[: len(text) - len(self._held)])  # type: ignore[no-any-return]
+
+    def end(self) -> str:
+        """What is left behind the last chunk."""
+        return _mend(self._held)  # type: ignore[no-any-return]
+
+
+class Stream:
+    """An answer as it is generated: an iterator over its chunks (`JSONObject`).
+
+    The end of the loop means that the answer is complete.  Whatever cuts it short, `close`
+    included, is a `StreamError` after the last chunk.  `close` (from any thread), leaving
+    ``with`` and dropping the stream end the request.  A stream is for one consumer.
+
+    ``headers``: those of the HTTP answer, a case-insensitive mapping.  ``request_id``: a
+    str or ``None``.
+    """
 
     def __init__(
         self,
-        api_key: str | None = None,
+        exchange: _Exchange,
+        headers: Mapping[str, str],
+        expected_choices: int,
+        mask: Callable[[Any], Any],
+    ) -> None:
+        self.headers = headers
+        self.request_id = headers.get("x-request-id")
+        # "open", then once and for all "complete", "failed" (both set by the consumer's
+        # thread) or "closed" (set by whoever calls close()).
+        self._state = "open"
+        self._failure: tuple[str, Any] = ("", None)  # the error's message and body
+        self._exchange = exchange
+        self._mask = mask
+        self._answer = _StreamedAnswer(expected_choices, mask)
+        self._expected_choices = expected_choices
+        exchange.limits.counts_every_byte = False
+
+    def __iter__(self) -> Stream:
+        return self
+
+    def __next__(self) -> JSONObject:
+        chunks = self._answer.chunks
+        while not chunks:
+            if self._state == "complete":
+                raise StopIteration
+            if self._state != "open":
+                raise self._error()
+            self._read_more()
+        return chunks.popleft()
+
+    def __enter__(self) -> Stream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the request at the server.  Chunks that have arrived can still be read."""
+        self._end("closed")
+
+    def __del__(self) -> None:
+        if hasattr(self, "_answer"):
+            self.close()
+
+    @property
+    def text_stream(self) -> Iterator[str]:
+        """The pieces of the first choice's text, as they arrive."""
+        reader = self.text_reader()
+        for chunk in self:
+            text = reader.read(chunk)
+            if text:
+                yield text
+        rest = reader.end()
+        if rest:
+            yield rest
+
+    def text_reader(self) -> TextReader:
+        """What `text_stream` reads the chunks with."""
+        return TextReader(self._expected_choices)
+
+    def get_final_completion(self) -> Completion:
+        """Read what is left.
+
+        Gives the `Completion` that the answer would have been without streaming.  Raises
+        `StreamError` if it is not complete.
+        """
+        collections.deque(self, maxlen=0)
+        return self._so_far()
+
+    def _so_far(self) -> Completion:
+        completion = self._answer.completion()
+        completion._set_headers(self.headers)
+        return completion
+
+    def _error(self) -> StreamError:
+        if self._state == "closed":
+            message, body = "the stream was closed before its end", None
+        else:
+            message, body = self._failure
+        return StreamError(message, body, self._so_far())
+
+    def _end(self, state: str) -> None:
+        """The first end holds."""
+        if self._state == "open":
+            self._state = state
+        if self._state == "complete":
+            self._exchange.release()
+        else:
+            self._exchange.close()
+
+    def _fail(self, message: str, body: Any) -> None:
+        self._failure = (message, body)
+        self._end("failed")
+
+    def _read_more(self) -> None:
+        """Read a block, and perhaps the end."""
+        answer = self._answer
+        try:
+            block = self._exchange.read()
+            if block:
+                answer.feed(block)
+                if answer.said_something:
+                    self._exchange.limits.heard()
+                if answer.is_complete:
+                    self._end("complete")
+            else:
+                rest = answer.end(is_whole=True)
+                self._take_end(rest, "the stream ended before the answer did")
+        except ResponseError as error:
+            self._fail(error.message, error.body)
+        except _NETWORK_ERRORS as error:
+            self._take_loss(error)
+        except BaseException:  # such as Ctrl-C: what a read has lost is not known
+            self._fail("the reading was interrupted", None)
+            raise
+
+    def _take_loss(self, error: Exception) -> None:
+        """The connection failed: the answer may be there all the same."""
+        try:
+            rest = self._answer.end(is_whole=False)
+        except ResponseError as reported:
+            self._fail(reported.message, reported.body)
+        else:
+            what = "the connection was lost"
+            if isinstance(error, _LimitPassed):
+                what = "the time limit passed"
+            self._take_end(rest, what, self._mask(_describe(error)))
+
+    def _take_end(self, rest: str, what: str, reason: str = "") -> None:
+        """The body has ended, or the connection has: is the answer there?"""
+        if self._answer.is_complete:
+            self._end("complete")
+            return
+        message = "%s, after %d characters" % (what, len(self._so_far().text))
+        if reason:
+            message += ": " + reason
+        self._fail(message, self._mask(rest) or None)
+
+
+# ----------------------------------------------------------------------------- client
+
+_UNSET: Any = type("Unset", (), {"__repr__": lambda self: "unset"})()
+# Not for the caller to set: they say how long the body is.
+_FRAMING_HEADERS = ("content-length", "transfer-encoding")
+# Their values are secrets.
+_SECRET_HEADERS = ("Authorization", "Proxy-Authorization", "Api-Key", "X-Api-Key")
+_LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|::1)\Z")
+
+
+class _Endpoint:
+    """A base URL taken apart: where the API is."""
+
+    def __init__(self, name: str, url: str) -> None:
+        _string(name, url)
+        url = url.strip()
+        if url[:1] in "\"'" or url[-1:] in "\"'":
+            raise ValueError(
+                "%s must not stand in quotes: %s" % (name, _without_user(url))
+            )
+        try:
+            place = urllib.parse.urlsplit(url)
+            host = place.hostname or ""
+            if not host.isascii():
+                host = _ascii_host(host)
+            port = place.port
+        except ValueError:  # of a port, an IPv6 address or a name that is none
+            raise self._refusal(name, url) from None
+        is_plain = re.match(r"https?://[^\s\x00-\x1f#@%\\]+\Z", url, re.I)
+        if not is_plain or port == 0 or not re.match(r"[A-Za-z0-9._:-]+\Z", host):
+            raise self._refusal(name, url)
+        if not re.match(r"[!-~]*\Z", place.path + place.query):
+            raise self._refusal(name, url)
+        self.scheme = place.scheme.lower()
+        self.host = host
+        self.port = port or (443 if self.scheme == "https" else 80)
+        self.netloc = "[%s]" % host if ":" in host else host
+        if port is not None:
+            self.netloc += ":%d" % port
+        self.path = place.path.rstrip("/")
+        if self.path.endswith("/chat/completions"):
+            self.path = self.path[: -len("/chat/completions")].rstrip("/")
+        self.query = place.query
+
+    @staticmethod
+    def _refusal(name: str, url: str) -> ValueError:
+        return _wrong_value(name, _without_user(url), "http(s)://HOST[:PORT][/PATH]")
+
+    def base_url(self) -> str:
+        """The base URL in its plainest form."""
+        query = "?" + self.query if self.query else ""
+        return "%s://%s%s%s" % (self.scheme, self.netloc, self.path, query)
+
+    def url(self, path: str, query: Mapping[str, Any] | None = None) -> str:
+        """The URL of a path below the base URL, with a query beside its own."""
+        parts = [self.query, urllib.parse.urlencode(query or {}, doseq=True)]
+        joined = "&".join(part for part in parts if part)
+        url = "%s://%s%s%s" % (self.scheme, self.netloc, self.path, path)
+        return url + "?" + joined if joined else url
+
+
+def _without_user(url: str) -> str:
+    """A URL without the name and the password that may stand in it."""
+    before, separator, after = url.rpartition("@")
+    if not separator:
+        return url
+    return re.match(r"[^/]*/{0,2}", before).group() + "…@" + after  # type: ignore[union-attr]
+
+
+def _ascii_host(host: str) -> str:
+    """A host name in its ASCII form; ``ValueError`` for characters that imitate others."""
+    import unicodedata
+
+    if unicodedata.normalize("NFKC", host) != host:
+        raise ValueError
+    return host.encode("idna").decode("ascii")
+
+
+def _check_headers(name: str, headers: Any) -> dict[str, str]:
+    """Headers as RFC 9110 § 5 allows them.  No value is shown: it may be a secret."""
+    if headers is None:
+        return {}
+    if not hasattr(headers, "items"):
+        raise TypeError("%s must be a dict, not %s" % (name, type(headers).__name__))
+    checked = {}
+    for field, value in headers.items():
+        if not isinstance(field, str) or not re.match(
+            r"[A-Za-z0-9!#$%&'*+.^`|~_-]+\Z", field
+        ):
+            raise ValueError("%s: %s is no name of a header" % (name, _quote(field)))
+        if field.lower() in _FRAMING_HEADERS:
+            raise ValueError("%s: %s cannot be set" % (name, field))
+        if not isinstance(value, str) or not re.match(r"[\t -~\xa0-\xff]*\Z", value):
+            raise ValueError(
+                "%s: the value of %s must be one line of Latin-1" % (name, field)
+            )
+        checked[field.title()] = value
+    return checked
+
+
+def _check_key(key: Any) -> str:
+    if isinstance(key, str):
+        key = key.strip()
+    if not isinstance(key, str) or not re.match(r"[!-~]*\Z", key):
+        raise ValueError(
+            "api_key (SIRAYA_API_KEY) must be visible ASCII characters (it is not shown)"
+        )
+    if key[:1] in ("'", '"') or key[-1:] in ("'", '"'):
+        raise ValueError("api_key (SIRAYA_API_KEY) must not stand in quotes")
+    return key
+
+
+# An attempt that failed: its error, whether another attempt may help, and why, in short.
+_Failure = collections.namedtuple("_Failure", "error may_retry reason")
+
+
+class Call:
+    """One call of the user: its attempts, time limits, cancellation and log lines.
+
+    `Client.prepare` makes it, `run` carries it out in this thread, and `cancel` ends it
+    from another one.
+    """
+
+    def __init__(
+        self,
+        transport: _Transport,
+        method: str,
+        url: str,
+        body: dict[str, Any] | None,
+        limits: tuple[float | None, float | None, float | None],
+        max_retries: int,
+        headers: Callable[[], dict[str, str]],
+        read_answer: Callable[[Call, _Exchange], Any],
+    ) -> None:
+        self.body = body
+        self._transport = transport
+        self._method = method
+        self._url = url
+        self._shown_url = url.partition("?")[0]  # a query may hold a key
+        self._encoded = None if body is None else _RequestBody(body)
+        self._limits = _Limits(*limits)
+        self._max_retries = max_retries
+        self._headers = headers  # asked before each attempt: a key may expire
+        self._read_answer = read_answer
+        self._secrets: list[str] = []  # the keys that were used
+
+    def cancel(self) -> None:
+        """End the call, from any thread, at whatever stage it is."""
+        self._limits.cancel()
+
+    def mask(self, value: Any) -> Any:
+        """A text or a JSON value without the keys of this call."""
+        return _mask(value, self._secrets)
+
+    def masked_headers(self, exchange: _Exchange) -> http.client.HTTPMessage:
+        headers = http.client.HTTPMessage()
+        for name, value in exchange.headers.items():
+            headers[name] = self.mask(value)
+        return headers
+
+    def run(self) -> Any:
+        """Carry the call out: the answer, or the error of the last attempt."""
+        attempt = 0
+        while True:
+            outcome = self._attempt()
+            if not isinstance(outcome, _Failure):
+                return outcome
+            wait = self._wait_before_retry(outcome, attempt)
+            if wait is None:
+                error = outcome.error
+                del outcome  # with the error's traceback it would make a circle
+                self._add_history(error, attempt)
+                raise error
+            attempt += 1
+            _log_info(
+                "%s: retrying in %.1f s (%d of %d)",
+                outcome.reason,
+                wait,
+                attempt,
+                self._max_retries,
+            )
+            self._limits.wait(wait)
+
+    def _wait_before_retry(self, failure: _Failure, attempt: int) -> float | None:
+        """The seconds to wait before the next attempt; ``None``: there is none."""
+        if not failure.may_retry or attempt >= self._max_retries:
+            return None
+        wait = getattr(failure.error, "retry_after", None)
+        if wait is None:
+            span = min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10))
+            wait = random.uniform(MIN_BACKOFF, max(MIN_BACKOFF, span))
+        elif wait > MAX_RETRY_AFTER:
+            return None
+        return wait if self._limits.can_wait(wait) else None
+
+    def _add_history(self, error: SirayaError, attempt: int) -> None:
+        """Have the error say how often and how long the call was tried."""
+        if attempt == 0:
+            return
+        note = "tried %d times in %.1f s" % (attempt + 1, self._limits.elapsed())
+        request_id = getattr(error, "request_id", None)
+        if request_id:
+            note += ", request id " + _cut(_printable(request_id), 100)
+        error._add_note(" (%s)" % note)
+
+    def _attempt(self) -> Any:
+        """Send the request once: the answer, or a _Failure."""
+        request = self._request()
+        started = time.monotonic()
+        try:
+            exchange = self._transport.open(request)
+        except (ResponseError, *_NETWORK_ERRORS) as error:
+            failure = self._no_answer(request, error)
+            self._log_attempt(started, type(failure.error).__name__)
+            return failure
+        seconds = time.monotonic() - started
+        _log_debug(
+            "%s %s: %d in %.3f s, request id %s, %d bytes sent",
+            self._method,
+            self._shown_url,
+            exchange.status,
+            seconds,
+            _printable(self.mask(exchange.headers.get("x-request-id", "-"))),
+            self._encoded.length if self._encoded else 0,
+        )
+        if exchange.status >= 300:
+            return self._refusal(exchange)
+        try:
+            return self._read_answer(self, exchange)
+        except ResponseError as error:
+            # The one case in which a request is sent again after a 2xx: the whole answer
+            # is nothing but an error that may pass.
+            may_retry = str(error.code) in ("408", "409", "429")
+            is_error_alone = isinstance(error.body, dict) and not error.body.get(
+                "choices"
+            )
+            return _Failure(error, may_retry and is_error_alone, str(error.code))
+
+    def _log_attempt(self, started: float, outcome: str) -> None:
+        seconds = time.monotonic() - started
+        _log_debug(
+            "%s %s: %s after %.3f s", self._method, self._shown_url, outcome, seconds
+        )
+
+    def _request(self) -> _Request:
+        headers = self._headers()
+        for name in _SECRET_HEADERS:
+            secret = headers.get(name, "").partition(" ")
+            self._secrets.append(secret[2] or secret[0])
+        if self._encoded is not None:
+            headers["Content-Length"] = str(self._encoded.length)
+        return _Request(self._method, self._url, headers, self._encoded, self._limits)
+
+    def _no_answer(self, request: _Request, error: Exception) -> _Failure:
+        """The failure of an attempt that brought no head of an answer."""
+        description = self.mask(_describe(error))
+        message = "no answer from %s: %s" % (self._shown_url, description)
+        is_timeout = isinstance(error, _LimitPassed)
+        may_retry = not 200 <= request.status < 300 and not isinstance(error, _Closed)
+        if isinstance(error, _NotConnected):
+            message = description
+            is_timeout = error.is_timeout
+            may_retry = error.may_retry
+        elif request.route is not None and request.route.proxy is not None:
+            proxy = request.route.proxy
+            message += " (through the proxy %s)" % _address(proxy.host, proxy.port)
+        if is_timeout and request.is_sent:
+            may_retry = False  # it would be paid twice, and be too slow again
+        if isinstance(error, ResponseError):
+            return _Failure(ResponseError(message), False, "")
+        kind = APITimeoutError if is_timeout else APIConnectionError
+        return _Failure(
+            kind(message), may_retry, "no time" if is_timeout else "no answer"
+        )
+
+    def _refusal(self, exchange: _Exchange) -> _Failure:
+        """The failure of an attempt that was answered with another status than 2xx."""
+        exchange.max_size = MAX_ERROR_BODY_BYTES
+        content, _ = _read_all(exchange)
+        text = content.decode("utf-8", "replace")
+        status = exchange.status
+        error = _status_error(
+            status,
+            self.mask(exchange.reason),
+            self.masked_headers(exchange),
+            self.mask(text),
+            self._advice(status),
+        )
+        may_retry = status in (408, 409, 429) or status >= 500
+        return _Failure(error, may_retry, str(status))
+
+    def _advice(self, status: int) -> str:
+        """What to try when the path may be wrong."""
+        if status not in (404, 405):
+            return ""
+        advice = "the URL was " + self._shown_url
+        if "/v1/v1/" in self._shown_url:
+            return advice + ": base_url has /v1 twice"
+        if not re.search(r"/v[0-9]+[a-z0-9]*/", self._shown_url):
+            return advice + ": most servers want base_url to end in /v1"
+        return advice
+
+    def lost(self, error: Exception, content: bytearray) -> SirayaError:
+        """The error for an answer that broke off; what had arrived is its body."""
+        text = self.mask(content.decode("utf-8", "replace"))
+        reason = self.mask(_describe(error))
+        if isinstance(error, ResponseError):
+            reason = error.message
+        message = "the answer broke off after %d characters: %s" % (len(text), reason)
+        if isinstance(error, (ResponseError, zlib.error)):
+            return ResponseError(message, text)
+        if isinstance(error, _LimitPassed):
+            return APITimeoutError(message, text)
+        return APIConnectionError(message, text)
+
+
+def _read_all(exchange: _Exchange) -> tuple[bytearray, Exception | None]:
+    """The content, and the error that kept it from being whole, if there was one."""
+    content = bytearray()
+    try:
+        while True:
+            block = exchange.read()
+            if not block:
+                break
+            content += block
+    except (ResponseError, *_NETWORK_ERRORS) as error:
+        exchange.close()
+        return content, error.with_traceback(None)  # which would hold the request
+    except BaseException:
+        exchange.close()
+        raise
+    exchange.release()
+    return content, None
+
+
+def _read_completion(call: Call, exchange: _Exchange) -> Completion:
+    content, error = _read_all(exchange)
+    if error is not None:
+        failure = call.lost(error, content)
+        del error
+        raise failure
+    text = content.decode("utf-8", "replace")
+    if _looks_like_events(
+        text
+    ):  # from a server that streams although nobody asked for it
+        answer = _StreamedAnswer(1, call.mask)
+        answer.feed(bytes(content))
+        rest = answer.end(is_whole=True)
+        if not answer.is_complete:
+            message = "the stream ended before the answer did"
+            raise StreamError(message, call.mask(rest) or None, answer.completion())
+        completion = answer.completion()
+    else:
+        completion = _parse_completion(text, call.mask)
+    completion._set_headers(call.masked_headers(exchange))
+    return completion
+
+
+def _open_stream(call: Call, exchange: _Exchange) -> Stream:
+    expected = (call.body or {}).get("n")
+    if not isinstance(expected, int):
+        expected = 1
+    return Stream(exchange, call.masked_headers(exchange), expected, call.mask)
+
+
+class _List(list):  # type: ignore[type-arg]
+    """A list that is its own ``data``, as a page of the OpenAI SDK has."""
+
+    @property
+    def data(self) -> list[JSONObject]:
+        return self
+
+
+def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
+    content, error = _read_all(exchange)
+    if error is not None:
+        raise call.lost(error, content)
+    text = content.decode("utf-8", "replace")
+    try:
+        value = _decode_json(text)
+    except ValueError as reason:
+        quoted = _cut(call.mask(text), MAX_QUOTED_LENGTH)
+        message = "this is no list of models (%s): %r" % (reason, quoted)
+        raise ResponseError(message, call.mask(text)) from None
+    _raise_if_error(value, call.mask)
+    items = value.get("data") if isinstance(value, dict) else value
+    if not isinstance(items, list):
+        raise ResponseError("this is no list of models", call.mask(value))
+    return _List(items)
+
+
+def _optional_seconds(name: str, value: Any) -> None:
+    if value is not None:
+        _SECONDS(name, value)
+
+
+class BaseClient:
+    """The settings of `Client` and `AsyncClient`, and the calls made of them.
+
+    For any number of threads and of forked processes; picklable without *ssl_context*.
+
+    *api_key*: a str, or a function without arguments that gives one and is asked before
+    each attempt.  *base_url*: with or without a slash at its end, the path
+    ``/chat/completions``, a query.  *model*: for calls that name none.  These three default
+    to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or https://llm.siraya.pro/v1) and
+    ``SIRAYA_MODEL``.
+
+    *timeout*: the seconds in which the server may say nothing while we wait for it.
+    *connect_timeout*: seconds for each step of connecting: an address, the proxy, TLS.
+    *deadline*: seconds for a whole call.  ``None``: no limit.
+    *max_retries*: how often a call is tried again after no connection, no answer, or a
+    status of 408, 409, 429 or 5xx.
+    *headers*: go with every request.
+    *ssl_context*: an ``ssl.SSLContext`` in place of the system's trust store,
+    ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
+    *proxy*: ``None`` takes the environment's or the system's, ``""`` none, ``http://…``
+    that one.
+
+    All can be read and set as attributes; the next call checks and uses them.
+    """
+
+    def __init__(
+        self,
+        api_key: str | Callable[[], str] | None = None,
         base_url: str | None = None,
         *,
         model: str | None = None,
@@ -1401,553 +3735,713 @@ class Client:
         max_retries: int = 2,
         headers: Mapping[str, str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
+        proxy: str | None = None,
+        deadline: float | None = None,
     ) -> None:
-        self._api_key = (
-            os.environ.get("SIRAYA_API_KEY", "").strip() if api_key is None else api_key
-        )
-        if not isinstance(self._api_key, str) or not re.match(
-            r"[!-~]*\Z", self._api_key
-        ):
-            raise ValueError(
-                "api_key (SIRAYA_API_KEY) must be visible ASCII characters (it is not shown here)"
-            )
-        self.base_url = _checked_url(
-            base_url or os.environ.get("SIRAYA_BASE_URL") or DEFAULT_BASE_URL
-        )
-        self.model = model or os.environ.get("SIRAYA_MODEL")
-        self.timeout, self.connect_timeout, self.ssl_context = (
-            timeout,
-            connect_timeout,
-            ssl_context,
-        )
-        _checked(
-            "",
-            vars(self),
-            {
-                "timeout?": _SECONDS,
-                "connect_timeout?": _SECONDS,
-                "ssl_context?": ssl.SSLContext,
-            },
-        )
-        self.max_retries = _checked("max_retries", max_retries, _COUNT)
-        self.headers = _checked_headers("headers", headers)
-        self._pool, self._warned = _Pool(connect_timeout, ssl_context), False
+        environ = os.environ
+        if api_key is None:
+            api_key = environ.get("SIRAYA_API_KEY", "").strip()
+        if base_url is None or base_url == "":
+            base_url = environ.get("SIRAYA_BASE_URL", "").strip() or DEFAULT_BASE_URL
+        self.api_key = api_key
+        self.base_url = _Endpoint("base_url", base_url).base_url()
+        self.model = model or environ.get("SIRAYA_MODEL", "").strip() or None
+        self.timeout = timeout
+        self.connect_timeout = connect_timeout
+        self.max_retries = max_retries
+        self.headers = headers
+        self.ssl_context = ssl_context
+        self.proxy = proxy
+        self.deadline = deadline
+        self._has_warned = False  # of a key that goes over plain http
+        self._check_settings()
+        self._transport = _Transport(proxy, ssl_context)
+        self._transport_settings = (proxy, ssl_context)
 
-    def __reduce__(self) -> Any:
-        names = (
-            "base_url",
-            "model",
-            "timeout",
-            "connect_timeout",
-            "max_retries",
-            "headers",
-            "ssl_context",
+    def _check_settings(self) -> None:
+        if not callable(self.api_key):
+            _check_key(self.api_key)
+        for name in ("timeout", "connect_timeout", "deadline"):
+            _optional_seconds(name, getattr(self, name))
+        _integer(0)("max_retries", self.max_retries)
+        _check_headers("headers", self.headers)
+        if self.model is not None:
+            _string("model", self.model)
+        if self.proxy is not None:
+            _string("proxy", self.proxy)
+            if self.proxy:
+                _parse_proxy("proxy", self.proxy)
+        if not isinstance(self.ssl_context, (ssl.SSLContext, type(None))):
+            raise _wrong_type("ssl_context", self.ssl_context, "an ssl.SSLContext")
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "api_key": self.api_key,
+            "base_url": self.base_url,
+            "model": self.model,
+            "timeout": self.timeout,
+            "connect_timeout": self.connect_timeout,
+            "max_retries": self.max_retries,
+            "headers": self.headers,
+            "ssl_context": self.ssl_context,
+            "proxy": self.proxy,
+            "deadline": self.deadline,
+        }
+
+    def __repr__(self) -> str:
+        return "%s(base_url=%r, model=%r)" % (
+            type(self).__name__,
+            _without_user(str(self.base_url)),
+            self.model,
         )
-        return functools.partial(
-            type(self), self._api_key, **{name: getattr(self, name) for name in names}
-        ), ()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self._settings()
+
+    def __setstate__(self, settings: dict[str, Any]) -> None:
+        self.__init__(**settings)  # type: ignore[misc]
+
+    def close_idle(self) -> None:
+        """Close the idle connections.  The client remains usable."""
+        self._transport.close()
+
+    def with_options(self, **changes: Any) -> Self:
+        """A client that differs in these settings.  It shares the kept connections."""
+        unknown = sorted(set(changes) - set(self._settings()))
+        if unknown:
+            raise TypeError("with_options() has no setting %r" % unknown[0])
+        client = type(self)(**{**self._settings(), **changes})
+        if client._transport_settings == self._transport_settings:
+            client._transport = self._transport
+        return client
+
+    def prepare(
+        self,
+        messages: Messages,
+        model: str | None,
+        stream: bool,
+        *,
+        timeout: float | None = _UNSET,
+        deadline: float | None = _UNSET,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+        **params: Any,
+    ) -> Call:
+        """A call that is checked and not yet sent: see `Call`."""
+        body = build_request(messages, model or self.model, stream=stream, **params)
+        return self._new_call(
+            "POST",
+            "/chat/completions",
+            body,
+            _open_stream if stream else _read_completion,
+            timeout=timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            extra_headers=extra_headers,
+            extra_query=extra_query,
+        )
+
+    def prepare_list(self, **options: Any) -> Call:
+        """A call for the list of models."""
+        return self._new_call("GET", "/models", None, _read_list, **options)
+
+    def _new_call(
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        read_answer: Callable[[Call, _Exchange], Any],
+        *,
+        timeout: float | None = _UNSET,
+        deadline: float | None = _UNSET,
+        max_retries: int | None = None,
+        extra_headers: Mapping[str, str] | None = None,
+        extra_query: Mapping[str, Any] | None = None,
+    ) -> Call:
+        self._check_settings()
+        timeout = self.timeout if timeout is _UNSET else timeout
+        deadline = self.deadline if deadline is _UNSET else deadline
+        max_retries = self.max_retries if max_retries is None else max_retries
+        _optional_seconds("timeout", timeout)
+        _optional_seconds("deadline", deadline)
+        _integer(0)("max_retries", max_retries)
+        if extra_query is not None:
+            _object("extra_query", extra_query)
+        own = _check_headers("headers", self.headers)
+        own.update(_check_headers("extra_headers", extra_headers))
+        endpoint = _Endpoint("base_url", self.base_url)
+        transport = self._current_transport()
+        if self.api_key or "Authorization" in own:
+            self._warn_if_readable(endpoint)
+
+        def headers() -> dict[str, str]:
+            return self._headers(endpoint, body, own)
+
+        return Call(
+            transport,
+            method,
+            endpoint.url(path, extra_query),
+            body,
+            (timeout, self.connect_timeout, deadline),
+            max_retries,
+            headers,
+            read_answer,
+        )
+
+    def _current_transport(self) -> _Transport:
+        settings = (self.proxy, self.ssl_context)
+        if settings != self._transport_settings:
+            self._transport = _Transport(*settings)
+            self._transport_settings = settings
+        return self._transport
+
+    def _headers(
+        self, endpoint: _Endpoint, body: dict[str, Any] | None, own: dict[str, str]
+    ) -> dict[str, str]:
+        """The headers of one attempt.  *own*: those of the client and of the call."""
+        is_stream = body is not None and body.get("stream") is True
+        headers = {
+            "User-Agent": "siraya_chat/" + __version__,
+            "Accept": "text/event-stream" if is_stream else "application/json",
+            "Accept-Encoding": "identity",
+        }
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        key = _check_key(self.api_key() if callable(self.api_key) else self.api_key)
+        if key:
+            headers["Authorization"] = "Bearer " + key
+        headers.update(own)
+        has_key = any(name in headers for name in _SECRET_HEADERS)
+        if not has_key and not _LOOPBACK.match(endpoint.host):
+            raise SirayaError(
+                "no API key: set the environment variable SIRAYA_API_KEY, "
+                "or pass Client(api_key=…)"
+            )
+        return headers
+
+    def _warn_if_readable(self, endpoint: _Endpoint) -> None:
+        """Warn once of a key that others on the way can read."""
+        if self._has_warned or endpoint.scheme == "https":
+            return
+        places = [endpoint.host]
+        proxy = self._transport.proxy_for("http", endpoint.host, endpoint.port)
+        if proxy is not None:
+            places.append(proxy.host)
+        far = [place for place in places if not _LOOPBACK.match(place)]
+        if far:
+            self._has_warned = True
+            message = "the API key goes over plain http, readable on the way, to "
+            warnings.warn(message + far[-1], stacklevel=_levels_to_caller())
+
+
+def _levels_to_caller() -> int:
+    """How many calls above the one that asks the first one outside of this file stands."""
+    levels = 1
+    frame: Any = sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals is globals():
+        frame = frame.f_back
+        levels += 1
+    return levels
+
+
+class Client(BaseClient):
+    __doc__ = "A chat-completions service." + str(BaseClient.__doc__).partition(".")[2]
 
     def __enter__(self) -> Client:
         return self
 
-    def close(self, *_: object) -> None:
-        """Close the idle connections.  The client remains usable."""
-        with contextlib.suppress(
-            AttributeError, IndexError
-        ):  # of a client whose arguments were refused; at the end
-            self._pool.context = (
-                self.ssl_context
-            )  # an opener is a circle: it keeps this, of 1 MB, until a collection
-            while True:
-                self._pool.idle.pop().close()
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
-    __exit__ = __del__ = close
+    def close(self) -> None:
+        """Close the idle connections.  The client remains usable."""
+        self.close_idle()
 
     def complete(
-        self, messages: _Messages, model: str | None = None, **params: Any
+        self, messages: Messages, model: str | None = None, **params: Any
     ) -> Completion:
-        """The whole answer.  Takes what `build_request` takes, and ``timeout``, ``max_retries``, ``extra_headers``
-        (``None``: as the client).  Raises what that does, `APIConnectionError`, `APIStatusError`, `ResponseError`."""
-        connection: _Connection = self._send(messages, model, False, **params)
-        text, failure = connection.read_all()
-        if failure:
-            raise self._lost(
-                "the answer broke off after %d characters" % len(text),
-                failure,
-                connection.timeout,
-                text,
-            )
-        with contextlib.suppress(ResponseError):
-            return _parse(text, "message")
-        return _parse(
-            self._without_key(text), "message"
-        )  # fails again, without the key in what the error quotes
+        """The whole answer.
+
+        Takes what `build_request` takes, and for this call ``timeout``, ``deadline``,
+        ``max_retries``, ``extra_headers`` and ``extra_query``.  Raises what that raises,
+        `APIConnectionError`, `APIStatusError` and `ResponseError`.
+        """
+        if params.pop("stream", False):
+            raise TypeError("complete() gives a whole answer: use stream() for pieces")
+        return self.prepare(messages, model, False, **params).run()  # type: ignore[no-any-return]
 
     def stream(
-        self, messages: _Messages, model: str | None = None, **params: Any
+        self, messages: Messages, model: str | None = None, **params: Any
     ) -> Stream:
-        """The answer as it is generated.  Takes and raises what `complete` does; then the `Stream` its own errors."""
-        return Stream(
-            self._send(messages, model, True, **params),
-            self._without_key,
-            params.get("n"),
-        )
+        """The answer as it is generated.
+
+        Takes and raises what `complete` does; what comes later is raised by the `Stream`.
+        """
+        if not params.pop("stream", True):
+            raise TypeError("stream() gives pieces: use complete() for a whole answer")
+        return self.prepare(messages, model, True, **params).run()  # type: ignore[no-any-return]
+
+    @property
+    def chat(self) -> _Chat:
+        """The OpenAI SDK's door: ``client.chat.completions.create(…)``."""
+        return _Chat(self)
+
+    @property
+    def models(self) -> _Models:
+        """``client.models.list()``: what the service offers."""
+        return _Models(self)
+
+
+class _Chat:
+    """``client.chat`` of the OpenAI SDK."""
+
+    def __init__(self, client: Client) -> None:
+        self.completions = _Completions(client)
+
+
+class _Completions:
+    """``client.chat.completions`` of the OpenAI SDK."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
 
     if TYPE_CHECKING:
 
         @overload
         def create(
-            self, *, messages: _Messages, stream: Literal[True], **params: Any
+            self, *, messages: Messages, stream: Literal[True], **params: Any
         ) -> Stream: ...
         @overload
         def create(
             self,
             *,
-            messages: _Messages,
+            messages: Messages,
             stream: Literal[False] | None = ...,
             **params: Any,
         ) -> Completion: ...
         @overload
         def create(
-            self, *, messages: _Messages, stream: bool, **params: Any
+            self, *, messages: Messages, stream: bool, **params: Any
         ) -> Completion | Stream: ...
 
     def create(
         self,
         *,
-        messages: _Messages,
+        messages: Messages,
         model: str | None = None,
-        stream: Any = False,
+        stream: bool | None = False,
         **params: Any,
     ) -> Any:
-        """`stream` if *stream* is true, else `complete`, as in the OpenAI SDK."""
-        return (
-            self.stream if _checked("stream", stream or False, bool) else self.complete
-        )(messages, model, **params)
-
-    @property
-    def chat(self) -> Client:
-        """The client itself, so that ``client.chat.completions.create(…)`` works."""
-        return self
-
-    completions = chat
-
-    def _send(
-        self,
-        messages: _Messages,
-        model: str | None,
-        stream: bool,
-        *,
-        timeout: float | None = None,
-        max_retries: int | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        **params: Any,
-    ) -> Any:
-        """Send a request, again if need be: the `_Connection` with its answer, whose status is 2xx."""
-        content: Any = _RequestBody(
-            build_request(messages, model or self.model, stream=stream, **params)
-        )
-        timeout = (
-            self.timeout if timeout is None else _checked("timeout", timeout, _SECONDS)
-        )
-        retries = (
-            self.max_retries
-            if max_retries is None
-            else _checked("max_retries", max_retries, _COUNT)
-        )
-        headers = {
-            "Host": urllib.parse.urlsplit(self.base_url).netloc,
-            "User-Agent": "siraya_chat/" + __version__,
-            "Accept": "text/event-stream" if stream else "application/json",
-            "Accept-Encoding": "identity",
-            "Authorization": "Bearer " + self._api_key if self._api_key else "",
-            "Content-Type": "application/json",
-            **self.headers,
-            **_checked_headers("extra_headers", extra_headers),
-            "Content-Length": str(content.length),
-        }
-        if not headers["Authorization"]:
-            raise SirayaError(
-                "no API key: set the environment variable SIRAYA_API_KEY, or pass Client(api_key=…)"
-            )
-        if not self._warned and re.match(
-            r"(?i)http://(?!(localhost|127\.[\d.]+|\[::1\])(?![^:/]))", self.base_url
-        ):
-            self._warned = True
-            warnings.warn(
-                "the API key goes over plain http, open to all on the way: "
-                + self.base_url,
-                stacklevel=3,
-            )
-        for attempt in (
-            itertools.count()
-        ):  # the error has no name: that would make a circle, which holds the request
-            try:
-                request = urllib.request.Request(
-                    self.base_url + "/chat/completions", content, method="POST"
-                )
-                request.headers = dict(
-                    headers
-                )  # as they are: add_header() writes them all in its own way
-                connection: _Connection = self._pool.parent.open(
-                    request, timeout=timeout
-                )
-                if connection.status < 300:
-                    return connection
-                fields = http.client.HTTPMessage()
-                for name, value in connection.headers.items():
-                    fields[name] = self._without_key(value)
-                last: list[Any] = [
-                    _status_error(
-                        connection.status,
-                        self._without_key(connection.reason),
-                        fields,
-                        self._without_key(connection.read_all()[0]),
-                    )
-                ]
-                passes = (
-                    connection.status in (408, 409, 429) or connection.status >= 500
-                )
-            except (APITimeoutError, *_NETWORK_ERRORS) as failure:
-                last = [self._lost("no answer from " + self.base_url, failure, timeout)]
-                passes = not isinstance(failure, ssl.SSLCertVerificationError)
-            if not passes or attempt == retries:
-                raise last.pop()
-            time.sleep(_retry_delay(attempt, getattr(last[0], "retry_after", None)))
-
-    def _lost(
-        self,
-        what: str,
-        failure: Exception,
-        timeout: float | None,
-        body: str | None = None,
-    ) -> Any:
-        """The error for what the network did, with its cause unless that quotes the key."""
-        kind: Any = (
-            ResponseError
-            if isinstance(failure, (zlib.error, ResponseError))
-            else (
-                APITimeoutError
-                if isinstance(failure, (APITimeoutError, *_TIMEOUT_ERRORS))
-                else APIConnectionError
-            )
-        )
-        said = what + ": " + _describe(failure, timeout)
-        error = kind(self._without_key(said), body and self._without_key(body))
-        error.__cause__ = failure if self._without_key(said) == said else None
-        return error
-
-    def _without_key(self, text: str) -> str:
-        """Some servers echo the key, perhaps escaped.  A key of a few letters is no secret, but part of words."""
-        key = "".join(
-            r"(?:\\?%s|\\u%04x)" % (re.escape(letter), ord(letter))
-            for letter in self._api_key
-        )
-        return re.sub(key, "***", text, flags=re.I) if len(self._api_key) > 5 else text
+        """`Client.stream` if *stream* is true, else `Client.complete`."""
+        _boolean("stream", stream or False)
+        if stream:
+            return self._client.stream(messages, model, **params)
+        return self._client.complete(messages, model, **params)
 
 
-def _checked_url(url: str) -> str:
-    with contextlib.suppress(
-        ValueError
-    ):  # of a port, an IPv6 address or a name that is none
-        place = urllib.parse.urlsplit(_checked("base_url", url, str))
-        if place.port != 0 and re.match(
-            r"https?://(?!:)[^\s\x00-\x1f/?#@%\\]+(/[!\"$->@-~]*)?\Z", url, re.I
-        ):
-            return url.replace(
-                place.netloc, place.netloc.encode("idna").decode(), 1
-            ).rstrip("/")
-    raise ValueError(
-        "base_url must be http(s)://HOST[:PORT][/PATH], not %r"
-        % re.sub("//[^/]*@", "//…@", url)
-    )
+class _Models:
+    """``client.models`` of the OpenAI SDK."""
+
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def list(self, **options: Any) -> _List:
+        """The models that the service lists: `JSONObject` each.
+
+        *options*: ``timeout``, ``deadline``, ``max_retries``, ``extra_headers``,
+        ``extra_query``.
+        """
+        return self._client.prepare_list(**options).run()  # type: ignore[no-any-return]
 
 
-def _checked_headers(
-    parameter: str, headers: Mapping[str, str] | None
-) -> dict[str, str]:
-    """Headers as RFC 9110 § 5 allows them, named in one way.  No value is shown: it may be a secret."""
-    fits = re.compile(
-        r"(?ai)(?!content-length\n|transfer-encoding\n)[\w!#$%&'*+.^`|~-]+\n[\t -~\xa0-\xff]*\Z"
-    ).match
-    if not hasattr(headers or {}, "items"):
-        raise TypeError(
-            "%s must be a dict, not %s" % (parameter, type(headers).__name__)
-        )
-    for name, value in (headers or {}).items():
-        if not (
-            isinstance(name, str)
-            and isinstance(value, str)
-            and fits(name + "\n" + value)
-        ):
-            raise ValueError(
-                "%s: %.100r cannot be set, or its value is not one line of Latin-1"
-                % (parameter, name)
-            )
-    return {name.title(): value for name, value in (headers or {}).items()}
+# ---------------------------------------------------------------------------- asyncio
+#
+# Each call runs in a daemon thread of its own, by the same code as Client's.  The event
+# loop and the thread meet in two places: the loop wakes by call_soon_threadsafe(), and
+# the thread waits when the consumer is too slow.
+
+# Chunks that may wait for a consumer; beyond that the server has to wait too.
+_READ_AHEAD = 100
 
 
-class Stream:
-    """An answer as it is generated: iterates, with ``for`` or ``async for``, over its chunks (`JSONObject`).  The end
-    of the loop means that the answer is complete; whatever cuts it short is a `StreamError` after the last chunk.
-    `close` (from any thread), leaving ``with`` and dropping the stream end the request.  For one consumer."""
+def _start_thread(target: Callable[[], None]) -> None:
+    try:
+        threading.Thread(target=target, name="siraya_chat", daemon=True).start()
+    except RuntimeError as error:
+        raise SirayaError(
+            "no thread can be started for this call: %s" % error
+        ) from None
 
-    _outcome: Any = (
-        "open",
-    )  # then "complete", "closed", or "failed" with a message and a body
 
-    def __init__(
-        self, connection: _Connection, without_key: Callable[[str], str], n: Any = 1
-    ) -> None:
-        self._connection, self._timeout, self._without_key = (
-            connection,
-            connection.timeout,
-            without_key,
-        )
-        self._is_document = connection.headers.get_content_type() in (
-            "application/json",
-            "text/html",
-        )
-        if self._is_document:  # a server that does not stream, or a page: one event, its line breaks being but space
-            lines = (
-                block.replace(b"\r", b" ").replace(b"\n", b" ")
-                for block in connection.blocks
-            )
-            connection.blocks = itertools.chain(
-                [b"data: "], lines, [b"\n\ndata: [DONE]\n\n"]
-            )
-        self._parser, self._n, self._unfinished = (
-            SSEParser(),
-            n if isinstance(n, int) else 1,
-            0,
-        )  # bytes of an event
-        self._chunks: collections.deque[JSONObject] = (
-            collections.deque()
-        )  # arrived and not yet taken
-        self._texts: list[
-            str
-        ] = []  # of all chunks that arrived: parsed again when the whole is asked for
+class _Outcome:
+    """What a thread gives to a task, once: a value or an error."""
 
-    def __iter__(self) -> Iterator[JSONObject]:
-        while self._wait():
-            while self._chunks:
-                yield self._chunks.popleft()
-
-    def __next__(self) -> JSONObject:
-        return next(iter(self))
-
-    async def __aiter__(self) -> AsyncIterator[JSONObject]:
+    def __init__(self) -> None:
         import asyncio
-        from concurrent.futures import ThreadPoolExecutor
 
-        thread = ThreadPoolExecutor(
-            1
-        )  # its own: a stream blocks a thread for long, and asyncio shares just a few
+        self._loop = asyncio.get_running_loop()
+        self._future: Any = self._loop.create_future()
+
+    def set(self, value: Any, error: BaseException | None) -> None:
+        """Called by the thread.  What comes too late for a closed loop is dropped."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._set, value, error)
+
+    def _set(self, value: Any, error: BaseException | None) -> None:
+        if self._future.done():  # cancelled
+            return
+        if error is None:
+            self._future.set_result(value)
+        else:
+            self._future.set_exception(error)
+
+    async def get(self) -> Any:
+        return await self._future
+
+
+async def _run(call: Call) -> Any:
+    """Run a call in a thread.  Cancelling the task ends the request."""
+    outcome = _Outcome()
+
+    def work() -> None:
         try:
-            while await asyncio.get_running_loop().run_in_executor(thread, self._wait):
-                while self._chunks:
-                    yield self._chunks.popleft()
-        except asyncio.CancelledError:
+            outcome.set(call.run(), None)
+        except BaseException as error:
+            outcome.set(None, error)
+
+    _start_thread(work)
+    try:
+        return await outcome.get()
+    except BaseException:
+        call.cancel()
+        raise
+
+
+class _Pump:
+    """Reads a stream in a thread, a bounded number of chunks ahead of its consumer."""
+
+    def __init__(self, call: Call) -> None:
+        import asyncio
+
+        self.stream: Any = None  # set by the thread, once the call is answered
+        self._call = call
+        self._loop = asyncio.get_running_loop()
+        self._opened = _Outcome()
+        self._arrived: collections.deque[JSONObject] = collections.deque()
+        self._room = threading.Semaphore(_READ_AHEAD)
+        self._has_ended = False  # set by the thread, after the last chunk
+        self._error: BaseException | None = None  # the stream's end, if it has failed
+        self._is_closed = False  # set by close()
+        self._waiter: Any = None  # the future that the consumer waits for
+
+    async def open(self) -> None:
+        """Send the request; returns when the answer begins."""
+        _start_thread(self._work)
+        try:
+            await self._opened.get()
+        except BaseException:
             self.close()
             raise
-        finally:
-            thread.shutdown(wait=False)
 
-    def __enter__(self) -> Stream:
+    def _work(self) -> None:
+        try:
+            self.stream = self._call.run()
+        except BaseException as error:
+            self._opened.set(None, error)
+            return
+        if self._is_closed:
+            self.stream.close()
+        self._opened.set(None, None)
+        try:
+            for chunk in self.stream:
+                if not self._is_closed:
+                    self._room.acquire()
+                self._arrived.append(chunk)
+                self._wake_consumer()
+        except BaseException as error:
+            self._error = error
+        self._has_ended = True
+        self._wake_consumer()
+
+    def _wake_consumer(self) -> None:
+        waiter = self._waiter
+        if waiter is not None:
+            try:
+                self._loop.call_soon_threadsafe(_wake, waiter)
+            except RuntimeError:  # the loop is closed: nobody reads any more
+                self.close()
+
+    async def next_chunk(self) -> JSONObject:
+        """The next chunk; raises StopAsyncIteration or `StreamError` at the end."""
+        while not self._arrived:
+            if self._has_ended and not self._arrived:
+                if self._error is not None:
+                    raise self._error
+                raise StopAsyncIteration
+            await self._wait()
+        self._room.release()
+        return self._arrived.popleft()
+
+    async def _wait(self) -> None:
+        self._waiter = self._loop.create_future()
+        if self._arrived or self._has_ended:  # meanwhile
+            return
+        try:
+            await self._waiter
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the request, at whatever stage it is."""
+        self._is_closed = True
+        stream = self.stream
+        if stream is None:
+            self._call.cancel()
+        else:
+            stream.close()
+        self._room.release()  # the thread may wait for it
+
+
+def _wake(waiter: Any) -> None:
+    if not waiter.done():
+        waiter.set_result(None)
+
+
+class AsyncStream:
+    """`Stream` for asyncio: read with ``async for``.
+
+    A task that is cancelled while it waits for a chunk ends the request.
+    """
+
+    def __init__(self, pump: _Pump) -> None:
+        self._pump = pump
+        self.headers: Mapping[str, str] = pump.stream.headers
+        self.request_id: str | None = pump.stream.request_id
+
+    def __aiter__(self) -> AsyncStream:
         return self
 
-    def close(self, *_: object) -> None:
-        """End the request at the server.  Chunks that have arrived can still be read."""
-        self._end("closed")
+    async def __anext__(self) -> JSONObject:
+        return await self._pump.next_chunk()
 
-    __exit__ = __del__ = close
+    async def __aenter__(self) -> AsyncStream:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the request at the server.  Chunks that have arrived can still be read."""
+        self._pump.close()
+
+    aclose = close
+
+    def __del__(self) -> None:
+        self._pump.close()
 
     @property
-    def text_stream(self) -> Iterator[str]:
+    async def text_stream(self) -> AsyncIterator[str]:
         """The pieces of the first choice's text, as they arrive."""
-        for chunk in self:
-            for choice in chunk.choices or ():
-                text = (
-                    choice.delta.content if choice.delta and not choice.index else None
-                )
-                if text and isinstance(text, str):
-                    yield text
+        reader = self._pump.stream.text_reader()
+        async for chunk in self:
+            text = reader.read(chunk)
+            if text:
+                yield text
+        rest = reader.end()
+        if rest:
+            yield rest
 
-    def get_final_completion(self) -> Completion:
-        """Read what is left; the `Completion` that the answer would have been without streaming, or `StreamError`."""
-        collections.deque(self, maxlen=0)
-        if self._outcome[0] == "closed":
-            raise StreamError(
-                "the stream was closed before its end", None, self._so_far()
-            )
-        return self._so_far()
-
-    def _so_far(self) -> Completion:
-        chunks: list[Any] = []
-        for text in self._texts:
-            with contextlib.suppress(
-                RecursionError
-            ):  # what was not too deep where it was taken may be so from here
-                chunks.append(_DECODER.decode(text))
-        if len(chunks) < len(self._texts):
-            raise StreamError(
-                "a chunk is nested too deeply", self._texts, _assemble(chunks)
-            )
-        return _assemble(chunks)
-
-    def _end(self, *outcome: Any) -> None:
-        if (
-            vars(self).setdefault("_outcome", outcome) is outcome
-        ):  # atomic: the first end holds, in whatever thread
-            connection = vars(self).pop("_connection")
-            connection.release() if outcome[0] == "complete" else connection.close()
-
-    def _wait(self) -> bool:
-        """Wait for chunks.  False at the end of a complete or a closed stream; raises at that of a failed one."""
-        while not self._chunks and self._outcome[0] == "open":
-            try:
-                block = self._connection.read()
-                if block is None:
-                    raise ConnectionError("the server closed it")
-                self._take(self._parser._feed(block))
-                if self._chunks:
-                    self._unfinished = 0
-                    return True
-                self._unfinished += len(block)
-                if self._unfinished > MAX_EVENT_BYTES:
-                    raise ResponseError(
-                        "an event is larger than %d bytes" % MAX_EVENT_BYTES
-                    )
-            except (ResponseError, RecursionError) as error:
-                self._end(
-                    "failed",
-                    "the stream broke off: %s" % error,
-                    getattr(error, "body", None),
-                )
-            except _NETWORK_ERRORS as error:
-                rest = (
-                    self._parser._line[len(b"data: ") :].decode("utf-8", "replace")
-                    if self._is_document
-                    else ""
-                )
-                # It was all if an unterminated [DONE] stands last, or every choice has finished.
-                self._take(
-                    [
-                        event
-                        for event in self._parser._feed(b"\n\n")
-                        if event[1].lstrip().startswith("[DONE]")
-                    ]
-                )
-                choices = self._so_far().choices
-                whole = len(choices) >= max(self._n, 1) and all(
-                    choice.finish_reason for choice in choices
-                )
-                said = "the stream ended before the answer did: " + _describe(
-                    error, self._timeout
-                )
-                self._end(
-                    "complete" if whole else "failed",
-                    self._without_key(said),
-                    self._without_key(rest) or None,
-                )
-            except BaseException:  # such as Ctrl-C: what a read has lost is not known
-                self._end("failed", "the reading was interrupted", None)
-                raise
-        if not self._chunks and self._outcome[0] == "failed":
-            raise StreamError(self._outcome[1], self._outcome[2], self._so_far())
-        return bool(self._chunks)
-
-    def _take(self, events: list[Any]) -> None:
-        """Take the events' chunks; a usual one is recognised at sight."""
-        scan, chunk = _DECODER.scan_once, JSONObject()
-        for kind, data, _, _ in events:
-            try:
-                chunk, end = scan(data, 0)
-                choices = chunk["choices"]
-                usual = (
-                    end == len(data)
-                    and kind == "message"
-                    and "error" not in chunk
-                    and choices.__class__ is list
-                )
-                for choice in choices:
-                    usual = usual and choice["delta"].__class__ is JSONObject
-            except (StopIteration, ValueError, LookupError, TypeError, RecursionError):
-                usual = False
-            if not usual and data.lstrip().startswith("[DONE]"):
-                return self._end("complete")
-            if not usual:
-                data = self._without_key(
-                    '{"error": %s}' % data if kind == "error" else data
-                )
-                chunk = JSONObject(
-                    _parse(
-                        data,
-                        "message" if self._is_document or kind == "error" else "delta",
-                    )
-                )
-                for choice in chunk.choices if self._is_document else ():
-                    chunk["object"], choice["delta"] = (
-                        "chat.completion.chunk",
-                        choice.pop("message", None),
-                    )
-                data = _ENCODE(chunk)
-            self._texts.append(data)
-            self._chunks.append(chunk)
+    async def get_final_completion(self) -> Completion:
+        """Read what is left: see `Stream.get_final_completion`."""
+        async for _ in self:
+            pass
+        return self._pump.stream.get_final_completion()  # type: ignore[no-any-return]
 
 
-# --------------------------------------------------------------------------------------- the command line
-_HELP = """usage: siraya-chat [options] [prompt ...]
-Ask a model.  The answer goes to standard output, everything else to standard error.
+class AsyncClient(BaseClient):
+    __doc__ = "`Client` for asyncio." + str(BaseClient.__doc__).partition(".")[2]
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exception: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the idle connections.  The client remains usable."""
+        self.close_idle()
+
+    async def complete(
+        self, messages: Messages, model: str | None = None, **params: Any
+    ) -> Completion:
+        """The whole answer: see `Client.complete`."""
+        if params.pop("stream", False):
+            raise TypeError("complete() gives a whole answer: use stream() for pieces")
+        call = self.prepare(messages, model, False, **params)
+        return await _run(call)  # type: ignore[no-any-return]
+
+    async def stream(
+        self, messages: Messages, model: str | None = None, **params: Any
+    ) -> AsyncStream:
+        """The answer as it is generated: see `Client.stream`."""
+        if not params.pop("stream", True):
+            raise TypeError("stream() gives pieces: use complete() for a whole answer")
+        pump = _Pump(self.prepare(messages, model, True, **params))
+        await pump.open()
+        return AsyncStream(pump)
+
+    @property
+    def chat(self) -> _AsyncChat:
+        """The OpenAI SDK's door: ``await client.chat.completions.create(…)``."""
+        return _AsyncChat(self)
+
+    @property
+    def models(self) -> _AsyncModels:
+        """``await client.models.list()``: what the service offers."""
+        return _AsyncModels(self)
+
+
+class _AsyncChat:
+    """``client.chat`` of the OpenAI SDK."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self.completions = _AsyncCompletions(client)
+
+
+class _AsyncCompletions:
+    """``client.chat.completions`` of the OpenAI SDK."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    if TYPE_CHECKING:
+
+        @overload
+        async def create(
+            self, *, messages: Messages, stream: Literal[True], **params: Any
+        ) -> AsyncStream: ...
+        @overload
+        async def create(
+            self,
+            *,
+            messages: Messages,
+            stream: Literal[False] | None = ...,
+            **params: Any,
+        ) -> Completion: ...
+        @overload
+        async def create(
+            self, *, messages: Messages, stream: bool, **params: Any
+        ) -> Completion | AsyncStream: ...
+
+    async def create(
+        self,
+        *,
+        messages: Messages,
+        model: str | None = None,
+        stream: bool | None = False,
+        **params: Any,
+    ) -> Any:
+        """`AsyncClient.stream` if *stream* is true, else `AsyncClient.complete`."""
+        if stream not in (True, False, None):
+            raise TypeError("stream must be True or False, not %.200r" % (stream,))
+        if stream:
+            return await self._client.stream(messages, model, **params)
+        return await self._client.complete(messages, model, **params)
+
+
+class _AsyncModels:
+    """``client.models`` of the OpenAI SDK."""
+
+    def __init__(self, client: AsyncClient) -> None:
+        self._client = client
+
+    async def list(self, **options: Any) -> Any:
+        """The models that the service lists: `JSONObject` each."""
+        return await _run(self._client.prepare_list(**options))
+
+
+# ----------------------------------------------------------------------- command line
+#
+# Of the library it uses the public names and the text helpers.
+
+_PROGRAM = "siraya-chat"
+_HELP = """\
+usage: siraya-chat [options] [prompt ...]
+
+Ask a model.  The answer goes to standard output, everything else to standard
+error.
 
 examples:
   siraya-chat "What is the meaning of life?"
   git diff | siraya-chat -s "You are a strict reviewer." "Review this."
-  siraya-chat -a invoice.pdf --schema '{"type": "object"}' "Extract number and total."
-  siraya-chat -c -m openai/gpt-4o -o temperature=0.2
+  siraya-chat -a cat.png "What is in this image?"
+  siraya-chat -a invoice.pdf --schema '{"type": "object"}' "Extract the total."
+  siraya-chat -c --history talk.json -m openai/gpt-4o -o temperature=0.2
 
-environment: SIRAYA_API_KEY (there is no option for the key: every user of a machine can read its command lines),
-SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, no_proxy, SSL_CERT_FILE, SSL_CERT_DIR
-exit status: 0 done; 1 the service or the network failed; 2 usage; 130 interrupted"""
-_FAILURES = (
-    APIConnectionError,
-    APIStatusError,
-    ResponseError,
-)  # of the network and the service, not of the user
+environment:
+  SIRAYA_API_KEY    the key.  There is no option for it: every user of a
+                    machine can read its command lines.
+  SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, no_proxy, SSL_CERT_FILE
+
+exit status:
+  0  done
+  1  the service or the network failed, or there is no answer
+  2  a mistake in the command
+  130 (or death by SIGINT)  Ctrl-C"""
+# What would move a terminal's cursor or turn its text round; line ends and tabs may stay.
+_DRIVES_TERMINAL = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+)
+# Of the service and the network, and not of the user.
+_FAILURES = (APIConnectionError, APIStatusError, ResponseError)
+_OWN_OPTIONS = ("model", "messages", "stream")
+_CLIENT_SETTINGS = (
+    "api_key",
+    "base_url",
+    "connect_timeout",
+    "headers",
+    "proxy",
+    "ssl_context",
+)
 
 
-def _options(argv: Sequence[str] | None) -> Any:
+def _parse_arguments(argv: Sequence[str]) -> Any:
     from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
 
     parser: Any = ArgumentParser(
-        "siraya-chat", SUPPRESS, _HELP, formatter_class=RawDescriptionHelpFormatter
+        _PROGRAM,
+        usage=SUPPRESS,
+        description=_HELP,
+        formatter_class=lambda prog: RawDescriptionHelpFormatter(prog, width=79),
     )
-    add, several = parser.add_argument, {"action": "append", "default": []}
-    add(
-        "prompt",
-        nargs="*",
-        help="words of the prompt; piped standard input is added to them",
-    )
+    add = parser.add_argument
+    add("prompt", nargs="*", help="the prompt; piped standard input joins it")
     add(
         "-m",
         "--model",
-        default=os.environ.get("SIRAYA_MODEL") or DEFAULT_MODEL,
-        help="default: %(default)s",
+        metavar="MODEL",
+        help="default: $SIRAYA_MODEL, or " + DEFAULT_MODEL,
     )
     add("-s", "--system", metavar="TEXT", help="system message")
     add(
         "-a",
         "--attach",
         metavar="FILE_OR_URL",
-        **several,
-        help="image, PDF, audio, video, text, document; repeatable",
+        action="append",
+        default=[],
+        help="image, PDF, audio, video, text, document; - is standard input; "
+        "FILE;type=image/png overrules detection; repeatable",
     )
     add(
         "-o",
         "--option",
         metavar="KEY=VALUE",
-        **several,
-        help="any parameter; VALUE is JSON or a string; repeatable",
+        action="append",
+        default=[],
+        help="any parameter of the request or the call, such as temperature=0.2, "
+        "deadline=60, max_retries=0; VALUE is JSON or else a string; repeatable",
     )
     add(
         "--schema", metavar="FILE_OR_JSON", help="structured output by this JSON Schema"
@@ -1959,23 +4453,30 @@ def _options(argv: Sequence[str] | None) -> Any:
         action="store_true",
         help="print the response as JSON; streamed: one chunk a line",
     )
-    add(
-        "-u",
-        "--usage",
-        action="store_true",
-        help="tokens, and cost where given, on standard error",
-    )
+    add("-u", "--usage", action="store_true", help="tokens and cost, on standard error")
     add(
         "-c",
         "--chat",
         action="store_true",
-        help="a conversation: a line a turn; Ctrl-C stops an answer, Ctrl-D ends",
+        help="a conversation; Ctrl-C stops an answer, Ctrl-D ends it",
+    )
+    add(
+        "--history",
+        metavar="FILE",
+        help="the conversation so far, a JSON list of messages; each turn is added",
+    )
+    add("--models", action="store_true", help="list the models of the service")
+    add(
+        "-v",
+        "--verbose",
+        action="store_true",
+        help="attempts, retries and times, on standard error",
     )
     add(
         "-n",
         "--dry-run",
         action="store_true",
-        help="print the request body and send nothing",
+        help="print the request and send nothing",
     )
     add(
         "--base-url",
@@ -1987,188 +4488,510 @@ def _options(argv: Sequence[str] | None) -> Any:
         metavar="SECONDS",
         type=float,
         default=600.0,
-        help="without a byte before giving up; default: 600",
+        help="of silence before giving up; default: 600",
     )
     add("--version", action="version", version="siraya_chat " + __version__)
-    return parser.parse_args(argv)
+    words: list[str] = []
+    if "--" in argv:  # after it all are words
+        end = list(argv).index("--")
+        argv, words = argv[:end], list(argv[end + 1 :])
+    options = parser.parse_intermixed_args(argv)
+    options.prompt += words
+    return options
 
 
-class _CommandLine:
-    def __init__(self, options: Any) -> None:
-        self.options = options
-        self.parts: list[Any] = [
-            attach(source) for source in options.attach
-        ]  # for the first turn
-        self.history = [] if options.system is None else [system(options.system)]
-        self.client = Client(
-            "" if options.dry_run else None, options.base_url, timeout=options.timeout
-        )
-        self.client._pool.progress = lambda sent, total: _sign(
-            "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total)
-            if total > max(1e6, sent)
-            else "waiting …"
-        )
-        self.body: dict[str, Any] = {
-            "model": options.model,
-            "stream": not options.no_stream,
-            "stream_options": {"include_usage": True}
-            if options.usage and not options.no_stream
-            else None,
-        }
-        if options.schema is not None:
-            text = options.schema
-            if not text.lstrip().startswith("{"):
-                with open(text, "rb") as file:  # as bytes, JSON tells its encoding
-                    text = file.read()
-            self.body["response_format"] = json_schema(
-                _checked("--schema", _value(text), {})
+class _Output:
+    """What the command prints: the answer, and on standard error a line of status."""
+
+    def __init__(self) -> None:
+        self.is_terminal = sys.stdout.isatty()
+        self._has_status = False  # a line of status is on the screen
+        self._shows_status = sys.stderr.isatty()
+        self._last = "\n"  # the last character of the answer
+
+    def write(self, text: str) -> None:
+        """Print a piece of the answer."""
+        self.set_status("")
+        if self.is_terminal:
+            text = _DRIVES_TERMINAL.sub("", text)
+        if text:
+            self._last = text[-1]
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+    def end_line(self) -> None:
+        if self._last != "\n":
+            self.write("\n")
+
+    def report(self, what: object) -> None:
+        """Print a line on standard error."""
+        self.set_status("")
+        print("%s: %s" % (_PROGRAM, _printable(str(what))), file=sys.stderr, flush=True)
+
+    def set_status(self, text: str) -> None:
+        """Show the line of status, on a terminal; an empty one takes it away."""
+        if self._shows_status and (text or self._has_status):
+            print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
+            self._has_status = bool(text)
+
+    def follow_log(self, is_verbose: bool) -> None:
+        """Show what the library's logger says, as lines or in the line of status."""
+        if not is_verbose and not self._shows_status:
+            return
+        import logging
+
+        handler = logging.Handler()
+        handler.emit = self._print_record if is_verbose else self._show_record  # type: ignore[method-assign]
+        logger = logging.getLogger("siraya_chat")
+        logger.handlers = [handler]
+        logger.propagate = False
+        logger.setLevel(logging.DEBUG)
+
+    def _print_record(self, record: Any) -> None:
+        self.report(record.getMessage())
+
+    def _show_record(self, record: Any) -> None:
+        """The records that are shown: connecting, sending, waiting, retrying."""
+        values = record.args
+        if record.msg.startswith("connecting"):
+            self.set_status("connecting …")
+        elif record.msg.startswith("sending"):
+            sent, total = values
+            self.set_status(
+                "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total)
             )
-        self.call: dict[str, Any] = {}  # parameters that are no part of the body
-        for key, equals, value in (option.partition("=") for option in options.option):
-            if not equals or key in ("", "model", "messages", "stream"):
-                raise ValueError(
-                    "-o must be KEY=VALUE, where KEY has no option of its own, not %r"
-                    % (key + equals)
-                )
-            (
-                self.call
-                if key in ("timeout", "max_retries", "extra_headers")
-                else self.body
-            )[key] = _value(value)
+        elif record.msg.startswith("waiting"):
+            self.set_status("waiting …")
+        elif "retrying" in record.msg:
+            reason, seconds, attempt, most = values
+            self.set_status(
+                "%s: trying again in %.0f s (%d of %d)"
+                % (reason, seconds, attempt, most)
+            )
+
+
+class _Conversation:
+    """The turns of one run of the command."""
+
+    def __init__(self, options: Any, output: _Output) -> None:
+        self._options = options
+        self._output = output
+        self._client = Client(
+            base_url=options.base_url, model=options.model, timeout=options.timeout
+        )
+        if self._client.model is None:
+            self._client.model = DEFAULT_MODEL
+        self._params = _read_params(options)
+        self._parts = [
+            _attachment(source) for source in options.attach
+        ]  # of the first turn
+        self._messages = _read_history(options)
+        self._printed = ""  # of the answer
 
     def run(self) -> int:
-        status, terminal, text = 0, sys.stdin.isatty(), " ".join(self.options.prompt)
-        if self.options.dry_run or not self.options.chat:
-            text = "\n\n".join(
-                filter(None, (text, "" if terminal else sys.stdin.read().strip("\n")))
+        """Do what the options ask for; gives the exit status."""
+        if self._options.models:
+            return self._list_models()
+        if self._options.chat and not self._options.dry_run:
+            return self._chat()
+        prompt = " ".join(self._options.prompt)
+        if "-" not in self._options.attach and not sys.stdin.isatty():
+            prompt = "\n\n".join(filter(None, [prompt, _read_standard_input()]))
+        if not prompt and not self._parts:
+            raise ValueError("no prompt: give some words, pipe a text, or use -c")
+        if self._options.dry_run:
+            return self._show_request(prompt)
+        return self._turn(prompt)
+
+    def _list_models(self) -> int:
+        models = self._client.models.list()
+        if self._options.json:
+            self._output.write(_to_json(models) + "\n")
+        else:
+            for model in models:
+                self._output.write(_printable(str(model.get("id"))) + "\n")
+        return 0
+
+    def _chat(self) -> int:
+        """Turn after turn; a failure leaves the conversation as it was before."""
+        status = 0
+        is_terminal = sys.stdin.isatty()
+        if is_terminal:
+            _prepare_line_editor()
+            self._output.report(
+                "%s; Ctrl-C stops an answer, Ctrl-D ends" % self._client.model
             )
-            if not text and not self.parts:
-                raise ValueError(
-                    "no prompt: give some words, pipe a text, or have a conversation with -c"
-                )
-            self.turn(text)
-            return 0
-        with contextlib.suppress(ImportError):
-            import readline  # noqa: F401  gives input() line editing and history
+        text = " ".join(self._options.prompt)
         while True:
             try:
-                with contextlib.redirect_stdout(
-                    sys.stdout if sys.stdout.isatty() else sys.stderr
-                ):  # for the prompt
-                    text = text or input("> " if terminal else "")
+                if not text:
+                    text = _read_turn(is_terminal)
                 if text.strip():
-                    self.turn(text)
+                    status = max(status, self._turn(text))
             except EOFError:
-                print(end="\n" if terminal else "", file=sys.stderr)
-                return status
-            except (
-                KeyboardInterrupt,
-                *_FAILURES,
-            ) as error:  # the conversation stays as it was before the turn
-                _report(str(error) or "interrupted")
-                status = 0 if terminal else 1
+                if is_terminal:
+                    print(file=sys.stderr)
+                return 0 if is_terminal else status
+            except KeyboardInterrupt:
+                print(file=sys.stderr)
+            except _FAILURES as error:
+                self._output.end_line()
+                self._output.report(error)
+                status = 1
             text = ""
 
-    def turn(self, text: str) -> None:
-        """Send the text after what was said before, print the answer as it comes, and remember both."""
-        messages, whole = (
-            [*self.history, user(*filter(None, [text, *self.parts]))],
-            self.options.no_stream,
-        )
-        self.pieces: list[str] = []  # of the answer, as far as they are printed
-        if self.options.dry_run:
-            return self.show(
-                json.dumps(
-                    build_request(messages, **self.body), indent=2, ensure_ascii=False
-                )
-                + "\n"
-            )
+    def _request(self, prompt: str) -> list[Any]:
+        return [*self._messages, user(*filter(None, [prompt, *self._parts]))]
+
+    def _show_request(self, prompt: str) -> int:
+        stream = not self._options.no_stream
+        call = self._client.prepare(self._request(prompt), None, stream, **self._params)
+        self._output.write(json.dumps(call.body, indent=2, ensure_ascii=False) + "\n")
+        return 0
+
+    def _turn(self, prompt: str) -> int:
+        """Ask, print the answer as it comes, and remember both; gives the exit status."""
+        messages = self._request(prompt)
+        self._printed = ""
         try:
-            answer: Any = self.client.create(
-                messages=messages, **self.body, **self.call
-            )
-            lines = (
-                json.dumps(part, ensure_ascii=False) + "\n"
-                for part in ([answer] if whole else answer)
-            )
-            texts = [answer.text] if whole else answer.text_stream
-            for piece in lines if self.options.json else texts:
-                self.show(piece)
-            completion = answer if whole else answer.get_final_completion()
+            completion = self._ask(messages)
         except KeyboardInterrupt:
-            if self.options.json or not (self.options.chat and self.pieces):
+            if not self._options.chat or not self._printed:
                 raise
-            completion = Completion(
-                choices=[JSONObject(message=JSONObject(content="".join(self.pieces)))]
-            )
+            self._remember(messages, self._printed)
+            raise
         finally:
-            self.show("" if "".join(self.pieces)[-1:] in ("", "\n") else "\n")
-        if self.options.usage:
-            told = {"cost": completion.cost, **(completion.usage or {})}.items()
-            _report(
-                ", ".join(
-                    "%s: %s" % item
-                    for item in told
-                    if isinstance(item[1], (int, float))
-                )
-                or "usage unknown"
+            self._output.set_status("")
+            self._output.end_line()
+        if self._options.usage:
+            self._output.report(_describe_usage(completion))
+        status = self._report_ending(completion)
+        self._remember(messages, completion.text)
+        return status
+
+    def _ask(self, messages: list[Any]) -> Completion:
+        if self._options.no_stream:
+            completion = self._client.complete(messages, **self._params)
+            self._print(
+                _to_json(completion) + "\n" if self._options.json else completion.text
             )
-        self.history, self.parts = [*messages, assistant(completion.text)], []
+            return completion
+        with self._client.stream(messages, **self._params) as stream:
+            if self._options.json:
+                for chunk in stream:
+                    self._print(_to_json(chunk) + "\n")
+            else:
+                for piece in stream.text_stream:
+                    self._print(piece)
+            return stream.get_final_completion()
 
-    def show(self, text: str) -> None:
-        if not self.pieces:
-            _sign("")
-        self.pieces.append(text)
-        text = (
-            re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", "", text)
-            if sys.stdout.isatty()
-            else text
-        )  # it may drive it
-        print(text, end="", flush=True)
+    def _print(self, text: str) -> None:
+        self._output.write(text)
+        if not self._options.json:
+            self._printed += text
+
+    def _remember(self, messages: list[Any], answer: str) -> None:
+        self._messages = [*messages, assistant(answer)]
+        self._parts = []
+        if self._options.history is not None:
+            _write_history(self._options.history, self._messages)
+
+    def _report_ending(self, completion: Completion) -> int:
+        """Say on standard error what the answer lacks; gives the exit status."""
+        message = completion.message
+        refusal = message.refusal if message else None
+        if refusal:
+            self._output.report("the model refused: %s" % refusal)
+        names = [_tool_name(call) for call in completion.tool_calls]
+        if names:
+            self._output.report("the model wants to call: " + ", ".join(names))
+        if completion.finish_reason == "length":
+            self._output.report("the answer was cut off at the limit of tokens")
+        elif completion.finish_reason == "content_filter":
+            self._output.report("the answer was cut off by a content filter")
+        elif completion.finish_reason is None:
+            self._output.report("the service does not say whether the answer is whole")
+        if self._options.json and (refusal or names):
+            return 0
+        if not completion.text:
+            if not refusal and not names:
+                self._output.report("the answer is empty")
+            return 1
+        if self._options.schema is not None:
+            try:
+                completion.json()
+            except ResponseError as error:
+                self._output.report(error)
+                return 1
+        return 0
 
 
-def _value(text: str | bytes) -> Any:  # JSON, or else the text itself
-    with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(text)
-    return text
+def _tool_name(call: Any) -> str:
+    function = call.get("function") if isinstance(call, dict) else None
+    name = function.get("name") if isinstance(function, dict) else None
+    return _printable(str(name or "a tool"))
 
 
-def _sign(text: str) -> None:  # of life, on a terminal only; an empty one takes it away
-    if sys.stderr.isatty():
-        print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
+def _describe_usage(completion: Completion) -> str:
+    usage = completion.usage if isinstance(completion.usage, dict) else {}
+    told = {"cost": completion.cost, **usage}
+    numbers = [
+        "%s: %s" % (_printable(str(name)), value)
+        for name, value in told.items()
+        if isinstance(value, (int, float)) and not isinstance(value, bool)
+    ]
+    return ", ".join(numbers) or "usage unknown"
 
 
-def _report(what: object) -> None:
-    print("siraya-chat: %s" % what, file=sys.stderr)
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _read_params(options: Any) -> dict[str, Any]:
+    """The parameters that -o, --schema and -u give."""
+    params: dict[str, Any] = {}
+    if options.usage and not options.no_stream:
+        params["stream_options"] = {"include_usage": True}
+    if options.schema is not None:
+        params["response_format"] = json_schema(_read_schema(options.schema))
+    for option in options.option:
+        key, equals, value = option.partition("=")
+        if not equals or not key or key != key.strip():
+            raise ValueError("-o must be KEY=VALUE, without spaces, not %r" % option)
+        if key in _OWN_OPTIONS:
+            raise ValueError("-o: %s has an option or an argument of its own" % key)
+        if key in _CLIENT_SETTINGS:
+            raise ValueError("-o: %s is no parameter of a request" % key)
+        try:
+            params[key] = json.loads(value)
+        except (ValueError, RecursionError):
+            params[key] = value
+    return params
+
+
+def _read_schema(text: str) -> Any:
+    if not text.lstrip().startswith("{"):
+        with open(_file_name(text), "rb") as file:
+            data = file.read()
+        try:
+            text = data.decode(json.detect_encoding(data))
+        except UnicodeDecodeError:
+            raise ValueError("--schema: the file is not UTF-8 text") from None
+    try:
+        schema = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            "--schema: not JSON (line %d, column %d)" % (error.lineno, error.colno)
+        ) from None
+    except RecursionError:
+        raise ValueError("--schema: nested too deeply") from None
+    if not isinstance(schema, dict):
+        raise ValueError("--schema: a JSON Schema must be an object")
+    return schema
+
+
+def _attachment(source: str) -> dict[str, Any]:
+    """The part for an argument of -a: FILE, URL or -, each perhaps with ;type=…"""
+    path, separator, media_type = source.rpartition(";type=")
+    if not separator or source.startswith("data:"):
+        path, media_type = source, ""
+    what: Any = _file_name(path)
+    if path == "-":
+        what = sys.stdin.buffer.read()
+    elif re.match(r"(https?|data):", path, re.I):
+        what = path
+    return attach(what, media_type=media_type or None)
+
+
+def _file_name(argument: str) -> str:
+    """An argument as the system's encoding of file names has it."""
+    return os.fsdecode(argument.encode("utf-8", "surrogateescape"))
+
+
+def _read_standard_input() -> str:
+    data = sys.stdin.buffer.read()
+    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    try:
+        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise ValueError("standard input is not UTF-8 text; for a file use -a -")
+    return text.strip("\r\n")
+
+
+def _read_history(options: Any) -> list[Any]:
+    """The messages before the first turn."""
+    messages: list[Any] = []
+    if options.history is not None and os.path.exists(_file_name(options.history)):
+        with open(_file_name(options.history), "rb") as file:
+            data = file.read()
+        try:
+            messages = json.loads(data.decode("utf-8-sig")) if data.strip() else []
+        except (ValueError, RecursionError) as error:
+            raise ValueError("--history: not JSON (%s)" % error) from None
+        if not isinstance(messages, list):
+            raise ValueError("--history: the file must hold a list of messages")
+    if options.system is not None:
+        first = messages[0] if messages else None
+        if isinstance(first, dict) and first.get("role") == "system":
+            messages = messages[1:]
+        messages = [system(options.system), *messages]
+    return messages
+
+
+def _write_history(name: str, messages: list[Any]) -> None:
+    """Write the conversation, whole or not at all."""
+    path = os.path.realpath(_file_name(name))
+    beside = "%s.%d.tmp" % (path, os.getpid())
+    text = json.dumps(messages, ensure_ascii=False, indent=1) + "\n"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(beside, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.remove(beside)
+        raise
+
+
+def _prepare_line_editor() -> None:
+    """Line editing and history for input(); several pasted lines are one turn."""
+    try:
+        import readline
+    except ImportError:
+        return
+    with contextlib.suppress(Exception):  # what the editor knows depends on its version
+        readline.parse_and_bind("set enable-bracketed-paste on")
+
+
+def _read_turn(is_terminal: bool) -> str:
+    """One turn: a line, from a terminal with a prompt; EOFError at the end."""
+    if is_terminal:
+        # The prompt is no part of the answer, which may go to a file.
+        target = sys.stdout if sys.stdout.isatty() else sys.stderr
+        with contextlib.redirect_stdout(target):
+            return input("> ")
+    line = sys.stdin.readline()
+    if not line:
+        raise EOFError
+    return line.rstrip("\r\n")
+
+
+def _prepare_streams() -> None:
+    """Pipes and files are UTF-8; a closed stream becomes one of nothing."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")
+    if sys.stdout is None:
+        raise ValueError("standard output is closed")
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is None:  # not the system's
+            continue
+        if stream.isatty() or os.environ.get("PYTHONIOENCODING"):
+            reconfigure(errors="replace")
+        elif stream is sys.stdin:
+            reconfigure(encoding="utf-8-sig", errors="replace")
+        else:
+            reconfigure(encoding="utf-8", errors="replace")
+
+
+def _decode_arguments(argv: Sequence[str] | None) -> list[str]:
+    """The arguments as text: they are UTF-8, whatever the locale."""
+    arguments = []
+    for argument in sys.argv[1:] if argv is None else argv:
+        try:
+            data = os.fsencode(argument) if argv is None else argument.encode()
+            arguments.append(data.decode("utf-8"))
+        except UnicodeError:
+            raise ValueError(
+                "an argument is not UTF-8: %s" % _printable(argument)
+            ) from None
+    return arguments
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line with these arguments (default: those of the process); returns the exit status."""
-    warnings.showwarning = lambda message, *_: _report(message)
-    for name, mode in (("stdin", "r"), ("stdout", "r"), ("stderr", "w")):
-        setattr(
-            sys, name, getattr(sys, name) or open(os.devnull, mode)
-        )  # None if closed; then writing is to fail
-        with contextlib.suppress(AttributeError):  # not a stream of the system
-            getattr(sys, name).reconfigure(errors="replace")
+    """The command line.
+
+    *argv*: the arguments; default: those of the process.  Returns the exit status: 0 done,
+    1 the service or the network failed or there is no answer, 2 a mistake in the command,
+    130 interrupted.
+    """
     try:
-        status = _CommandLine(_options(argv)).run()
-    except (
-        SystemExit,
-        BrokenPipeError,
-    ) as end:  # argparse has said why; a reader has had enough, as in … | head
-        status = int(getattr(end, "code", None) or 0)
+        status = _run_command(argv)
     except KeyboardInterrupt:
         status = 130
-    except (SirayaError, ValueError, TypeError, OSError, RecursionError) as error:
-        _report(error)
-        status = 1 if isinstance(error, _FAILURES) else 2
+    except BrokenPipeError:  # the reader has had enough, as in … | head
+        status = 0
+    except OSError as error:
+        status = 1
+        with contextlib.suppress(OSError):
+            print("%s: %s" % (_PROGRAM, _printable(str(error))), file=sys.stderr)
+    return _flush(status)
+
+
+def _run_command(argv: Sequence[str] | None) -> int:
     try:
-        sys.stdout.flush()
-    except OSError:  # write nothing more, not even at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _prepare_streams()
+    except ValueError as error:
+        print("%s: %s" % (_PROGRAM, error), file=sys.stderr)
+        return 1
+    output = _Output()
+    warnings.showwarning = lambda message, *_: output.report(message)
+    try:
+        options = _parse_arguments(_decode_arguments(argv))
+        output.follow_log(options.verbose)
+        conversation = _prepare_conversation(options, output)
+        return conversation.run()
+    except SystemExit as end:  # argparse has said why
+        return int(end.code or 0)
+    except _FAILURES as error:
+        output.report(error)
+        return 1
+    except (SirayaError, ValueError, TypeError, RecursionError) as error:
+        output.report(error)
+        return 2
+    finally:
+        output.set_status("")
+
+
+def _prepare_conversation(options: Any, output: _Output) -> _Conversation:
+    """Read what the options name; a file that cannot be read is the user's mistake."""
+    try:
+        return _Conversation(options, output)
+    except OSError as error:
+        raise ValueError(str(error)) from None
+
+
+def _flush(status: int) -> int:
+    """Write what is left; a full disk or a closed pipe is a failure."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except OSError as error:
+        if status == 0 and not isinstance(error, BrokenPipeError):
+            status = 1
+            with contextlib.suppress(OSError):
+                print("%s: %s" % (_PROGRAM, error), file=sys.stderr)
+        # Nothing more can be written, not even at exit.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
     return status
 
 
+def run_as_command() -> None:
+    """The entry point of the process: `main`, and after Ctrl-C death by the signal."""
+    status = main()
+    if status == 130 and os.name == "posix":
+        import signal
+
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run_as_command()
