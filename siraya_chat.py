@@ -6,8 +6,8 @@ your program, vendor it, or run it:
 
     from siraya_chat import Client
 
-    client = Client()  # needs SIRAYA_API_KEY
-    with client.stream("Tell me a story.", model="anthropic/claude-sonnet-4.5") as stream:
+    client = Client(model="anthropic/claude-sonnet-4.5")  # needs SIRAYA_API_KEY
+    with client.stream("Tell me a story.") as stream:
         for piece in stream.text_stream:
             print(piece, end="", flush=True)
 
@@ -30,8 +30,9 @@ The file reads from top to bottom; each section uses only what stands above it:
     asyncio          AsyncClient, AsyncStream
     command line     main()
 
-Logging: if the program has imported `logging`, the logger "siraya_chat" gets a record of
-each attempt (DEBUG) and of each retry (INFO).  No record holds a key or a message's text.
+Logging: if the program has imported `logging`, the logger "siraya_chat" gets a record
+of each attempt (DEBUG) and of each retry (INFO).  No record holds a key or a message's
+text.
 
 SPDX-License-Identifier: MIT
 """
@@ -210,8 +211,9 @@ def _mask(value: Any, secrets: Iterable[str]) -> Any:
 class SirayaError(Exception):
     """The base of all errors.
 
-    ``str(error)`` and ``error.message``: one printable line of at most 1,000 characters.
-    ``body``: what the server sent: JSON if it is that, else text; ``None`` if nothing.
+    ``str(error)`` and ``error.message``: one printable line of at most 1,000
+    characters. ``body``: what the server sent: JSON if it is that, else text; ``None``
+    if nothing.
     """
 
     def __init__(self, message: str = "", body: Any = None) -> None:
@@ -232,7 +234,7 @@ OpenAIError = SirayaError
 
 
 class APIConnectionError(SirayaError):
-    """The service was not reached, or the connection failed: DNS, TCP, proxy, TLS, HTTP."""
+    """The service was not reached, or the connection failed."""
 
 
 class APITimeoutError(APIConnectionError):
@@ -243,8 +245,9 @@ class APIStatusError(SirayaError):
     """The service answered with a status other than 2xx.
 
     ``status_code``: an int.  ``code``, ``type``, ``param``: of the error object in the
-    body, or ``None``.  ``headers``: a case-insensitive mapping.  ``request_id``: a str or
-    ``None``.  ``retry_after``: the seconds that the server asks to wait, or ``None``.
+    body, or ``None``.  ``headers``: a case-insensitive mapping.  ``request_id``: a str
+    or ``None``.  ``retry_after``: the seconds that the server asks to wait, or
+    ``None``.
     """
 
     def __init__(
@@ -302,7 +305,7 @@ class InternalServerError(APIStatusError):
 
 
 class ResponseError(SirayaError):
-    """The answer is not what the API promises: not JSON, too large, no choice, an error.
+    """The answer is not what the API promises: not JSON, too large, an error.
 
     ``body``: what came instead.  ``code`` and ``type``: of an error object in it.
     """
@@ -380,7 +383,7 @@ def _page_title(text: str) -> str:
 
 
 def _error_object(body: Any) -> Any:
-    """The error in a body: what stands under "error" if anything does, else all of it."""
+    """The error in a body: what stands under "error", or else all of it."""
     if isinstance(body, list) and body:
         body = body[0]
     if isinstance(body, dict) and body.get("error"):
@@ -408,7 +411,7 @@ def _error_words(body: Any) -> str:
 
 
 def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds to wait by ``retry-after-ms`` or ``Retry-After`` (RFC 9110 § 10.2.3)."""
+    """The seconds to wait, by ``retry-after-ms`` or RFC 9110 § 10.2.3."""
     milliseconds = _number_in(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return milliseconds / 1000
@@ -439,13 +442,13 @@ def _number_in(value: str | None) -> float | None:
 _API_FIELDS = frozenset(
     """
     id object created model choices usage system_fingerprint service_tier provider cost
-    cost_details error index message delta finish_reason native_finish_reason logprobs role
-    content refusal reasoning reasoning_content reasoning_details annotations images audio
-    tool_calls function_call type function name arguments prompt_tokens completion_tokens
-    total_tokens prompt_tokens_details completion_tokens_details cached_tokens
-    reasoning_tokens audio_tokens accepted_prediction_tokens rejected_prediction_tokens token
-    bytes logprob top_logprobs url_citation start_index end_index title url data transcript
-    expires_at code param text parsed
+    cost_details error index message delta finish_reason native_finish_reason logprobs
+    role content refusal reasoning reasoning_content reasoning_details annotations
+    images audio tool_calls function_call type function name arguments prompt_tokens
+    completion_tokens total_tokens prompt_tokens_details completion_tokens_details
+    cached_tokens reasoning_tokens audio_tokens accepted_prediction_tokens
+    rejected_prediction_tokens token bytes logprob top_logprobs url_citation start_index
+    end_index title url data transcript expires_at code param text parsed
     """.split()
 )
 
@@ -539,12 +542,12 @@ class Completion(JSONObject):
 
     @property
     def message(self) -> Any:
-        """The first choice's message, ready to be appended to ``messages``, or ``None``."""
+        """The first choice's message, ready for ``messages``; ``None`` if none."""
         return self.choices[0].message if self.choices else None
 
     @property
     def text(self) -> str:
-        """The first choice's text; the text parts joined if it has parts; ``""`` if none."""
+        """The first choice's text, its parts joined; ``""`` if it has none."""
         return _text_of(self.message.content) if self.message else ""
 
     @property
@@ -591,7 +594,7 @@ def _text_of(content: Any) -> str:
 
 
 def _says_finished(reason: Any) -> bool:
-    """Whether a finish_reason is one: some servers write "" or "null" in every chunk."""
+    """Whether a finish_reason is one; some servers write "" or "null" meanwhile."""
     return isinstance(reason, str) and reason not in ("", "null")
 
 
@@ -628,7 +631,7 @@ _DECODER: Any = json.JSONDecoder(
 
 
 def _decode_json(text: str) -> Any:
-    """The value of a JSON text (RFC 8259); ``ValueError`` if it is none, or too much."""
+    """The value of a JSON text (RFC 8259); ``ValueError`` if it is none."""
     return _decode_first_json(text, None)
 
 
@@ -661,7 +664,7 @@ def _is_deeper(value: Any, levels: int) -> bool:
 
 
 def _mend(value: Any) -> Any:
-    """The value, in place, with U+FFFD for halves of surrogate pairs: no text holds them."""
+    """The value, changed in place: U+FFFD for halves of surrogate pairs."""
     if isinstance(value, str):
         if value.isascii() or not re.search("[\ud800-\udfff]", value):
             return value
@@ -740,7 +743,7 @@ def _choices_of(value: Any) -> list[JSONObject]:
     choices = value.get("choices") if isinstance(value, dict) else None
     if not isinstance(choices, list):
         return []
-    return [choice for choice in choices if isinstance(choice, dict)]
+    return [choice for choice in choices if isinstance(choice, JSONObject)]
 
 
 def _check_choices(value: Any, holder: str, mask: Callable[[Any], Any]) -> None:
@@ -876,7 +879,7 @@ def _list_of(rule: Rule) -> Rule:
 def _check_fields(
     name: str, value: Any, rules: Mapping[str, Rule], needed: Sequence[str] = ()
 ) -> None:
-    """Check a dict by the rules for its fields; the others pass, and so does ``None``."""
+    """Check a dict by rules for its fields; other fields and ``None`` pass."""
     _object(name, value)
     for field in needed:
         if value.get(field) in (None, ""):
@@ -1036,17 +1039,18 @@ def user(*parts: str | dict[str, Any]) -> dict[str, Any]:
         raise ValueError("user() needs a text or a part")
     if len(parts) == 1 and isinstance(parts[0], str):
         return {"role": "user", "content": parts[0]}
-    content = []
+    content: list[dict[str, Any]] = []
     for part in parts:
         if isinstance(part, str):
-            part = {"type": "text", "text": part}
-        elif not isinstance(part, dict):
+            content.append({"type": "text", "text": part})
+        elif isinstance(part, dict):
+            content.append(part)
+        else:
             raise _wrong_type(
                 "a part of user()",
                 part,
                 "a string or a part (for a file or bytes: image(…), attach(…))",
             )
-        content.append(part)
     return {"role": "user", "content": content}
 
 
@@ -1059,8 +1063,8 @@ def assistant(text: str) -> dict[str, Any]:
 def tool_result(tool_call_id: str, content: Any) -> dict[str, Any]:
     """The message that answers a tool call.
 
-    *tool_call_id*: the ``id`` of the call.  *content*: any JSON value: a str is sent as it
-    is, a list of parts as parts, everything else as JSON text.
+    *tool_call_id*: the ``id`` of the call.  *content*: any JSON value: a str is sent as
+    it is, a list of parts as parts, everything else as JSON text.
     """
     _name("tool_call_id", tool_call_id)
     if not isinstance(content, str) and not _is_list_of_parts(content):
@@ -1145,7 +1149,8 @@ def video(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
 def attach(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
     """The part that fits what *source* (see `image`) is.
 
-    An image, PDF, audio, video or document, or for a text file a text part that names it.
+    An image, PDF, audio, video or document, or for a text file a text part that names
+    it.
     """
     content = _load("attach", source)
     if not content.url and not content.data and not content.name:
@@ -1182,6 +1187,7 @@ _TYPE_ALIASES = {  # other spellings, which some systems write
     "audio/vnd.wave": "audio/wav",
     "application/x-pdf": "application/pdf",
 }
+_OPENXML = "application/vnd.openxmlformats-officedocument."
 # By the ending of a name: the system's own table differs from machine to machine.
 _TYPES_BY_ENDING = {
     ".png": "image/png",
@@ -1208,9 +1214,9 @@ _TYPES_BY_ENDING = {
     ".doc": "application/msword",
     ".xls": "application/vnd.ms-excel",
     ".ppt": "application/vnd.ms-powerpoint",
-    ".docx": "application/vnd.openxmlformats-officedocument.wordprocessingml.document",
-    ".xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
-    ".pptx": "application/vnd.openxmlformats-officedocument.presentationml.presentation",
+    ".docx": _OPENXML + "wordprocessingml.document",
+    ".xlsx": _OPENXML + "spreadsheetml.sheet",
+    ".pptx": _OPENXML + "presentationml.presentation",
     ".epub": "application/epub+zip",
     ".rtf": "application/rtf",
 }
@@ -1291,7 +1297,8 @@ def _typed(helper: str, source: Any, media_type: str | None) -> _Content:
     """A loaded source whose type fits the helper."""
     content = _load(helper, source)
     if content.url:
-        # Nothing is fetched: where a link's name does not tell, the helper's word has to do.
+        # Nothing is fetched: where a link's name does not tell, the helper's word has
+        # to do.
         content.type = _ACCEPTED_TYPES[helper][0]
     _set_type(content, media_type)
     _check_type(content, helper)
@@ -1299,7 +1306,7 @@ def _typed(helper: str, source: Any, media_type: str | None) -> _Content:
 
 
 def _set_type(content: _Content, media_type: str | None) -> None:
-    """The type by the caller's word, else the first bytes, a data: URL's label, the name."""
+    """Take the caller's word, else the first bytes, the URL's label, the name."""
     if media_type is not None:
         _pattern(r"[\w.+-]+/[\w.+-]+", "like 'image/png'")("media_type", media_type)
         content.is_given = True
@@ -1449,8 +1456,8 @@ def _load_bytes(content: _Content, source: Any) -> None:
 
 def _wrong_source(content: _Content, source: Any) -> TypeError:
     return TypeError(
-        "%s: the source must be a path, bytes, a file opened in binary mode or a URL, not %s"
-        % (content.helper, type(source).__name__)
+        "%s: the source must be a path, bytes, a file opened in binary mode or a URL, "
+        "not %s" % (content.helper, type(source).__name__)
     )
 
 
@@ -1500,7 +1507,8 @@ def build_request(
     *frequency_penalty*, *presence_penalty*: -2 to 2.
     *stop*: a text, or several, before which the answer ends.
     *tools*: definitions of functions.
-    *tool_choice*: ``"auto"``, ``"none"``, ``"required"``, or a dict that names a function.
+    *tool_choice*: ``"auto"``, ``"none"``, ``"required"``, or a dict that names a
+    function.
     *provider*: routing, as in ``{"sort": "price"}``.
     *response_format*: see `json_schema`.
     *extra_body*: merged into the body at last.
@@ -1510,8 +1518,8 @@ def build_request(
     """
     if model is None or model == "":
         raise ValueError(
-            "model is missing (%r): pass model=…, or Client(model=…), or set SIRAYA_MODEL"
-            % (model,)
+            "model is missing (%r): pass model=…, or Client(model=…), "
+            "or set SIRAYA_MODEL" % (model,)
         )
     body: dict[str, Any] = {
         "model": model,
@@ -1849,7 +1857,8 @@ class _Items:
     def _extend(self, items: list[Any]) -> None:
         """Add items of which nothing is known.
 
-        A list that is repeated is not doubled, and an item replaces the one of its index.
+        A list that is repeated is not doubled, and an item replaces the one of its
+        index.
         """
         if items[: len(self._items)] == self._items:
             self._items = list(items)
@@ -1921,9 +1930,9 @@ class _ToolCalls:
     def _call_of(self, piece: dict[str, Any]) -> _ToolCall | None:
         """The call that this piece continues, or ``None`` if it begins a new one.
 
-        A call is known by its id, or else by its index; a piece without either continues
-        the last call.  A new id together with a name begins a call, whatever the index;
-        a new id alone does not.
+        A call is known by its id, or else by its index; a piece without either
+        continues the last call.  A new id together with a name begins a call, whatever
+        the index; a new id alone does not.
         """
         index = piece.get("index")
         call_id = piece.get("id")
@@ -1958,8 +1967,9 @@ class _ToolCall:
             self.name += name
         for field, value in piece.items():
             if field == "function" and isinstance(value, dict):
-                value = {key: item for key, item in value.items() if key != "name"}
-            if field not in ("id", "index") and value != "":
+                arguments = {key: value[key] for key in value if key != "name"}
+                self._rest.add_field(field, arguments)
+            elif field not in ("id", "index") and value != "":
                 self._rest.add_field(field, value)
 
     def position(self) -> float:
@@ -2006,7 +2016,7 @@ class _Choice:
                 self._rest.add_field(name, value)
 
     def _add_logprobs(self, value: Any) -> None:
-        """Add the probabilities of further tokens; equal tokens may follow each other."""
+        """Add the probabilities of further tokens; equal ones are not the same."""
         self._has_logprobs = True
         if not isinstance(value, dict):
             return
@@ -2050,7 +2060,7 @@ class _Assembler:
         self._first_said: dict[str, Any] = {}
 
     def add(self, chunk: JSONObject) -> None:
-        """Take a chunk.  Raises `ResponseError` if there are too many choices or calls."""
+        """Take a chunk; `ResponseError` if it has too many choices or calls."""
         for choice in chunk.choices:
             self._choice_at(_index_of(choice)).add(choice)
         for name, value in chunk.items():
@@ -2069,7 +2079,7 @@ class _Assembler:
         return choice
 
     def is_finished(self, expected_choices: int) -> bool:
-        """Whether every choice has a finish_reason, and as many came as were asked for."""
+        """Whether all choices that were asked for have a finish_reason."""
         if len(self._choices) < max(expected_choices, 1):
             return False
         return all(choice.finish_reason for choice in self._choices.values())
@@ -2101,8 +2111,8 @@ def _copied(value: Any) -> Any:
 # -------------------------------------------------------------------------- transport
 #
 # urllib.request dispatches a request to the handler below, which answers it with a kept
-# http.client connection.  http.client speaks HTTP; every read and every send goes through
-# a function of ours that sets the time that is left.
+# http.client connection.  http.client speaks HTTP; every read and every send goes
+# through a function of ours that sets the time that is left.
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error)
 
@@ -2135,8 +2145,9 @@ class _ProxyRefused(OSError):
 class _Limits:
     """How long a call may take, and whether it was cancelled.
 
-    *timeout*: seconds of silence while we wait.  *connect_timeout*: seconds for a step of
-    connecting.  *deadline*: seconds for the whole call, from now.  ``None``: no limit.
+    *timeout*: seconds of silence while we wait.  *connect_timeout*: seconds for a step
+    of connecting.  *deadline*: seconds for the whole call, from now.  ``None``: no
+    limit.
     """
 
     def __init__(
@@ -2183,7 +2194,7 @@ class _Limits:
         return time.monotonic() - self._started
 
     def time_left(self) -> float | None:
-        """The seconds until the nearest limit, or ``None``; raises if one has passed."""
+        """The seconds until the nearest limit; raises if one has passed."""
         if self.is_cancelled:
             raise _Closed("the call was cancelled")
         left = min(self._left_of_step(), self._left_of_deadline())
@@ -2207,12 +2218,12 @@ class _Limits:
     def passed(self) -> _LimitPassed:
         """The error for the limit that has passed."""
         if self._left_of_deadline() <= min(0.01, self._left_of_step()):
-            return _LimitPassed("not done within %g s (deadline)" % self.deadline)
+            return _LimitPassed("not done within %s s (deadline)" % self.deadline)
         if self._step_started is not None:
             return _LimitPassed(
-                "not within %g s (connect_timeout)" % self.connect_timeout
+                "not within %s s (connect_timeout)" % self.connect_timeout
             )
-        return _LimitPassed("no byte for %g s (timeout)" % self.timeout)
+        return _LimitPassed("no byte for %s s (timeout)" % self.timeout)
 
     def can_wait(self, seconds: float) -> bool:
         """Whether the deadline leaves that much time."""
@@ -2332,7 +2343,7 @@ class _SocketReader(io.RawIOBase):
 class _Reader(io.BufferedReader):
     """The reader of one answer.  A line without its end is no line."""
 
-    raw: _SocketReader
+    raw: Any  # a _SocketReader
 
     def readline(self, size: int | None = -1) -> bytes:
         line = super().readline(size)
@@ -2363,7 +2374,7 @@ class _Response(http.client.HTTPResponse):
                 return version, status, reason
             if status == 101:
                 break
-            http.client.parse_headers(self.fp)  # type: ignore[arg-type]
+            http.client.parse_headers(self.fp)
         raise http.client.HTTPException("it sends interim answers only")
 
     def begin(self) -> None:
@@ -2504,7 +2515,7 @@ class _Connection(http.client.HTTPConnection):
         return _Reader(_SocketReader(self), BLOCK_BYTES // 2)
 
     def send(self, data: Any) -> None:
-        """Send bytes; the time limit is one of silence, and starts again as they leave."""
+        """Send bytes; the time limit starts again whenever some have left."""
         view = memoryview(data)
         while view:
             self.socket.settimeout(self.limits.time_left())
@@ -2547,8 +2558,8 @@ class _Connection(http.client.HTTPConnection):
     def is_reusable(self, patience: float) -> bool:
         """Whether another request can go out.
 
-        The rest of the last answer is read, which takes at most *patience* seconds.  Then
-        nothing may be left, and the server must not have closed the connection.
+        The rest of the last answer is read, which takes at most *patience* seconds.
+        Then nothing may be left, and the server must not have closed the connection.
         """
         ages = (
             time.monotonic() - self._idle_since[0],
@@ -2710,30 +2721,29 @@ class _Exchange:
 
 
 def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
-    """Unpack ``gzip`` or ``deflate`` (RFC 9110 § 8.4.1), little at a time."""
+    """Unpack ``gzip`` or ``deflate`` (RFC 9110 § 8.4.1)."""
     decoder: Any = None
     members = 0
-    for block in blocks:
-        is_full = False  # the decoder gave as much as it may and has more
-        while block or is_full:
-            if decoder is None:
-                members += 1
-                if members > MAX_GZIP_MEMBERS:
-                    raise ResponseError(
-                        "it has more than %d members" % MAX_GZIP_MEMBERS
-                    )
+    for received in blocks:
+        block = received
+        while block:
+            if decoder is None or decoder.eof:  # gzip may have several members
                 decoder = _decompressor(coding, block)
-            content = decoder.decompress(block, BLOCK_BYTES)
-            if content:
-                yield content
-            block = decoder.unconsumed_tail
-            is_full = len(content) == BLOCK_BYTES
-            if decoder.eof:  # another member of the gzip file may follow
-                block = decoder.unused_data
-                is_full = False
-                decoder = None
-    if decoder is not None:
+                members += 1
+            if members > MAX_GZIP_MEMBERS:
+                raise ResponseError("it has more than %d members" % MAX_GZIP_MEMBERS)
+            yield from _decompress(decoder, block)
+            block = decoder.unused_data
+    if decoder is not None and not decoder.eof:
         raise ConnectionError("its compressed content is incomplete")
+
+
+def _decompress(decoder: Any, block: bytes) -> Iterator[bytes]:
+    """What a block unpacks to, little at a time."""
+    content = decoder.decompress(block, BLOCK_BYTES)
+    while content:
+        yield content
+        content = decoder.decompress(decoder.unconsumed_tail, BLOCK_BYTES)
 
 
 def _decompressor(coding: str, block: bytes) -> Any:
@@ -2745,7 +2755,8 @@ def _decompressor(coding: str, block: bytes) -> Any:
 class _Transport(urllib.request.BaseHandler):
     """urllib's handler of ``http:`` and ``https:``, which keeps its connections.
 
-    *proxy*: ``None`` for those of the system and the environment, ``""`` for none, a URL.
+    *proxy*: ``None`` for those of the system and the environment, ``""`` for none, a
+    URL.
     """
 
     def __init__(self, proxy: str | None, context: ssl.SSLContext | None) -> None:
@@ -2757,17 +2768,18 @@ class _Transport(urllib.request.BaseHandler):
         self._known_proxies: dict[tuple[str, str, int], _Proxy | None] = {}
 
     def add_parent(self, parent: Any) -> None:
-        """Do not hold the opener, which holds this: a circle waits for the collector."""
+        """Do not hold the opener, which holds this: it would make a circle."""
 
     def open(self, request: _Request) -> _Exchange:
         """Send a request.  Raises ``OSError``, ``HTTPException``, `ResponseError`."""
         # An opener without redirects, cookies, passwords, files and other schemes.
         opener = urllib.request.OpenerDirector()
         opener.add_handler(self)
-        return opener.open(request)  # type: ignore[return-value]
+        exchange: Any = opener.open(request)
+        return exchange  # type: ignore[no-any-return]
 
     def proxy_for(self, scheme: str, host: str, port: int) -> _Proxy | None:
-        """The proxy on the way to a server; raises ``ValueError`` for an unusable one."""
+        """The proxy on the way to a server; ``ValueError`` for an unusable one."""
         key = (scheme, host, port)
         if key not in self._known_proxies:
             self._known_proxies[key] = _find_proxy(self._proxy, scheme, host, port)
@@ -2777,7 +2789,7 @@ class _Transport(urllib.request.BaseHandler):
         """Choose the way; urllib calls this before it opens the request."""
         place = urllib.parse.urlsplit(request.full_url)
         port = place.port or (443 if place.scheme == "https" else 80)
-        proxy = self.proxy_for(place.scheme, place.hostname, port)  # type: ignore[arg-type]
+        proxy = self.proxy_for(place.scheme, place.hostname, port)
         request.route = _Route(place.scheme, place.hostname, port, proxy)
         request.fields.setdefault("Host", place.netloc)
         if proxy is not None and place.scheme == "http":
@@ -2862,8 +2874,8 @@ def _describe(error: BaseException) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return (
             "the server's certificate could not be verified: %s.  To trust the "
-            "certificate authority of a company, name its file in SSL_CERT_FILE or pass "
-            "an ssl_context%s" % (error.verify_message, _store_advice())
+            "certificate authority of a company, name its file in SSL_CERT_FILE, or "
+            "pass an ssl_context%s" % (error.verify_message, _store_advice())
         )
     if isinstance(error, (_LimitPassed, _Closed, _NotConnected, _ProxyRefused)):
         return str(error)
@@ -2956,30 +2968,33 @@ def _parse_proxy(name: str, url: str) -> _Proxy:
     if not separator:
         return _parse_proxy(name, "http://" + url.strip())
     if scheme.lower() != "http":
+        shown = scheme if re.match(r"[A-Za-z0-9+.-]{1,20}\Z", scheme) else "its scheme"
         raise ValueError(
             "%s: %s is not supported, only plain HTTP proxies are: http://HOST:PORT"
-            % (name, _cut(scheme, 20) + "://")
+            % (name, shown)
         )
     try:
         place = urllib.parse.urlsplit(url.strip())
-        host = (place.hostname or "").encode("idna").decode()
+        host = (place.hostname or "").encode("idna").decode("ascii")
         port = place.port or 80
+        if not re.match(r"[A-Za-z0-9._:%-]+\Z", host):
+            raise ValueError
     except ValueError:
-        host = ""
-    if not re.match(r"[A-Za-z0-9._:%-]+\Z", host):
         raise ValueError(
-            "%s must be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT (what it is "
-            "is not shown, since it may hold a password)" % name
-        )
-    authorization = ""
-    if place.username is not None:
-        pair = "%s:%s" % (
-            urllib.parse.unquote(place.username),
-            urllib.parse.unquote(place.password or ""),
-        )
-        encoded = base64.b64encode(pair.encode()).decode("ascii")
-        authorization = "Basic " + encoded
-    return _Proxy(host, port, authorization)
+            "%s must be http://HOST:PORT or http://USER:PASSWORD@HOST:PORT (it is not "
+            "shown, since it may hold a password)" % name
+        ) from None
+    return _Proxy(host, port, _basic_authorization(place))
+
+
+def _basic_authorization(place: Any) -> str:
+    """The credentials in a URL as a header's value (RFC 7617), or ""."""
+    if place.username is None:
+        return ""
+    user_name = urllib.parse.unquote(place.username)
+    password = urllib.parse.unquote(place.password or "")
+    pair = "%s:%s" % (user_name, password)
+    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
 
 
 # ---------------------------------------------------------------------------- streams
@@ -3004,7 +3019,7 @@ class _StreamedAnswer:
         self._is_document: bool | None = None  # None: not known yet
 
     def feed(self, block: bytes) -> None:
-        """Take bytes.  Raises `ResponseError` for an error, and for what is no chunk."""
+        """Take bytes; `ResponseError` for an error and for what is no chunk."""
         self.said_something = False
         if self._is_document is None:
             block = self._look_at_start(block)
@@ -3017,7 +3032,7 @@ class _StreamedAnswer:
                 self.said_something = True
 
     def _look_at_start(self, block: bytes) -> bytes:
-        """Decide by the first bytes what the body is; gives what is to be read so far."""
+        """Decide by the first bytes what the body is; gives what is to be read."""
         self._start += block
         start = self._start.lstrip(b"\xef\xbb\xbf \t\r\n")
         if not start:
@@ -3059,8 +3074,8 @@ class _StreamedAnswer:
     def end(self, is_whole: bool) -> str:
         """The body has ended.  Gives what could not be used of it.
 
-        *is_whole*: by HTTP's framing nothing is missing.  Afterwards ``is_complete`` says
-        whether the answer is there.
+        *is_whole*: by HTTP's framing nothing is missing.  Afterwards ``is_complete``
+        says whether the answer is there.
         """
         if self._is_document:
             return self._end_document(is_whole)
@@ -3129,8 +3144,8 @@ class TextReader:
     """
 
     def __init__(self, expected_choices: int) -> None:
-        # Of the choice that is read; None: the first that comes.  If choice 0 is not the
-        # first, there is more than one.
+        # Of the choice that is read; None: the first that comes.  If choice 0 is not
+        # the first, there is more than one.
         self._index = None if expected_choices <= 1 else 0
         self._held = ""
 
@@ -3154,12 +3169,13 @@ class TextReader:
 class Stream:
     """An answer as it is generated: an iterator over its chunks (`JSONObject`).
 
-    The end of the loop means that the answer is complete.  Whatever cuts it short, `close`
-    included, is a `StreamError` after the last chunk.  `close` (from any thread), leaving
-    ``with`` and dropping the stream end the request.  A stream is for one consumer.
+    The end of the loop means that the answer is complete.  Whatever cuts it short,
+    `close` included, is a `StreamError` after the last chunk.  `close` (from any
+    thread), leaving ``with`` and dropping the stream end the request.  A stream is for
+    one consumer.
 
-    ``headers``: those of the HTTP answer, a case-insensitive mapping.  ``request_id``: a
-    str or ``None``.
+    ``headers``: those of the HTTP answer, a case-insensitive mapping.  ``request_id``:
+    a str or ``None``.
     """
 
     def __init__(
@@ -3201,7 +3217,7 @@ class Stream:
         self.close()
 
     def close(self) -> None:
-        """End the request at the server.  Chunks that have arrived can still be read."""
+        """End the request.  Chunks that have arrived can still be read."""
         self._end("closed")
 
     def __del__(self) -> None:
@@ -3227,8 +3243,8 @@ class Stream:
     def get_final_completion(self) -> Completion:
         """Read what is left.
 
-        Gives the `Completion` that the answer would have been without streaming.  Raises
-        `StreamError` if it is not complete.
+        Gives the `Completion` that the answer would have been without streaming.
+        Raises `StreamError` if it is not complete.
         """
         collections.deque(self, maxlen=0)
         return self._so_far()
@@ -3373,7 +3389,7 @@ def _without_user(url: str) -> str:
 
 
 def _ascii_host(host: str) -> str:
-    """A host name in its ASCII form; ``ValueError`` for characters that imitate others."""
+    """A host name in its ASCII form; ``ValueError`` for lookalikes."""
     import unicodedata
 
     if unicodedata.normalize("NFKC", host) != host:
@@ -3408,14 +3424,16 @@ def _check_key(key: Any) -> str:
         key = key.strip()
     if not isinstance(key, str) or not re.match(r"[!-~]*\Z", key):
         raise ValueError(
-            "api_key (SIRAYA_API_KEY) must be visible ASCII characters (it is not shown)"
+            "api_key (SIRAYA_API_KEY) must be visible ASCII characters, "
+            "which is not so (it is not shown)"
         )
     if key[:1] in ("'", '"') or key[-1:] in ("'", '"'):
         raise ValueError("api_key (SIRAYA_API_KEY) must not stand in quotes")
     return key
 
 
-# An attempt that failed: its error, whether another attempt may help, and why, in short.
+# An attempt that failed: its error, whether another attempt may help, and why, in
+# short.
 _Failure = collections.namedtuple("_Failure", "error may_retry reason")
 
 
@@ -3457,7 +3475,8 @@ class Call:
         """A text or a JSON value without the keys of this call."""
         return _mask(value, self._secrets)
 
-    def masked_headers(self, exchange: _Exchange) -> http.client.HTTPMessage:
+    def masked_headers(self, exchange: _Exchange) -> Any:
+        """The answer's headers, a case-insensitive mapping, without the keys."""
         headers = http.client.HTTPMessage()
         for name, value in exchange.headers.items():
             headers[name] = self.mask(value)
@@ -3533,8 +3552,8 @@ class Call:
         try:
             return self._read_answer(self, exchange)
         except ResponseError as error:
-            # The one case in which a request is sent again after a 2xx: the whole answer
-            # is nothing but an error that may pass.
+            # The one case in which a request is sent again after a 2xx: the whole
+            # answer is nothing but an error that may pass.
             may_retry = str(error.code) in ("408", "409", "429")
             is_error_alone = isinstance(error.body, dict) and not error.body.get(
                 "choices"
@@ -3706,9 +3725,9 @@ class BaseClient:
 
     *api_key*: a str, or a function without arguments that gives one and is asked before
     each attempt.  *base_url*: with or without a slash at its end, the path
-    ``/chat/completions``, a query.  *model*: for calls that name none.  These three default
-    to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or https://llm.siraya.pro/v1) and
-    ``SIRAYA_MODEL``.
+    ``/chat/completions``, a query.  *model*: for calls that name none.  These three
+    default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or https://llm.siraya.pro/v1)
+    and ``SIRAYA_MODEL``.
 
     *timeout*: the seconds in which the server may say nothing while we wait for it.
     *connect_timeout*: seconds for each step of connecting: an address, the proxy, TLS.
@@ -3936,7 +3955,7 @@ class BaseClient:
 
 
 def _levels_to_caller() -> int:
-    """How many calls above the one that asks the first one outside of this file stands."""
+    """How far up the stack the first caller outside of this file stands."""
     levels = 1
     frame: Any = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals is globals():
@@ -3964,8 +3983,8 @@ class Client(BaseClient):
         """The whole answer.
 
         Takes what `build_request` takes, and for this call ``timeout``, ``deadline``,
-        ``max_retries``, ``extra_headers`` and ``extra_query``.  Raises what that raises,
-        `APIConnectionError`, `APIStatusError` and `ResponseError`.
+        ``max_retries``, ``extra_headers`` and ``extra_query``.  Raises what that
+        raises, `APIConnectionError`, `APIStatusError` and `ResponseError`.
         """
         if params.pop("stream", False):
             raise TypeError("complete() gives a whole answer: use stream() for pieces")
@@ -3976,7 +3995,8 @@ class Client(BaseClient):
     ) -> Stream:
         """The answer as it is generated.
 
-        Takes and raises what `complete` does; what comes later is raised by the `Stream`.
+        Takes and raises what `complete` does; what comes later is raised by the
+        `Stream`.
         """
         if not params.pop("stream", True):
             raise TypeError("stream() gives pieces: use complete() for a whole answer")
@@ -4233,7 +4253,7 @@ class AsyncStream:
         await self.close()
 
     async def close(self) -> None:
-        """End the request at the server.  Chunks that have arrived can still be read."""
+        """End the request.  Chunks that have arrived can still be read."""
         self._pump.close()
 
     aclose = close
@@ -4390,7 +4410,8 @@ exit status:
   1  the service or the network failed, or there is no answer
   2  a mistake in the command
   130 (or death by SIGINT)  Ctrl-C"""
-# What would move a terminal's cursor or turn its text round; line ends and tabs may stay.
+# What would move a terminal's cursor or turn its text round; line ends and tabs may
+# stay.
 _DRIVES_TERMINAL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
@@ -4641,7 +4662,8 @@ class _Conversation:
             text = ""
 
     def _request(self, prompt: str) -> list[Any]:
-        return [*self._messages, user(*filter(None, [prompt, *self._parts]))]
+        texts = [prompt] if prompt else []
+        return [*self._messages, user(*texts, *self._parts)]
 
     def _show_request(self, prompt: str) -> int:
         stream = not self._options.no_stream
@@ -4650,7 +4672,7 @@ class _Conversation:
         return 0
 
     def _turn(self, prompt: str) -> int:
-        """Ask, print the answer as it comes, and remember both; gives the exit status."""
+        """Ask, print the answer as it comes, remember both; gives the status."""
         messages = self._request(prompt)
         self._printed = ""
         try:
@@ -4915,9 +4937,9 @@ def _decode_arguments(argv: Sequence[str] | None) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command line.
 
-    *argv*: the arguments; default: those of the process.  Returns the exit status: 0 done,
-    1 the service or the network failed or there is no answer, 2 a mistake in the command,
-    130 interrupted.
+    *argv*: the arguments; default: those of the process.  Returns the exit status: 0
+    done, 1 the service or the network failed or there is no answer, 2 a mistake in the
+    command, 130 interrupted.
     """
     try:
         status = _run_command(argv)
@@ -4977,7 +4999,7 @@ def _flush(status: int) -> int:
                 print("%s: %s" % (_PROGRAM, error), file=sys.stderr)
         # Nothing more can be written, not even at exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, 1)
         os.close(nowhere)
     return status
 
