@@ -48,6 +48,7 @@ import http.client
 import io
 import json
 import math
+import operator
 import os
 import random
 import re
@@ -71,7 +72,7 @@ if TYPE_CHECKING:
         Mapping,
         Sequence,
     )
-    from typing import Any, BinaryIO, Literal, Self, overload
+    from typing import Any, BinaryIO, Literal, Self, TypedDict, Unpack, overload
 
     Messages = str | Sequence[Mapping[str, Any]]
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -328,7 +329,7 @@ class StreamError(ResponseError):
         self, message: str = "", body: Any = None, partial: Completion | None = None
     ) -> None:
         super().__init__(message, body)
-        self.partial = Completion(choices=[]) if partial is None else partial
+        self.partial = partial
 
 
 _STATUS_ERRORS = {
@@ -366,10 +367,22 @@ def _status_error(
 def _read_error_body(text: str) -> tuple[Any, str]:
     """What to keep of an error's body, and the sentence in it."""
     try:
-        body = _decode_json(text)
-    except ValueError:
+        body = json.loads(text)
+    except (ValueError, RecursionError):
         return text, _page_title(_cut(text, 10 * MAX_MESSAGE_LENGTH))
-    return body, _error_words(body) or text
+    words = _error_words(body) or text
+    # pickle carries less depth than json does.
+    return text if _is_deeper(body, MAX_JSON_DEPTH) else body, words
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    if isinstance(value, dict):
+        inner: Any = value.values()
+    elif isinstance(value, list):
+        inner = value
+    else:
+        return False
+    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
 
 
 def _page_title(text: str) -> str:
@@ -438,11 +451,12 @@ def _number_in(value: str | None) -> float | None:
 
 # ---------------------------------------------------------------------------- answers
 
-# The fields that the API defines: where one lacks, it reads as None.
+# The fields that the API defines, beside choices and delta: where one lacks, it reads
+# as None.
 _API_FIELDS = frozenset(
     """
-    id object created model choices usage system_fingerprint service_tier provider cost
-    cost_details error index message delta finish_reason native_finish_reason logprobs
+    id object created model usage system_fingerprint service_tier provider cost
+    cost_details error index message finish_reason native_finish_reason logprobs
     role content refusal reasoning reasoning_content reasoning_details annotations
     images audio tool_calls function_call type function name arguments prompt_tokens
     completion_tokens total_tokens prompt_tokens_details completion_tokens_details
@@ -468,21 +482,25 @@ class JSONObject(dict):  # type: ignore[type-arg]
         id: str
         model: str
         created: int
-        choices: list[Any]
         usage: Any
+
+    @property
+    def choices(self) -> list[Any]:
+        """The choices; an empty list if there are none."""
+        value = self.get("choices")
+        return [] if value is None else value
+
+    @property
+    def delta(self) -> Any:
+        """What a chunk adds to a choice; an empty object if that is nothing."""
+        value = self.get("delta")
+        return JSONObject() if value is None else value
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # of copy and pickle; an answer's keys are not theirs
             raise AttributeError(name)
-        value = self.get(name)
-        if value is not None or (name in self and name not in ("choices", "delta")):
-            return value
-        if name == "choices":
-            return []
-        if name == "delta":
-            return JSONObject()
-        if name in _API_FIELDS:
-            return None
+        if name in self:
+            return self[name]
         raise AttributeError(
             "%r is no field of this %s, which has: %s"
             % (name, type(self).__name__, ", ".join(map(str, self)))
@@ -517,6 +535,11 @@ class JSONObject(dict):  # type: ignore[type-arg]
         return json.dumps(
             plain, indent=indent, separators=separators, ensure_ascii=False
         )
+
+
+# Properties without Python code: a loop over a stream reads three for each chunk.
+for _field in _API_FIELDS:
+    setattr(JSONObject, _field, property(operator.methodcaller("get", _field)))
 
 
 def _plain(value: Any, exclude_none: bool) -> Any:
@@ -653,16 +676,6 @@ def _decode_first_json(text: str, after: str | None) -> Any:
     return value
 
 
-def _is_deeper(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        inner: Any = value.values()
-    elif isinstance(value, list):
-        inner = value
-    else:
-        return False
-    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
-
-
 def _mend(value: Any) -> Any:
     """The value, changed in place: U+FFFD for halves of surrogate pairs."""
     if isinstance(value, str):
@@ -698,19 +711,29 @@ def _parse_completion(text: str, mask: Callable[[Any], Any]) -> Completion:
     return completion
 
 
-def _parse_chunk(text: str, mask: Callable[[Any], Any]) -> JSONObject:
-    """A chunk of a streamed answer; `ResponseError` if it is none.
-
-    A chunk with choices may be an error all the same: see _raise_if_error().
-    """
+def _decode_chunk(text: str, mask: Callable[[Any], Any]) -> Any:
+    """The JSON of a chunk of a streamed answer; `ResponseError` if it is none."""
     try:
-        value = _decode_json(text)
+        return _decode_json(text)
     except ValueError as error:
         raise _not_a_completion(str(error), mask(text)) from None
-    if not _choices_of(value):
-        _raise_if_error(value, mask)
-    _check_choices(value, "delta", mask)
-    return value  # type: ignore[no-any-return]
+
+
+def _is_usual_chunk(value: Any) -> bool:
+    """Whether a chunk has choices with deltas and no error: nothing to look into."""
+    if not isinstance(value, JSONObject) or "error" in value:
+        return False
+    choices = value.get("choices")
+    if not isinstance(choices, list) or not 0 < len(choices) <= MAX_ITEMS:
+        return False
+    for choice in choices:
+        if not isinstance(choice, JSONObject):
+            return False
+        if not isinstance(choice.get("delta"), JSONObject):
+            return False
+        if "error" in choice or choice.get("finish_reason") == "error":
+            return False
+    return True
 
 
 def _not_a_completion(reason: str, text: str) -> ResponseError:
@@ -720,23 +743,30 @@ def _not_a_completion(reason: str, text: str) -> ResponseError:
 
 def _raise_if_error(value: Any, mask: Callable[[Any], Any]) -> None:
     """Raise `ResponseError` if an answer or a chunk is an error in disguise."""
-    if isinstance(value, list) and value and isinstance(value[0], dict):
+    if isinstance(value, list) and value:
         value = value[0]
-    if not isinstance(value, dict):
-        return
-    error = value.get("error")
-    if not error and not value.get("choices"):
-        if value.get("object") == "error" or value.get("detail"):
-            error = value
-        elif isinstance(value.get("message"), str) and value["message"]:
-            error = value
-    for choice in _choices_of(value):
-        if not error and choice.get("finish_reason") == "error":
-            error = choice.get("error") or "no reason was given"
-            value = {"error": error}
+    error = _reported_error(value) if isinstance(value, dict) else None
     if error:
         words = mask(_error_words(error) or json.dumps(error))
-        raise ResponseError("the service reported: " + words, mask(value))
+        body = value if _error_object(value) is error else {"error": error}
+        raise ResponseError("the service reported: " + words, mask(body))
+
+
+def _reported_error(value: dict[str, Any]) -> Any:
+    """The error in an answer or a chunk, in the shapes that are seen; else ``None``."""
+    if value.get("error"):
+        return value["error"]
+    for choice in _choices_of(value):
+        if choice.get("error"):
+            return choice["error"]
+        if choice.get("finish_reason") == "error":
+            return "no reason was given"
+    if value.get("choices"):
+        return None
+    if value.get("object") == "error" or value.get("detail"):
+        return value
+    message = value.get("message")
+    return value if isinstance(message, str) and message else None
 
 
 def _choices_of(value: Any) -> list[JSONObject]:
@@ -919,7 +949,8 @@ def _tool(name: str, value: Any) -> None:
 
 def _tool_choice(name: str, value: Any) -> None:
     if isinstance(value, str):
-        _one_of("auto", "none", "required")(name, value)
+        # "any" is what Mistral's own API calls "required".
+        _one_of("auto", "none", "required", "any")(name, value)
     elif not isinstance(value, dict):
         raise _wrong_type(name, value, "a string or a dict")
     elif value.get("type") == "function":
@@ -1002,14 +1033,9 @@ _SECONDS = _number(0.001, 1e9)
 def _check_json(name: str, value: Any) -> None:
     """Check that JSON can hold the value (RFC 8259 § 4, 6, 8.1)."""
     if isinstance(value, str):
-        if not value.isascii() and re.search("[\ud800-\udfff]", value):
-            raise ValueError("%s holds half a surrogate pair, which is no text" % name)
+        _check_text(name, value)
     elif isinstance(value, dict):
-        for key, item in value.items():
-            if not isinstance(key, (str, int, float, type(None))):
-                raise _wrong_type("a name in " + name, key, "a string")
-            _check_json("a name in " + name, key)
-            _check_json("%s.%s" % (name, key), item)
+        _check_json_object(name, value)
     elif isinstance(value, (list, tuple)):
         for position, item in enumerate(value):
             _check_json("%s[%d]" % (name, position), item)
@@ -1019,6 +1045,19 @@ def _check_json(name: str, value: Any) -> None:
     elif value is not None and not isinstance(value, int):
         allowed = "JSON (dict, list, str, finite number, bool or None)"
         raise _wrong_type(name, value, allowed)
+
+
+def _check_text(name: str, value: str) -> None:
+    if not value.isascii() and re.search("[\ud800-\udfff]", value):
+        raise ValueError("%s holds half a surrogate pair, which is no text" % name)
+
+
+def _check_json_object(name: str, value: dict[Any, Any]) -> None:
+    for key, item in value.items():
+        if not isinstance(key, (str, int, float, type(None))):
+            raise _wrong_type("a name in " + name, key, "a string")
+        _check_json("a name in " + name, key)
+        _check_json("%s.%s" % (name, key), item)
 
 
 # --------------------------------------------------------------------------- messages
@@ -1556,6 +1595,45 @@ def build_request(
     return body
 
 
+if TYPE_CHECKING:
+
+    class Params(TypedDict, total=False):
+        """What editors complete in `Client.complete` and the others of its kind.
+
+        At run time any other parameter passes; for type checkers it goes in extra_body.
+        """
+
+        temperature: float | None
+        max_tokens: int | None
+        top_p: float | None
+        frequency_penalty: float | None
+        presence_penalty: float | None
+        stop: str | Sequence[str] | None
+        tools: Sequence[Mapping[str, Any]] | None
+        tool_choice: str | Mapping[str, Any] | None
+        provider: Mapping[str, Any] | None
+        response_format: Mapping[str, Any] | None
+        extra_body: Mapping[str, Any] | None
+        # Known, and not checked.
+        n: int | None
+        seed: int | None
+        max_completion_tokens: int | None
+        reasoning_effort: str | None
+        reasoning: Mapping[str, Any] | None
+        stream_options: Mapping[str, Any] | None
+        usage: Mapping[str, Any] | None
+        logprobs: bool | None
+        top_logprobs: int | None
+        parallel_tool_calls: bool | None
+        user: str | None
+        # Of the call, and not of its body.
+        timeout: float | None
+        deadline: float | None
+        max_retries: int | None
+        extra_headers: Mapping[str, str] | None
+        extra_query: Mapping[str, Any] | None
+
+
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 # What a JSON string carries as it is (RFC 8259 § 7).
 _UNESCAPED = bytes(set(range(0x20, 0x100)) - set(b'"\\'))
@@ -1715,8 +1793,9 @@ _ITEM_IDENTITY = {
 _CONTINUED_TYPES = ("text", "thinking", "reasoning.text", "reasoning.summary")
 # Said once for the whole answer; servers leave them empty in later chunks.
 _FIRST_SAID_FIELDS = ("id", "model", "created")
-# Of the stream alone.
-_DROPPED_FIELDS = ("obfuscation",)
+# Of a chunk and of a choice: those with a place of their own, or of the stream alone.
+_CHUNK_FIELDS = ("choices", "object", "obfuscation")
+_CHOICE_FIELDS = ("index", "delta", "message", "obfuscation")
 
 
 class _LastSaid:
@@ -1733,6 +1812,9 @@ class _LastSaid:
         return self._value
 
 
+_EMPTY_PART = {"type": "text", "text": ""}
+
+
 class _Text:
     """A text that comes in pieces, or a list of parts whose texts do."""
 
@@ -1744,24 +1826,22 @@ class _Text:
 
     def add(self, value: Any) -> None:
         if isinstance(value, str):
-            self._add_text(value)
+            if self._has_parts:
+                self._add_parts([{"type": "text", "text": value}])
+            else:
+                self._pieces.append(value)
         elif isinstance(value, list) and value:
             self._add_parts(value)
         elif value is not None:
             self._other = value
 
-    def _add_text(self, text: str) -> None:
-        if self._has_parts:
-            if text:
-                self._parts.add([{"type": "text", "text": text}])
-        else:
-            self._pieces.append(text)
-
     def _add_parts(self, parts: list[Any]) -> None:
         if not self._has_parts:
             self._has_parts = True
-            self._add_text("".join(self._pieces))
-        self._parts.add(parts)
+            text = "".join(self._pieces)
+            if text:
+                self._parts.add([{"type": "text", "text": text}])
+        self._parts.add([part for part in parts if part != _EMPTY_PART])
 
     def value(self) -> Any:
         if self._has_parts:
@@ -2012,7 +2092,7 @@ class _Choice:
             elif name == "finish_reason":
                 if _says_finished(value):
                     self.finish_reason = value
-            elif name not in ("index", "delta", "message", *_DROPPED_FIELDS):
+            elif name not in _CHOICE_FIELDS:
                 self._rest.add_field(name, value)
 
     def _add_logprobs(self, value: Any) -> None:
@@ -2067,7 +2147,7 @@ class _Assembler:
             if name in _FIRST_SAID_FIELDS:
                 if not self._first_said.get(name):
                     self._first_said[name] = value
-            elif name not in ("choices", "object", *_DROPPED_FIELDS):
+            elif name not in _CHUNK_FIELDS:
                 self._rest.add_field(name, value)
 
     def _choice_at(self, index: int) -> _Choice:
@@ -3059,17 +3139,27 @@ class _StreamedAnswer:
             self._raise_reported(data)
         elif data and (event.event == "message" or _is_chunk(data)):
             self.said_something = True
-            self._take_chunk(_parse_chunk(data, self._mask))
+            self._take_chunk(_decode_chunk(data, self._mask))
 
     def _raise_reported(self, data: str) -> None:
         body, words = _read_error_body(data)
         message = "the service reported: " + self._mask(words)
         raise ResponseError(message, self._mask(body))
 
-    def _take_chunk(self, chunk: JSONObject) -> None:
+    def _take_chunk(self, chunk: Any) -> None:
+        if _is_usual_chunk(chunk):
+            self._assembler.add(chunk)
+        else:
+            self._take_unusual_chunk(chunk)
+        self.chunks.append(chunk)
+
+    def _take_unusual_chunk(self, chunk: Any) -> None:
+        """Take a chunk that may be an error; the text beside an error is not lost."""
+        if not _choices_of(chunk):
+            _raise_if_error(chunk, self._mask)
+        _check_choices(chunk, "delta", self._mask)
         self._assembler.add(chunk)
         _raise_if_error(chunk, self._mask)
-        self.chunks.append(chunk)
 
     def end(self, is_whole: bool) -> str:
         """The body has ended.  Gives what could not be used of it.
@@ -3978,7 +4068,12 @@ class Client(BaseClient):
         self.close_idle()
 
     def complete(
-        self, messages: Messages, model: str | None = None, **params: Any
+        self,
+        messages: Messages,
+        model: str | None = None,
+        *,
+        stream: bool = False,
+        **params: Unpack[Params],
     ) -> Completion:
         """The whole answer.
 
@@ -3986,19 +4081,24 @@ class Client(BaseClient):
         ``max_retries``, ``extra_headers`` and ``extra_query``.  Raises what that
         raises, `APIConnectionError`, `APIStatusError` and `ResponseError`.
         """
-        if params.pop("stream", False):
+        if stream:
             raise TypeError("complete() gives a whole answer: use stream() for pieces")
         return self.prepare(messages, model, False, **params).run()  # type: ignore[no-any-return]
 
     def stream(
-        self, messages: Messages, model: str | None = None, **params: Any
+        self,
+        messages: Messages,
+        model: str | None = None,
+        *,
+        stream: bool = True,
+        **params: Unpack[Params],
     ) -> Stream:
         """The answer as it is generated.
 
         Takes and raises what `complete` does; what comes later is raised by the
         `Stream`.
         """
-        if not params.pop("stream", True):
+        if not stream:
             raise TypeError("stream() gives pieces: use complete() for a whole answer")
         return self.prepare(messages, model, True, **params).run()  # type: ignore[no-any-return]
 
@@ -4030,7 +4130,12 @@ class _Completions:
 
         @overload
         def create(
-            self, *, messages: Messages, stream: Literal[True], **params: Any
+            self,
+            *,
+            messages: Messages,
+            stream: Literal[True],
+            model: str | None = ...,
+            **params: Unpack[Params],
         ) -> Stream: ...
         @overload
         def create(
@@ -4038,11 +4143,17 @@ class _Completions:
             *,
             messages: Messages,
             stream: Literal[False] | None = ...,
-            **params: Any,
+            model: str | None = ...,
+            **params: Unpack[Params],
         ) -> Completion: ...
         @overload
         def create(
-            self, *, messages: Messages, stream: bool, **params: Any
+            self,
+            *,
+            messages: Messages,
+            stream: bool,
+            model: str | None = ...,
+            **params: Unpack[Params],
         ) -> Completion | Stream: ...
 
     def create(
@@ -4294,19 +4405,29 @@ class AsyncClient(BaseClient):
         self.close_idle()
 
     async def complete(
-        self, messages: Messages, model: str | None = None, **params: Any
+        self,
+        messages: Messages,
+        model: str | None = None,
+        *,
+        stream: bool = False,
+        **params: Unpack[Params],
     ) -> Completion:
         """The whole answer: see `Client.complete`."""
-        if params.pop("stream", False):
+        if stream:
             raise TypeError("complete() gives a whole answer: use stream() for pieces")
         call = self.prepare(messages, model, False, **params)
         return await _run(call)  # type: ignore[no-any-return]
 
     async def stream(
-        self, messages: Messages, model: str | None = None, **params: Any
+        self,
+        messages: Messages,
+        model: str | None = None,
+        *,
+        stream: bool = True,
+        **params: Unpack[Params],
     ) -> AsyncStream:
         """The answer as it is generated: see `Client.stream`."""
-        if not params.pop("stream", True):
+        if not stream:
             raise TypeError("stream() gives pieces: use complete() for a whole answer")
         pump = _Pump(self.prepare(messages, model, True, **params))
         await pump.open()
@@ -4340,7 +4461,12 @@ class _AsyncCompletions:
 
         @overload
         async def create(
-            self, *, messages: Messages, stream: Literal[True], **params: Any
+            self,
+            *,
+            messages: Messages,
+            stream: Literal[True],
+            model: str | None = ...,
+            **params: Unpack[Params],
         ) -> AsyncStream: ...
         @overload
         async def create(
@@ -4348,11 +4474,17 @@ class _AsyncCompletions:
             *,
             messages: Messages,
             stream: Literal[False] | None = ...,
-            **params: Any,
+            model: str | None = ...,
+            **params: Unpack[Params],
         ) -> Completion: ...
         @overload
         async def create(
-            self, *, messages: Messages, stream: bool, **params: Any
+            self,
+            *,
+            messages: Messages,
+            stream: bool,
+            model: str | None = ...,
+            **params: Unpack[Params],
         ) -> Completion | AsyncStream: ...
 
     async def create(
@@ -4634,32 +4766,37 @@ class _Conversation:
         return 0
 
     def _chat(self) -> int:
-        """Turn after turn; a failure leaves the conversation as it was before."""
-        status = 0
+        """Turn after turn, to the end of the input; gives the exit status."""
         is_terminal = sys.stdin.isatty()
         if is_terminal:
             _prepare_line_editor()
             self._output.report(
                 "%s; Ctrl-C stops an answer, Ctrl-D ends" % self._client.model
             )
+        status = 0
         text = " ".join(self._options.prompt)
         while True:
             try:
                 if not text:
                     text = _read_turn(is_terminal)
                 if text.strip():
-                    status = max(status, self._turn(text))
+                    status = max(status, self._chat_turn(text))
             except EOFError:
-                if is_terminal:
-                    print(file=sys.stderr)
-                return 0 if is_terminal else status
+                break
             except KeyboardInterrupt:
                 print(file=sys.stderr)
-            except _FAILURES as error:
-                self._output.end_line()
-                self._output.report(error)
-                status = 1
             text = ""
+        if is_terminal:
+            print(file=sys.stderr)
+        return 0 if is_terminal else status
+
+    def _chat_turn(self, text: str) -> int:
+        """A turn whose failure leaves the conversation as it was before."""
+        try:
+            return self._turn(text)
+        except _FAILURES as error:
+            self._output.report(error)
+            return 1
 
     def _request(self, prompt: str) -> list[Any]:
         texts = [prompt] if prompt else []
@@ -4720,32 +4857,37 @@ class _Conversation:
 
     def _report_ending(self, completion: Completion) -> int:
         """Say on standard error what the answer lacks; gives the exit status."""
-        message = completion.message
-        refusal = message.refusal if message else None
-        if refusal:
-            self._output.report("the model refused: %s" % refusal)
-        names = [_tool_name(call) for call in completion.tool_calls]
-        if names:
-            self._output.report("the model wants to call: " + ", ".join(names))
-        if completion.finish_reason == "length":
-            self._output.report("the answer was cut off at the limit of tokens")
-        elif completion.finish_reason == "content_filter":
-            self._output.report("the answer was cut off by a content filter")
-        elif completion.finish_reason is None:
-            self._output.report("the service does not say whether the answer is whole")
-        if self._options.json and (refusal or names):
-            return 0
-        if not completion.text:
-            if not refusal and not names:
-                self._output.report("the answer is empty")
-            return 1
-        if self._options.schema is not None:
+        for line in _describe_ending(completion):
+            self._output.report(line)
+        is_answer = bool(completion.text)
+        if self._options.json:  # then these are the answer, too
+            refusal = completion.message.refusal if completion.message else None
+            is_answer = bool(is_answer or refusal or completion.tool_calls)
+        if is_answer and completion.text and self._options.schema is not None:
             try:
                 completion.json()
             except ResponseError as error:
                 self._output.report(error)
-                return 1
-        return 0
+                is_answer = False
+        return 0 if is_answer else 1
+
+
+def _describe_ending(completion: Completion) -> Iterator[str]:
+    """What is to be said of an answer that is none, or not all of it."""
+    refusal = completion.message.refusal if completion.message else None
+    if refusal:
+        yield "the model refused: %s" % refusal
+    names = [_tool_name(call) for call in completion.tool_calls]
+    if names:
+        yield "the model wants to call: " + ", ".join(names)
+    if completion.finish_reason == "length":
+        yield "the answer was cut off at the limit of tokens"
+    elif completion.finish_reason == "content_filter":
+        yield "the answer was cut off by a content filter"
+    elif completion.finish_reason is None:
+        yield "the service does not say whether the answer is whole"
+    if not completion.text and not refusal and not names:
+        yield "the answer is empty"
 
 
 def _tool_name(call: Any) -> str:

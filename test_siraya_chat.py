@@ -990,9 +990,6 @@ class Errors(Test):
         self.assertIs(type(again.partial), Completion)
         self.assertEqual(again.partial.text, "Hello")
 
-    def test_a_stream_error_that_was_given_nothing_has_an_empty_completion(self):
-        self.assertEqual(StreamError("cut off").partial.text, "")
-
     def test_every_error_travels_between_processes_as_it_was_raised(self):
         for streamed, script, value in (
             (True, [sse(ONCE, UPON)], "Once upon"),
