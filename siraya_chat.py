@@ -158,6 +158,9 @@ MAX_IDLE_SECONDS = 30.0
 DRAIN_SECONDS = 0.1
 # Seconds before TCP looks whether a silent peer is still there, and between two looks.
 KEEP_ALIVE_SECONDS = 60
+# Stands for a value that was not given, where None is one.
+_UNSET: Any = object()
+
 # Read at once.
 BLOCK_BYTES = 64 << 10
 # Sent at once: the size of a TLS record, so that a slow upload is seen to move.
@@ -170,7 +173,7 @@ LOG_BYTES = 1 << 20
 
 # What a terminal obeys or hides: controls, line separators, zero-width characters,
 # bidirectional marks and overrides, and halves of surrogate pairs.
-_UNPRINTABLE = re.compile(
+_UNPRINTABLE = (
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
@@ -178,7 +181,7 @@ _UNPRINTABLE = re.compile(
 
 def _printable(text: str) -> str:
     """The text on one line, fit for a terminal."""
-    return " ".join(_UNPRINTABLE.sub(" ", text).split())
+    return " ".join(re.sub(_UNPRINTABLE, " ", text).split())
 
 
 def _cut(text: str, limit: int) -> str:
@@ -1260,30 +1263,27 @@ _TYPES_BY_ENDING = {
     ".rtf": "application/rtf",
 }
 # What a file's first bytes say, the first that matches; "." stands for any byte.
-_SIGNATURES = [
-    (re.compile(signature, re.DOTALL), media_type)
-    for signature, media_type in (
-        (rb"\x89PNG\r\n\x1a\n", "image/png"),
-        (rb"\xff\xd8\xff", "image/jpeg"),
-        (rb"GIF8[79]a", "image/gif"),
-        (rb"RIFF....WEBP", "image/webp"),
-        (rb"%PDF-", "application/pdf"),
-        (rb"RIFF....WAVE", "audio/wav"),
-        (rb"ID3[\x02-\x04]", "audio/mpeg"),
-        # A frame header of MPEG audio, layer III.
-        (rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef]", "audio/mpeg"),
-        # ISO base media: the "brand" after ftyp says which.
-        (rb"\x00...ftyp(avif|avis)", "image/avif"),
-        (rb"\x00...ftyp(hei|hev|mif1|msf1)", "image/heic"),
-        (rb"\x00...ftyp(M4A|M4B)", "audio/mp4"),
-        (rb"\x00...ftypqt", "video/quicktime"),
-        (rb"\x00...ftyp", "video/mp4"),
-        (rb"\x00...(moov|wide|mdat|free)", "video/quicktime"),
-        (rb"\x00\x00\x01[\xba\xb3]", "video/mpeg"),
-        (rb"\x1a\x45\xdf\xa3.{0,60}webm", "video/webm"),
-        (rb"\x1a\x45\xdf\xa3", "video/x-matroska"),
-    )
-]
+_SIGNATURES = (
+    (rb"\x89PNG\r\n\x1a\n", "image/png"),
+    (rb"\xff\xd8\xff", "image/jpeg"),
+    (rb"GIF8[79]a", "image/gif"),
+    (rb"RIFF....WEBP", "image/webp"),
+    (rb"%PDF-", "application/pdf"),
+    (rb"RIFF....WAVE", "audio/wav"),
+    (rb"ID3[\x02-\x04]", "audio/mpeg"),
+    # A frame header of MPEG audio, layer III.
+    (rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][\x00-\xef]", "audio/mpeg"),
+    # ISO base media: the "brand" after ftyp says which.
+    (rb"\x00...ftyp(avif|avis)", "image/avif"),
+    (rb"\x00...ftyp(hei|hev|mif1|msf1)", "image/heic"),
+    (rb"\x00...ftyp(M4A|M4B)", "audio/mp4"),
+    (rb"\x00...ftypqt", "video/quicktime"),
+    (rb"\x00...ftyp", "video/mp4"),
+    (rb"\x00...(moov|wide|mdat|free)", "video/quicktime"),
+    (rb"\x00\x00\x01[\xba\xb3]", "video/mpeg"),
+    (rb"\x1a\x45\xdf\xa3.{0,60}webm", "video/webm"),
+    (rb"\x1a\x45\xdf\xa3", "video/x-matroska"),
+)
 _BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -1363,7 +1363,7 @@ def _set_type(content: _Content, media_type: str | None) -> None:
 
 def _type_by_signature(head: bytes) -> str:
     for signature, media_type in _SIGNATURES:
-        if signature.match(head):
+        if re.match(signature, head, re.DOTALL):
             return media_type
     return ""
 
@@ -1887,13 +1887,16 @@ class _Object:
 
     def add_field(self, name: str, value: Any) -> None:
         field = self._fields.get(name)
-        if field is None:
-            field = self._fields[name] = self._new_field(name, value)
-        elif isinstance(field, _LastSaid) and isinstance(value, (dict, list, str)):
-            replacement = self._new_field(name, value)
-            if not isinstance(replacement, _LastSaid):
-                field = self._fields[name] = replacement
+        if field is None or type(field) is _LastSaid:
+            field = self._fields[name] = self._field_for(name, value, field)
         field.add(value)
+
+    def _field_for(self, name: str, value: Any, known: _LastSaid | None) -> Any:
+        """The field to use: a text, object or list takes the place of another value."""
+        if known is not None and not isinstance(value, (dict, list, str)):
+            return known
+        field = self._new_field(name, value)
+        return known if known is not None and type(field) is _LastSaid else field
 
     def _new_field(self, name: str, value: Any) -> Any:
         if name == "tool_calls" and isinstance(value, list):
@@ -2126,9 +2129,7 @@ class _Choice:
 def _index_of(choice: JSONObject) -> int:
     """A choice's index; a server that leaves it out has one choice."""
     index = choice.get("index")
-    if isinstance(index, int) and not isinstance(index, bool):
-        return index
-    return 0
+    return index if type(index) is int else 0
 
 
 class _Assembler:
@@ -2136,19 +2137,25 @@ class _Assembler:
 
     def __init__(self) -> None:
         self._choices: dict[int, _Choice] = {}
-        self._rest = _Object()  # the chunks' other fields
         self._first_said: dict[str, Any] = {}
+        self._rest = _Object()  # the chunks' other fields
+        self._said: dict[str, Any] = {}  # each field as the last chunk had it
 
     def add(self, chunk: JSONObject) -> None:
         """Take a chunk; `ResponseError` if it has too many choices or calls."""
         for choice in chunk.choices:
             self._choice_at(_index_of(choice)).add(choice)
         for name, value in chunk.items():
-            if name in _FIRST_SAID_FIELDS:
-                if not self._first_said.get(name):
-                    self._first_said[name] = value
-            elif name not in _CHUNK_FIELDS:
-                self._rest.add_field(name, value)
+            # Most fields are the same in each chunk.
+            if name not in _CHUNK_FIELDS and self._said.get(name, _UNSET) != value:
+                self._said[name] = value
+                self._add_field(name, value)
+
+    def _add_field(self, name: str, value: Any) -> None:
+        if name not in _FIRST_SAID_FIELDS:
+            self._rest.add_field(name, value)
+        elif not self._first_said.get(name):
+            self._first_said[name] = value
 
     def _choice_at(self, index: int) -> _Choice:
         choice = self._choices.get(index)
@@ -3411,12 +3418,11 @@ class Stream:
 
 # ----------------------------------------------------------------------------- client
 
-_UNSET: Any = type("Unset", (), {"__repr__": lambda self: "unset"})()
 # Not for the caller to set: they say how long the body is.
 _FRAMING_HEADERS = ("content-length", "transfer-encoding")
 # Their values are secrets.
 _SECRET_HEADERS = ("Authorization", "Proxy-Authorization", "Api-Key", "X-Api-Key")
-_LOOPBACK = re.compile(r"(localhost|127\.[0-9.]+|::1)\Z")
+_LOOPBACK = r"(localhost|127\.[0-9.]+|::1)\Z"
 
 
 class _Endpoint:
@@ -4022,7 +4028,7 @@ class BaseClient:
             headers["Authorization"] = "Bearer " + key
         headers.update(own)
         has_key = any(name in headers for name in _SECRET_HEADERS)
-        if not has_key and not _LOOPBACK.match(endpoint.host):
+        if not has_key and not re.match(_LOOPBACK, endpoint.host):
             raise SirayaError(
                 "no API key: set the environment variable SIRAYA_API_KEY, "
                 "or pass Client(api_key=…)"
@@ -4037,7 +4043,7 @@ class BaseClient:
         proxy = self._transport.proxy_for("http", endpoint.host, endpoint.port)
         if proxy is not None:
             places.append(proxy.host)
-        far = [place for place in places if not _LOOPBACK.match(place)]
+        far = [place for place in places if not re.match(_LOOPBACK, place)]
         if far:
             self._has_warned = True
             message = "the API key goes over plain http, readable on the way, to "
@@ -4544,7 +4550,7 @@ exit status:
   130 (or death by SIGINT)  Ctrl-C"""
 # What would move a terminal's cursor or turn its text round; line ends and tabs may
 # stay.
-_DRIVES_TERMINAL = re.compile(
+_DRIVES_TERMINAL = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 # Of the service and the network, and not of the user.
@@ -4666,7 +4672,7 @@ class _Output:
         """Print a piece of the answer."""
         self.set_status("")
         if self.is_terminal:
-            text = _DRIVES_TERMINAL.sub("", text)
+            text = re.sub(_DRIVES_TERMINAL, "", text)
         if text:
             self._last = text[-1]
             sys.stdout.write(text)
