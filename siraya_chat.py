@@ -159,7 +159,7 @@ DRAIN_SECONDS = 0.1
 # Seconds before TCP looks whether a silent peer is still there, and between two looks.
 KEEP_ALIVE_SECONDS = 60
 # Stands for a value that was not given, where None is one.
-_UNSET: Any = object()
+_UNSET: Any = ...
 
 # Read at once.
 BLOCK_BYTES = 64 << 10
@@ -3644,7 +3644,7 @@ class Call:
             self._encoded.length if self._encoded else 0,
         )
         if exchange.status >= 300:
-            return self._refusal(exchange)
+            return self._refusal(request, exchange)
         try:
             return self._read_answer(self, exchange)
         except ResponseError as error:
@@ -3693,7 +3693,7 @@ class Call:
             kind(message), may_retry, "no time" if is_timeout else "no answer"
         )
 
-    def _refusal(self, exchange: _Exchange) -> _Failure:
+    def _refusal(self, request: _Request, exchange: _Exchange) -> _Failure:
         """The failure of an attempt that was answered with another status than 2xx."""
         exchange.max_size = MAX_ERROR_BODY_BYTES
         content, _ = _read_all(exchange)
@@ -3704,13 +3704,16 @@ class Call:
             self.mask(exchange.reason),
             self.masked_headers(exchange),
             self.mask(text),
-            self._advice(status),
+            self._advice(status, request),
         )
         may_retry = status in (408, 409, 429) or status >= 500
         return _Failure(error, may_retry, str(status))
 
-    def _advice(self, status: int) -> str:
-        """What to try when the path may be wrong."""
+    def _advice(self, status: int, request: _Request) -> str:
+        """What to try where the proxy's password or the path may be wrong."""
+        if status == 407 and request.route.proxy is not None:
+            proxy = request.route.proxy
+            return "this is said by the proxy " + _address(proxy.host, proxy.port)
         if status not in (404, 405):
             return ""
         advice = "the URL was " + self._shown_url

@@ -5226,28 +5226,30 @@ README_FILES = {  # what the README's examples find in their folder
     "question.wav": b"RIFF\x24\0\0\0WAVEfmt " + b"\0" * 28,
     "clip.mp4": b"\0\0\0\x18ftypmp42" + b"\0" * 40,
     "notes.txt": b"Buy bread.\n",
+    "prompts.jsonl": b'{"prompt": "One?"}\n{"prompt": 2}\n{"prompt": "Three?"}\n' * 30,
     # Clusters that run a task at once, from its pickle, as their workers do.
     "dask/__init__.py": b"",
     "dask/distributed.py": b"""\
 import pickle
+class Future:
+    def __init__(self, result): self._result = pickle.dumps(result)
+    def result(self): return pickle.loads(self._result)
 class Client:
     def __init__(self, address): pass
-    def map(self, function, *iterables):
-        work = pickle.dumps((function, [list(iterable) for iterable in iterables]))
-        def run():
-            function, iterables = pickle.loads(work)
-            return list(map(function, *iterables))
-        return run
-    def gather(self, futures): return pickle.loads(pickle.dumps(futures()))
+    def upload_file(self, name): open(name).close()
+    def submit(self, function, *arguments, pure):
+        function, arguments = pickle.loads(pickle.dumps((function, arguments)))
+        return Future(function(*arguments))
 """,
     "ray.py": b"""\
 import pickle
 class remote:
-    def __init__(self, function): self.function = function
+    def __init__(self, function): self._function = function
     def remote(self, *arguments):
         arguments = pickle.loads(pickle.dumps(arguments))
-        return pickle.dumps(self.function(*arguments))
-def get(results): return [pickle.loads(result) for result in results]
+        return pickle.dumps(self._function(*arguments))
+def init(runtime_env): pass
+def get(result): return pickle.loads(result)
 """,
     "company.pem": b"""\
 -----BEGIN CERTIFICATE-----
@@ -5263,7 +5265,7 @@ Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQD3QJZfIyj9L8twoq2J9bCGccdu
 """,
 }
 # They need a network, or would run this test again.
-NOT_RUN = r"pip install|git clone|-m unittest|\bbench\b"
+NOT_RUN = r"pip install|pipx|uvx|git clone|-m unittest|\bbench\b"
 Block = collections.namedtuple("Block", "language line code")
 
 
@@ -5276,15 +5278,38 @@ def readme_blocks(text):
     return blocks
 
 
+def describe_as_some_models(received):
+    """As `describe`, but the arguments of a tool call are "", and the first try at an
+    invoice lacks a field."""
+    asked = received.json
+    if asked.get("tools") and asked["messages"][-1]["role"] != "tool":
+        function = {"name": asked["tools"][0]["function"]["name"], "arguments": ""}
+        call = dict(CALL, id="call_1", function=function)
+        return http_answer(200, completion(None, "tool_calls", tool_calls=[call]))
+    if asked.get("response_format", {}).get("json_schema", {}).get("name") == "Invoice":
+        invoice = {"number": "A-1"}
+        if len(asked["messages"]) > 1:
+            invoice["total"] = 12.5
+        return http_answer(200, completion(json.dumps(invoice)))
+    return describe(received)
+
+
 class Readme(Test):
     def setUp(self):
         super().setUp()
         with open(os.path.join(HERE, "README.md"), encoding="utf-8") as file:
             self.text = file.read()
 
-    def run_block(self, server, block):
-        """The outcome of a block, in the test's folder, where any warning is an
-        error."""
+    def block_with(self, words):
+        """The one block that has these words."""
+        (block,) = [block for block in readme_blocks(self.text) if words in block.code]
+        return block
+
+    def run_block(self, server, block, folder=None):
+        """The outcome of a block, in a copy of the examples' folder or in *folder*; any
+        warning is an error."""
+        if folder is None:
+            folder = self.copy_of_examples("line %d" % block.line)
         shell = ("sh", "-e", "-c")
         if block.language == "python":
             shell = (sys.executable, "-c")
@@ -5293,32 +5318,40 @@ class Readme(Test):
             server,
             *shell,
             block.code,
-            cwd=self.folder,
+            cwd=folder,
             SIRAYA_MODEL="m",
             PYTHONWARNINGS="error",
             PYTHONDEVMODE="1",
             PATH=programs + os.pathsep + os.environ["PATH"],
         )
 
-    def make_folder(self):
-        """Puts into the test's folder what the examples find in theirs."""
+    def make_examples(self):
+        """Makes the folder of files that the examples find, and their programs."""
         for name, content in README_FILES.items():
-            self.file(name, content)
+            self.file("examples/" + name, content)
+        batch = self.block_with("def run(submit")
+        self.file("examples/batch.py", batch.code.encode())
         for path in (MODULE, os.path.abspath(__file__)):
-            shutil.copy(path, self.folder)
+            shutil.copy(path, os.path.join(self.folder, "examples"))
         for name, start in (("python3", ""), ("siraya-chat", " -m siraya_chat")):
             program = '#!/bin/sh\nexec "%s"%s "$@"\n' % (sys.executable, start)
             self.file("bin/" + name, program.encode(), 0o755)
 
+    def copy_of_examples(self, name):
+        """A folder of their own for those that write files."""
+        folder = os.path.join(self.folder, name)
+        shutil.copytree(os.path.join(self.folder, "examples"), folder)
+        return folder
+
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_every_block_runs_as_it_stands(self):
-        self.make_folder()
+        self.make_examples()
         blocks = []
         for block in readme_blocks(self.text):
             if not re.search(NOT_RUN, block.code):
                 blocks.append(block)
-        self.assertGreater(len(blocks), 15)
-        server = self.serve()
+        self.assertGreater(len(blocks), 25)
+        server = self.serve(describe_as_some_models)
         with ThreadPoolExecutor(4) as pool:
             outcomes = pool.map(functools.partial(self.run_block, server), blocks)
         for block, outcome in zip(blocks, outcomes):
@@ -5326,8 +5359,8 @@ class Readme(Test):
                 self.assertEqual(outcome.status, 0, outcome.err)
                 self.assertNotIn("Traceback", outcome.err)
                 self.assertNotIn("Warning", outcome.err)
-                prints = "print(" in block.code or "python3" in block.code
-                self.assertEqual(bool(outcome.out), prints)
+                prints = re.search(r"print\(|python3|\.run\(", block.code)
+                self.assertEqual(bool(outcome.out), bool(prints))
         sent = " ".join(received.body.decode() for received in server.requests)
         for kind in (
             "image_url",
@@ -5339,6 +5372,93 @@ class Readme(Test):
             "allow_fallbacks",
         ):
             self.assertIn(kind, sent)
+
+    @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
+    def test_the_output_that_is_shown_is_that_of_the_demo(self):
+        self.make_examples()
+        outcome = self.run_block(None, self.block_with(" demo "))
+        shown = "".join("    " + line for line in outcome.out.splitlines(True))
+        shown += "".join("    " + line for line in outcome.err.splitlines(True))
+        self.assertIn(shown, self.text)
+
+    def test_the_batch_goes_on_where_it_stopped(self):
+        self.make_examples()
+        folder = self.copy_of_examples("batch")
+        path = os.path.join(folder, "answers.jsonl")
+        block = self.block_with("def run(submit")
+        for kept in (0, 1500):  # bytes: nothing at first, then half a line at the end
+            with self.subTest(kept=kept):
+                server = self.serve()
+                if kept:
+                    with open(path, "rb+") as file:
+                        file.truncate(kept)
+                        lines = file.read().count(b"\n")
+                        prompts = README_FILES["prompts.jsonl"].splitlines()[lines:]
+                        left = sum(b"?" in prompt for prompt in prompts)
+                        self.assertNotEqual(lines, 0)
+                else:
+                    left = 60
+                outcome = self.run_block(server, block, folder)
+                self.assertEqual(outcome.out, "90 answers in answers.jsonl\n")
+                self.assertIn("\r90 of 90", outcome.err)
+                self.assertEqual(len(server.requests), left)
+                with open(path, encoding="utf-8") as file:
+                    answers = [json.loads(line) for line in file]
+                self.assertEqual(len(answers), 90)
+                for one, two, three in zip(*[iter(answers)] * 3):
+                    self.assertIn("text 4 characters", one["text"])
+                    self.assertIn("TypeError", two["error"])
+                    self.assertIn("text 6 characters", three["text"])
+
+    def test_the_extraction_tries_a_second_time_when_a_field_is_missing(self):
+        self.make_examples()
+        server = self.serve(describe_as_some_models)
+        outcome = self.run_block(server, self.block_with("def extract("))
+        self.assertEqual(outcome.out, "Invoice(number='A-1', total=12.5)\n")
+        first, second = [received.json["messages"] for received in server.requests]
+        self.assertEqual(second[0], first[0])
+        self.assertIn("total", second[2]["content"])
+
+    def test_the_loop_over_functions_has_an_end(self):
+        self.make_examples()
+        call = tool_call(0, "call_1", "weather", '{"city": "Taipei"}')
+        answer = http_answer(200, completion(None, "tool_calls", tool_calls=[call]))
+        server = self.serve(answer)
+        outcome = self.run_block(server, self.block_with("FUNCTIONS = {"))
+        self.assertIn("RuntimeError: no answer after 8 rounds", outcome.err)
+        self.assertEqual(len(server.requests), 8)
+        result = server.requests[1].json["messages"][-1]
+        self.assertEqual(json.loads(result["content"])["city"], "Taipei")
+
+    def test_the_web_handler_streams_and_says_what_was_cut_off(self):
+        import wsgiref.util
+        import wsgiref.validate
+
+        names = {}
+        cut_off = sse(chunk("Once"))
+        server = self.serve(describe, cut_off, http_answer(401, "no"))
+        with mock.patch.dict(os.environ, own_environment(server, SIRAYA_MODEL="m")):
+            exec(self.block_with("def application(").code, names)
+        application = wsgiref.validate.validator(names["application"])
+        for status, words in (
+            ("200 OK", "text 4 characters"),
+            ("200 OK", "Once\n[cut off: the stream ended before"),
+            ("502 Bad Gateway", "HTTP 401"),
+        ):
+            with self.subTest(words):
+                environ = {"QUERY_STRING": "q=One%3F"}
+                wsgiref.util.setup_testing_defaults(environ)
+                statuses = []
+
+                def start_response(status, headers, statuses=statuses):
+                    statuses.append(status)
+
+                answer = application(environ, start_response)
+                text = b"".join(answer).decode()
+                answer.close()
+                self.assertEqual(statuses, [status])
+                self.assertIn(words, text)
+        names["client"].close()
 
     def test_no_block_is_of_a_kind_that_is_not_run(self):
         languages = {block.language for block in readme_blocks(self.text)}
