@@ -1737,8 +1737,10 @@ class SSEParser:
         return text[:-1].split("\n")
 
     def is_within_data(self) -> bool:
-        """Whether the last bytes belong to data whose line has not ended."""
-        return self._line.startswith(b"data:") and len(self._line) > len(b"data: ")
+        """Whether a message's data has begun whose line has not ended."""
+        is_message = self._type in ("", "message", "error")
+        has_data = self._line.startswith(b"data:") and self._line[5:99].strip()
+        return is_message and bool(has_data)
 
     def _take_field(self, line: str) -> None:
         name, _, value = line.partition(":")
@@ -2329,12 +2331,17 @@ class _Limits:
         if self.is_cancelled:
             raise _Closed("the call was cancelled")
 
+    def unguard(self) -> None:
+        """The socket is no longer this call's: cancel() must not touch it."""
+        self._socket = None
+
     def cancel(self) -> None:
         """End the call, from any thread, at whatever stage it is."""
         self.is_cancelled = True
         self._cancelling.set()
-        if self._socket is not None:
-            _shut_down(self._socket)
+        sock = self._socket
+        if sock is not None:
+            _shut_down(sock)
 
 
 def _shut_down(sock: socket.socket) -> None:
@@ -2783,6 +2790,7 @@ class _Exchange:
             self.close()
         elif self._take_end():
             self._blocks = iter(())  # a generator of ours, it would make a circle
+            self.limits.unguard()
             self._transport.keep(self._connection)
 
     def close(self) -> None:
@@ -2830,6 +2838,8 @@ def _decompress(decoder: Any, block: bytes) -> Iterator[bytes]:
     content = decoder.decompress(block, BLOCK_BYTES)
     while content:
         yield content
+        if decoder.eof:  # its unconsumed_tail belongs to what follows
+            break
         content = decoder.decompress(decoder.unconsumed_tail, BLOCK_BYTES)
 
 
@@ -3037,9 +3047,9 @@ def _is_bypassed(entry: str, host: str, port: int) -> bool:
 def _is_in_block(entry: str, host: str, port: int) -> bool:
     import ipaddress
 
-    bracketed = re.match(r"\[(.*)\](?::([0-9]+))?\Z", entry)
+    bracketed = re.match(r"\[(.*)\](?::([0-9]+)|(/[0-9]+))?\Z", entry)
     if bracketed:
-        entry = bracketed.group(1)
+        entry = bracketed.group(1) + (bracketed.group(3) or "")
         if bracketed.group(2) not in (None, str(port)):
             return False
     try:
@@ -3064,7 +3074,7 @@ def _parse_proxy(name: str, url: str) -> _Proxy:
         place = urllib.parse.urlsplit(url.strip())
         host = (place.hostname or "").encode("idna").decode("ascii")
         port = place.port or 80
-        if not re.match(r"[A-Za-z0-9._:%-]+\Z", host):
+        if not re.match(r"[A-Za-z0-9._:%-]+\Z", host) or place.path not in ("", "/"):
             raise ValueError
     except ValueError:
         raise ValueError(
@@ -3478,19 +3488,20 @@ class _Endpoint:
 
 def _without_user(url: str) -> str:
     """A URL without the name and the password that may stand in it."""
-    before, separator, after = url.rpartition("@")
-    if not separator:
+    lookalikes = "\uff20\ufe6b"  # which urllib takes for @
+    _, at, after = re.sub("[%s]" % lookalikes, "@", url).rpartition("@")
+    if not at:
         return url
-    return re.match(r"[^/]*/{0,2}", before).group() + "…@" + after  # type: ignore[union-attr]
+    scheme = re.match(r"https?://", url, re.I)
+    return (scheme.group() if scheme else "") + "…@" + after
 
 
 def _ascii_host(host: str) -> str:
     """A host name in its ASCII form; ``ValueError`` for lookalikes."""
-    import unicodedata
-
-    if unicodedata.normalize("NFKC", host) != host:
+    encoded = host.encode("idna")
+    if encoded.decode("idna") != host:
         raise ValueError
-    return host.encode("idna").decode("ascii")
+    return encoded.decode("ascii")
 
 
 def _check_headers(name: str, headers: Any) -> dict[str, str]:
@@ -3515,10 +3526,14 @@ def _check_headers(name: str, headers: Any) -> dict[str, str]:
     return checked
 
 
-def _check_key(key: Any) -> str:
-    if isinstance(key, str):
-        key = key.strip()
-    if not isinstance(key, str) or not re.match(r"[!-~]*\Z", key):
+def _check_key(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(
+            "api_key must be a string, or a plain function that gives one, not %s"
+            % type(value).__name__
+        )
+    key = value.strip()
+    if not re.match(r"[!-~]*\Z", key):
         raise ValueError(
             "api_key (SIRAYA_API_KEY) must be visible ASCII characters, "
             "which is not so (it is not shown)"
@@ -3600,10 +3615,14 @@ class Call:
                 self._max_retries,
             )
             self._limits.wait(wait)
+            if self._limits.is_cancelled:
+                raise outcome.error
 
     def _wait_before_retry(self, failure: _Failure, attempt: int) -> float | None:
         """The seconds to wait before the next attempt; ``None``: there is none."""
         if not failure.may_retry or attempt >= self._max_retries:
+            return None
+        if self._limits.is_cancelled:
             return None
         wait = getattr(failure.error, "retry_after", None)
         if wait is None:
@@ -3711,9 +3730,9 @@ class Call:
 
     def _advice(self, status: int, request: _Request) -> str:
         """What to try where the proxy's password or the path may be wrong."""
-        if status == 407 and request.route.proxy is not None:
-            proxy = request.route.proxy
-            return "this is said by the proxy " + _address(proxy.host, proxy.port)
+        proxy = request.route.proxy
+        if status in (401, 407) and proxy is not None:
+            return "it came through the proxy " + _address(proxy.host, proxy.port)
         if status not in (404, 405):
             return ""
         advice = "the URL was " + self._shown_url
@@ -4206,8 +4225,13 @@ _READ_AHEAD = 100
 
 
 def _start_thread(target: Callable[[], None]) -> None:
+    import contextvars
+
+    run = contextvars.copy_context().run  # the task's context variables hold there, too
     try:
-        threading.Thread(target=target, name="siraya_chat", daemon=True).start()
+        threading.Thread(
+            target=run, args=(target,), name="siraya_chat", daemon=True
+        ).start()
     except RuntimeError as error:
         raise SirayaError(
             "no thread can be started for this call: %s" % error
@@ -4223,14 +4247,19 @@ class _Outcome:
         self._loop = asyncio.get_running_loop()
         self._future: Any = self._loop.create_future()
 
-    def set(self, value: Any, error: BaseException | None) -> None:
-        """Called by the thread.  What comes too late for a closed loop is dropped."""
-        with contextlib.suppress(RuntimeError):
+    def set(self, value: Any, error: BaseException | None) -> bool:
+        """Called by the thread.  ``False``: too late, the loop is closed."""
+        try:
             self._loop.call_soon_threadsafe(self._set, value, error)
+        except RuntimeError:
+            return False
+        return True
 
     def _set(self, value: Any, error: BaseException | None) -> None:
         if self._future.done():  # cancelled
             return
+        if isinstance(error, StopIteration):  # which a future does not take
+            error = RuntimeError("the function for the key raised StopIteration")
         if error is None:
             self._future.set_result(value)
         else:
@@ -4292,7 +4321,8 @@ class _Pump:
             return
         if self._is_closed:
             self.stream.close()
-        self._opened.set(None, None)
+        if not self._opened.set(None, None):
+            self.close()
         try:
             for chunk in self.stream:
                 if not self._is_closed:
@@ -4306,7 +4336,7 @@ class _Pump:
 
     def _wake_consumer(self) -> None:
         waiter = self._waiter
-        if waiter is not None:
+        if waiter is not None and not waiter.done():
             try:
                 self._loop.call_soon_threadsafe(_wake, waiter)
             except RuntimeError:  # the loop is closed: nobody reads any more
@@ -4324,8 +4354,11 @@ class _Pump:
         return self._arrived.popleft()
 
     async def _wait(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            raise RuntimeError("another task waits for this stream's next chunk")
         self._waiter = self._loop.create_future()
         if self._arrived or self._has_ended:  # meanwhile
+            self._waiter = None
             return
         try:
             await self._waiter
@@ -4505,7 +4538,7 @@ class _AsyncCompletions:
         **params: Any,
     ) -> Any:
         """`AsyncClient.stream` if *stream* is true, else `AsyncClient.complete`."""
-        if stream not in (True, False, None):
+        if not isinstance(stream, (bool, type(None))):
             raise TypeError("stream must be True or False, not %.200r" % (stream,))
         if stream:
             return await self._client.stream(messages, model, **params)

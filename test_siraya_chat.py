@@ -30,7 +30,10 @@ reads stands just before its class.
                   point; HostileAnswers: what is no answer at all
     client        Calls: settings and arguments; Retries; Secrecy: the key
     streams       EndsOfStreams: whole or cut off; Cancelling: close, drop, leave
-    asyncio       Asyncio: `async for` over a stream
+    bounded calls TimeLimits; SendingAgain; Watching: the log, request ids;
+                  KeepingConnections; Addresses; ChoiceOfProxy; CertificateStores;
+                  ChangesOfSettings; Costs: memory and time of hostile answers
+    asyncio       Asyncio, AsyncCancelling, AsyncStreams; ComingFromTheSDK: its habits
     command line  CommandLineRequests, CommandLineOutput, CommandLineMistakes,
                   CommandLineHelp, CommandLineProcesses, CommandLineChat,
                   CommandLineTerminals
@@ -43,6 +46,7 @@ SPDX-License-Identifier: MIT
 """
 
 import array
+import asyncio
 import base64
 import collections
 import contextlib
@@ -88,8 +92,8 @@ from siraya_chat import (
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
-    AsyncClient,  # noqa: F401
-    AsyncStream,  # noqa: F401
+    AsyncClient,
+    AsyncStream,
     AuthenticationError,
     BadRequestError,
     Client,
@@ -4313,7 +4317,2275 @@ class Cancelling(Test):
         self.assertTrue(server.wait_closed())
 
 
+# === bounded calls ====================================================================
+
+
+def forever(begin, piece, pause=0.02):
+    """The script of a server that says *begin*, then *piece* again and again."""
+
+    def script(received):
+        return itertools.chain([begin], itertools.cycle([piece, pause]))
+
+    return script
+
+
+def drip(begin, rest, pause=0.05):
+    """The script of a server that says *begin*, then *rest* byte by byte."""
+
+    def script(received):
+        return itertools.chain([begin], *([b"%c" % byte, pause] for byte in rest))
+
+    return script
+
+
+@contextlib.contextmanager
+def fork_without_warning():
+    """While it lasts, newer versions do not warn of a fork beside threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def peak_of_process(server, program):
+    """The most bytes that a process which runs this program had in memory."""
+    program += "\nprint(open('/proc/self/status').read())"
+    outcome = run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE)
+    found = re.search(r"VmHWM:\s*(\d+) kB", outcome.out)
+    assert found, outcome.err
+    return int(found.group(1)) << 10
+
+
+ON_LINUX = unittest.skipUnless(sys.platform == "linux", "needs Linux's /proc")
+CAN_FORK = unittest.skipUnless(hasattr(os, "fork"), "needs fork")
+PING = b'event: ping\ndata: {"type": "ping"}\n\n'
+HEARTBEATS = (  # what a server sends that has nothing to say, its bytes
+    ("comments", framed(b": still here\n\n")),
+    ("comments without an end", framed(b": still here ")),
+    ("events without data", framed(b"event: x\nid: 1\n\n")),
+    ("empty data", framed(b"data:\n\n")),
+    ("empty data after a space", framed(b"data: \n\n")),
+    ("white data", framed(b"data:   \n\n")),
+    ("pings", framed(PING)),
+    ("retry", framed(b"retry: 10\n\n")),
+    ("line ends", framed(b"\n")),
+    ("heads of chunks", b"1;" + b"x" * 10 + b"\r\n\n\r\n"),
+)
+CUT_HEARTBEATS = (  # what, its pieces, which come again and again
+    ("pings", (b'event: ping\ndata: {"type"', b': "ping"}\n\n')),
+    ("white data", (b"data:  ", b"   ", b"\n\n")),
+)
+DRIPS = (  # what never ends, whether it is streamed, its script
+    ("no head", False, [SILENCE]),
+    ("no head of a stream", True, [SILENCE]),
+    ("a head", False, drip(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 400)),
+    ("a head of a stream", True, drip(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 400)),
+    ("interim answers", False, forever(b"", b"HTTP/1.1 102 Processing\r\n\r\n", 0.2)),
+    ("a body", False, drip(http_answer(200, b" " * 400)[:-400], b" " * 400)),
+    ("a chunked body", False, forever(JSON_HEAD, framed(b" "))),
+    ("a head of a chunk", False, drip(JSON_HEAD + b"1;", b"x" * 400)),
+    ("trailers", False, forever(JSON_HEAD + framed(BODY.encode()) + b"0\r\n", b"x: y")),
+    ("events", True, forever(SSE_HEAD, framed(event(ONCE)))),
+    ("a line", True, forever(SSE_HEAD + framed(b"data: "), framed(b"x"))),
+    ("a document for a stream", True, forever(SSE_HEAD + framed(b"{"), framed(b" "))),
+)
+
+
+class TimeLimits(Test):
+    def seconds_of(self, error, words, call):
+        """How long a call takes to fail so."""
+        before = time.monotonic()
+        self.refused(error, words, call)
+        return time.monotonic() - before
+
+    def all_seconds_of(self, cases):
+        """The same of many calls at a time: (what, error, words, call) each."""
+        with ThreadPoolExecutor(len(cases)) as threads:
+            calls = [threads.submit(self.seconds_of, *case[1:]) for case in cases]
+        for case, call in zip(cases, calls):
+            with self.subTest(case[0]):
+                yield call.result()
+
+    def test_what_says_nothing_does_not_reset_the_timeout(self):
+        cases = []
+        for name, heartbeat in HEARTBEATS:
+            server = self.serve(forever(SSE_HEAD, heartbeat))
+            call = functools.partial(ask, self.client(server, timeout=0.4), True)
+            cases.append((name, StreamError, ["(timeout)"], call))
+        for taken in self.all_seconds_of(cases):
+            self.assertGreater(taken, 0.3)
+            self.assertLess(taken, 10)
+
+    def test_a_heartbeat_that_is_cut_within_its_data_does_not_reset_the_timeout(self):
+        cases = []
+        for name, pieces in CUT_HEARTBEATS:
+            steps = itertools.chain(*([framed(piece), 0.1] for piece in pieces))
+            server = self.serve([SSE_HEAD, *list(steps) * 20, SILENCE])
+            call = functools.partial(ask, self.client(server, timeout=0.4), True)
+            cases.append((name, StreamError, ["(timeout)"], call))
+        for taken in self.all_seconds_of(cases):
+            self.assertLess(taken, 3)  # else it is the silence after the heartbeats
+
+    def test_what_had_arrived_before_the_heartbeats_is_the_partial(self):
+        server = self.serve(forever(BEGUN, framed(b":\n\n")))
+        call = functools.partial(ask, self.client(server, timeout=0.2), True)
+        error = self.refused(StreamError, ["(timeout)"], call)
+        self.assertEqual(error.partial.text, "Once upon")
+
+    def test_a_slow_event_that_moves_is_an_answer(self):
+        rest = event(UPON)
+        pieces = [rest[start : start + 10] for start in range(0, len(rest), 10)]
+        self.assertGreater(0.06 * len(pieces), 0.9)  # longer than the timeout
+        steps = [[framed(piece), 0.06] for piece in pieces]
+        ending = framed(event(END) + event("[DONE]")) + LAST
+        server = self.serve([SSE_HEAD, *itertools.chain(*steps), ending])
+        reply = ask(self.client(server, timeout=0.6), True)
+        self.assertEqual(reply.text, " upon")
+
+    def test_the_time_that_the_reader_takes_does_not_count(self):
+        first = framed(b": more to come\n\n" + event(ONCE))
+        steps = [SSE_HEAD, first, 0.3, framed(event(UPON)), 0.3]
+        steps.append(framed(event(END) + event("[DONE]")) + LAST)
+        stream = self.client(self.serve(steps), timeout=0.6).stream("hi")
+        texts = []
+        for text in stream.text_stream:
+            texts.append(text)
+            time.sleep(0.8)
+        self.assertEqual(texts, ["Once", " upon"])
+
+    def test_nothing_outlives_the_deadline(self):
+        cases = []
+        for name, streamed, script in DRIPS:
+            # Before the head has come there is no stream.
+            error = APITimeoutError if "head of" in name else StreamError
+            error = error if streamed else APITimeoutError
+            client = self.client(self.serve(script), deadline=0.5)
+            call = functools.partial(ask, client, streamed)
+            cases.append((name, error, ["deadline"], call))
+        for taken in self.all_seconds_of(cases):
+            self.assertGreater(taken, 0.4)
+            self.assertLess(taken, 10)
+
+    def test_the_deadline_of_a_call_goes_before_the_clients(self):
+        client = self.client(self.serve([SILENCE]), deadline=600.0)
+        call = functools.partial(client.complete, "hi", deadline=0.2)
+        self.assertLess(self.seconds_of(APITimeoutError, ["0.2 s"], call), 10)
+
+    def test_none_takes_the_clients_deadline_away(self):
+        client = self.client(self.serve([0.3, ANSWER]), deadline=0.1)
+        self.assertEqual(client.complete("hi", deadline=None).text, "Once upon")
+
+    def test_the_deadline_counts_while_the_reader_works(self):
+        stream = self.client(self.serve(HELD), deadline=0.3).stream("hi")
+        next(stream)
+        time.sleep(0.4)
+        error = self.refused(StreamError, ["deadline"], next, stream)
+        self.assertEqual(error.partial.text, "Once")
+
+    def test_a_body_that_is_late_comes_with_the_error(self):
+        server = self.serve(forever(http_answer(200, BODY)[:-9], b""))
+        call = self.client(server, deadline=0.3).complete
+        error = self.refused(APITimeoutError, ["deadline"], call, "hi")
+        self.assertEqual(error.body, BODY[:-9])
+
+    def test_an_error_whose_body_drips_ends_at_the_deadline(self):
+        head = http_answer(400, "bad", Content_Length=1000)
+        client = self.client(self.serve(forever(head, b" ")), deadline=0.4)
+        call = functools.partial(client.complete, "hi")
+        self.assertLess(self.seconds_of(BadRequestError, ["bad"], call), 10)
+
+    def test_the_deadline_holds_while_connecting(self):
+        server = self.serve(greeting=[SILENCE])
+        url = server.base_url.replace("http", "https")
+        call = functools.partial(self.client(url, deadline=0.3).complete, "hi")
+        self.assertLess(self.seconds_of(APITimeoutError, ["deadline"], call), 9)
+
+    def test_the_deadline_holds_at_a_proxy_that_drips(self):
+        head = b"HTTP/1.1 200 OK\r\nX: "
+        proxy = self.serve(drip(head, b"x" * 400))
+        for scheme in ("http", "https"):
+            url = scheme + "://127.0.0.1:1/v1"
+            client = self.client(url, proxy="http://" + proxy.address, deadline=0.3)
+            with self.subTest(scheme):
+                call = functools.partial(client.complete, "hi")
+                taken = self.seconds_of(APITimeoutError, ["deadline", "proxy"], call)
+                self.assertLess(taken, 9)
+
+    def test_a_proxy_that_drips_does_not_outlive_connect_timeout(self):
+        proxy = self.serve(drip(b"HTTP/1.1 200 OK\r\nX: ", b"x" * 400))
+        options = {"proxy": "http://" + proxy.address, "connect_timeout": 0.3}
+        client = self.client("https://127.0.0.1:1/v1", max_retries=0, **options)
+        call = functools.partial(client.complete, "hi")
+        self.assertLess(self.seconds_of(APITimeoutError, ["connect_timeout"], call), 9)
+
+    def test_both_limits_hold_while_sending(self):
+        go_on = threading.Event()
+        server = self.serve(greeting=[go_on])  # which reads nothing
+        self.addCleanup(go_on.set)  # before the server ends
+        for name in ("timeout", "deadline"):
+            client = self.client(server, max_retries=0, **{name: 0.3})
+            with self.subTest(name):
+                call = functools.partial(client.complete, "x" * (12 << 20))
+                self.assertLess(self.seconds_of(APITimeoutError, [name], call), 9)
+
+    def test_waiting_between_attempts_ends_at_the_deadline(self):
+        self.limit(MIN_BACKOFF=0.05, MAX_BACKOFF=0.05)
+        server = self.serve(http_answer(429))
+        client = self.client(server, deadline=0.5, max_retries=10**6)
+        call = functools.partial(client.complete, "hi")
+        self.assertLess(self.seconds_of(RateLimitError, ["tried"], call), 9)
+
+    def test_a_pause_beyond_the_deadline_is_raised_at_once(self):
+        server = self.serve(http_answer(429, "", Retry_After="30"))
+        call = self.client(server, deadline=20.0).complete
+        error = self.refused(RateLimitError, [], call, "hi")
+        self.assertEqual((error.retry_after, len(server.requests)), (30.0, 1))
+
+    @ON_LINUX
+    def test_an_upload_that_moves_slowly_is_not_given_up(self):
+        body = "x" * (3 << 20)
+        taken = []
+
+        def serve_slowly(listener):
+            with listener.accept()[0] as connection:
+                begun = time.monotonic()
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += connection.recv(1)
+                left = int(re.search(rb"(?i)length: (\d+)", head).group(1))
+                while left:
+                    is_slow = time.monotonic() - begun < 1.2
+                    left -= len(connection.recv(4096 if is_slow else 1 << 20))
+                    time.sleep(0.02 if is_slow else 0)
+                taken.append(time.monotonic() - begun)
+                connection.sendall(ANSWER)
+
+        with socket.socket() as listener, ThreadPoolExecutor(1) as thread:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(1)
+            thread.submit(serve_slowly, listener)
+            url = "http://127.0.0.1:%d/v1" % listener.getsockname()[1]
+            client = self.client(url, timeout=0.6, max_retries=0)
+            self.assertEqual(client.complete(body).text, "Once upon")
+        self.assertGreater(taken[0], 1.2)
+
+    def test_idle_connections_that_stay_silent_do_not_delay_the_next_call(self):
+        self.limit(DRAIN_SECONDS=LIMITS["DRAIN_SECONDS"])
+        server = self.serve(*[[DONE, SILENCE]] * 32, ANSWER)
+        client = self.client(server)
+        streams = [client.stream("hi") for _ in range(32)]
+        for stream in streams:
+            stream.get_final_completion()
+        before = time.monotonic()
+        self.assertEqual(client.complete("hi").text, "Once upon")
+        self.assertLess(time.monotonic() - before, 2)  # it was 3.2
+
+
+GATES = (  # status of a proxy's answer, how many connections two retries make
+    (401, 1),
+    (403, 1),
+    (407, 1),
+    (429, 1),
+    (502, 3),
+    (503, 3),
+)
+UNUSABLE_HEADS = (  # what, a line of the head of an answer 200
+    ("a length that is no number", b"Content-Length: x"),
+    ("a negative length", b"Content-Length: -1"),
+    ("two lengths", b"Content-Length: 1, 2"),
+    ("an endless length", b"Content-Length: " + b"9" * 5000),
+    ("an unknown transfer coding", b"Transfer-Encoding: gzip"),
+    ("an endless header", b"X: " + b"x" * 70000),
+    ("a thousand headers", b"\r\n".join([b"X: y"] * 1000)),
+    ("an unknown content coding", b"Content-Encoding: br"),
+)
+
+
+class SendingAgain(Test):
+    def test_a_request_that_was_sent_whole_and_timed_out_is_not_sent_again(self):
+        server = self.serve([SILENCE])
+        client = self.client(server, timeout=0.1)
+        for name, call in self.both(client):
+            with self.subTest(name):
+                self.refused(APITimeoutError, ["timeout"], call)
+        self.assertEqual(len(server.requests), 2)
+
+    def test_a_connection_that_timed_out_is_tried_again(self):
+        server = self.serve(greeting=[SILENCE])
+        url = server.base_url.replace("http", "https")
+        client = self.client(url, connect_timeout=0.1)
+        self.refused(APITimeoutError, ["tried 3 times"], client.complete, "hi")
+        self.assertEqual(server.connections, 3)
+
+    def test_what_a_proxy_refuses_for_good_is_asked_once(self):
+        for status, times in GATES:
+            proxy = self.serve(http_answer(status, "", Connection="close"))
+            options = {"proxy": "http://user:secret@" + proxy.address}
+            client = self.client("https://127.0.0.1:1/v1", **options)
+            with self.subTest(status):
+                words = [str(status), proxy.address]
+                error = self.refused(APIConnectionError, words, client.complete, "hi")
+                self.assertNotIn("secret", str(error))
+                self.assertEqual(len(proxy.requests), times)
+
+    def test_a_plain_proxys_407_is_not_tried_again(self):
+        proxy = self.serve(http_answer(407))
+        url, options = "http://127.0.0.1:1/v1", {"proxy": "http://" + proxy.address}
+        self.refused(
+            APIStatusError, ["407"], self.client(url, **options).complete, "hi"
+        )
+        self.assertEqual(len(proxy.requests), 1)
+
+    def test_an_answer_200_that_cannot_be_used_is_not_asked_for_again(self):
+        for name, line in UNUSABLE_HEADS:
+            head = b"HTTP/1.1 200 OK\r\n" + line + b"\r\n\r\n"
+            for streamed in (False, True):
+                server = self.serve([head, CLOSE])
+                with self.subTest(name, streamed=streamed):
+                    with self.assertRaises(SirayaError):
+                        ask(self.client(server), streamed)
+                    self.assertEqual(len(server.requests), 1)
+
+    def test_an_error_says_how_often_and_how_long_it_was_tried(self):
+        server = self.serve(http_answer(503, x_request_id="req-7"))
+        call = self.client(server, max_retries=3).complete
+        error = self.refused(
+            InternalServerError, ["tried 4 times", "req-7"], call, "hi"
+        )
+        self.assertRegex(str(error), r"in \d+\.\d+ s")
+
+    def test_an_error_of_a_single_attempt_counts_nothing(self):
+        error = self.refused(
+            BadRequestError,
+            [],
+            self.client(self.serve(http_answer(400))).complete,
+            "hi",
+        )
+        self.assertNotIn("tried", str(error))
+
+    def test_a_fault_in_the_programs_own_function_is_no_failure_of_the_network(self):
+        asked = []
+
+        def key():
+            asked.append(1)
+            raise AttributeError("of the program")
+
+        client = self.client(self.serve())
+        client.api_key = key
+        with self.assertRaisesRegex(AttributeError, "of the program"):
+            client.complete("hi")
+        self.assertEqual(len(asked), 1)
+
+
+class Watching(Test):
+    def records(self, client, *calls):
+        """The log of these calls, which may fail: (level, text)."""
+        with self.assertLogs("siraya_chat", level="DEBUG") as log:
+            for call in calls:
+                with contextlib.suppress(SirayaError):
+                    call()
+        return [(record.levelname, record.getMessage()) for record in log.records]
+
+    def test_each_attempt_is_logged_with_what_a_person_would_ask(self):
+        server = self.serve(http_answer(503, x_request_id="req-1"), ANSWER)
+        client = self.client(server)
+        records = self.records(client, lambda: client.complete("hi"))
+        attempts = [text for level, text in records if "POST" in text]
+        self.assertEqual(len(attempts), 2)
+        for text, status in zip(attempts, ("503", "200")):
+            self.assertIn(server.base_url + "/chat/completions", text)
+            self.assertIn(status, text)
+            self.assertRegex(text, r"\d\.\d+ s")
+            self.assertIn("%d bytes" % len(server.requests[0].body), text)
+        self.assertIn("req-1", attempts[0])
+
+    def test_an_attempt_without_an_answer_is_logged_too(self):
+        client = self.client(self.serve([CLOSE]), max_retries=0)
+        records = self.records(client, lambda: client.complete("hi"))
+        self.assertIn("APIConnectionError", records[-1][1])
+
+    def test_a_retry_is_logged_at_info_with_its_reason_and_its_wait(self):
+        client = self.client(self.serve(http_answer(503), [CLOSE], ANSWER))
+        records = self.records(client, lambda: client.complete("hi"))
+        retries = [text for level, text in records if level == "INFO"]
+        self.assertEqual(len(retries), 2)
+        self.assertIn("503", retries[0])
+        for text in retries:
+            self.assertRegex(text, r"\d+\.\d+ s")
+        others = {level for level, text in records if text not in retries}
+        self.assertEqual(others, {"DEBUG"})
+
+    def test_the_log_holds_no_secret_and_nothing_of_what_was_said(self):
+        proxy = self.serve(
+            http_answer(503, {"error": KEY}, x_request_id=KEY), [CLOSE], ANSWER, STREAM
+        )
+        url = "http://127.0.0.1:1/v1?code=hidden1"
+        client = self.client(url, proxy="http://user:hidden2@" + proxy.address)
+        options = {"extra_query": {"q": "hidden3"}}
+        options["extra_headers"] = {"X-Api-Key": "hidden4", "X-Other": "hidden5"}
+        records = self.records(
+            client,
+            lambda: client.complete("hidden6", **options),
+            lambda: client.stream("hidden6", **options).get_final_completion(),
+        )
+        self.assertEqual(len(proxy.requests), 4)
+        text = "\n".join(text for _, text in records)
+        for secret in (KEY, "hidden", "user:", "Once"):
+            self.assertNotIn(secret, text)
+
+    def test_logging_is_not_imported_for_the_log(self):
+        program = (
+            "import sys\nfrom siraya_chat import Client\nClient(model='m').complete('')"
+            "\nprint('logging' in sys.modules)"
+        )
+        server = self.serve(ANSWER)
+        outcome = run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE)
+        self.assertEqual((outcome.out.strip(), outcome.err), ("False", ""))
+
+    def answers(self):
+        """A whole answer, a streamed one, and the stream itself."""
+        head = b"HTTP/1.1 200 OK\r\nX-Request-Id: req-9\r\n"
+        script = [
+            answer.replace(b"HTTP/1.1 200 OK\r\n", head) for answer in (ANSWER, STREAM)
+        ]
+        client = self.client(self.serve(*script))
+        whole, stream = client.complete("hi"), client.stream("hi")
+        return whole, stream.get_final_completion(), stream
+
+    def test_an_answer_knows_its_request_id_and_its_headers(self):
+        for answer in self.answers():
+            with self.subTest(type(answer).__name__):
+                self.assertEqual(answer.request_id, "req-9")
+                self.assertEqual(answer.headers["X-REQUEST-ID"], "req-9")
+
+    def test_request_id_and_headers_are_no_keys(self):
+        for answer in self.answers()[:2]:
+            self.assertFalse({"request_id", "headers"} & set(answer))
+            self.assertNotIn("req-9", json.dumps(answer))
+            self.assertNotIn("request_id", answer.model_dump())
+
+    def test_request_id_and_headers_survive_pickle_and_copy(self):
+        for answer in self.answers()[:2]:
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+                twin = pickle.loads(pickle.dumps(answer, protocol))
+                self.assertEqual(twin.request_id, "req-9")
+                self.assertEqual(twin.headers["x-request-ID"], "req-9")
+            for twin in (copy.copy(answer), copy.deepcopy(answer)):
+                self.assertEqual(twin.request_id, "req-9")
+                self.assertEqual(twin.headers["x-request-ID"], "req-9")
+
+    def test_what_had_arrived_of_a_stream_has_its_request_id(self):
+        steps = [BEGUN.replace(b"OK\r\n", b"OK\r\nX-Request-Id: req-9\r\n"), CLOSE]
+        stream = self.client(self.serve(steps)).stream("hi")
+        error = self.refused(StreamError, [], stream.get_final_completion)
+        self.assertEqual(error.partial.request_id, "req-9")
+
+    def test_a_completion_of_ones_own_has_no_request_id(self):
+        self.assertIsNone(Completion(choices=[]).request_id)
+        self.assertEqual(list(Completion(choices=[]).headers), [])
+
+
+class KeepingConnections(Test):
+    def test_tcp_looks_whether_a_silent_peer_is_still_there(self):
+        server = self.serve(HELD)
+        stream = self.client(server).stream("hi")
+        address = ("127.0.0.1", server.port)
+        ours = []
+        for thing in gc.get_objects():
+            if isinstance(thing, socket.socket) and thing.fileno() != -1:
+                with contextlib.suppress(OSError):
+                    if thing.getpeername() == address:
+                        ours.append(thing)
+        self.assertTrue(ours)
+        for sock in ours:
+            option = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+            self.assertTrue(option)
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                idle = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE)
+                self.assertEqual(idle, 60)
+        stream.close()
+
+    def test_a_connection_is_not_used_after_a_sleep_of_the_machine(self):
+        server = self.serve(ANSWER)
+        client, now = self.client(server), time.time
+        client.complete("hi")
+        with mock.patch("time.time", lambda: now() + 3600):
+            client.complete("hi")
+        self.assertEqual(server.connections, 2)
+
+    def test_a_connection_that_is_one_too_many_is_closed_without_the_collector(self):
+        self.limit(MAX_IDLE_CONNECTIONS=1)
+        server = self.serve(STREAM)
+        client = self.client(server)
+        streams = [client.stream("hi") for _ in range(3)]
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for stream in streams:
+            stream.get_final_completion()
+        self.assertTrue(server.wait(lambda: len(server.closed) == 2))
+
+    @CAN_FORK
+    def test_a_forked_child_cannot_read_its_parents_stream(self):
+        go_on = threading.Event()
+        server = self.serve([SSE_HEAD + framed(event(ONCE)), go_on, *STREAM_ENDING])
+        stream = self.client(server).stream("hi")
+        next(stream)
+        with fork_without_warning():
+            child = os.fork()
+        if not child:
+            status = 1
+            with contextlib.suppress(StreamError):
+                next(stream)
+                status = 2
+            os._exit(7 if status == 1 else status)
+        watchdog = threading.Timer(20, os.kill, (child, signal.SIGTERM))
+        watchdog.start()
+        self.assertEqual(os.waitpid(child, 0)[1] >> 8, 7)
+        watchdog.cancel()
+        go_on.set()
+        self.assertEqual(stream.get_final_completion().text, "Once upon")
+
+    def test_a_stream_closed_by_another_thread_gives_what_it_has_and_raises(self):
+        stream = self.client(self.serve([BEGUN, SILENCE])).stream("hi")
+        texts = []
+
+        def read():
+            for piece in stream.text_stream:
+                texts.append(piece)
+                thread = threading.Thread(target=stream.close)
+                thread.start()
+                thread.join()
+
+        error = self.refused(StreamError, ["closed"], read)
+        self.assertEqual((texts, error.partial.text), (["Once", " upon"], "Once upon"))
+
+
+STREAM_ENDING = (framed(event(UPON) + event(END) + event("[DONE]")), LAST)
+ADDRESSES = (  # what follows the host in base_url, extra_query, what is asked for
+    ("", None, "/chat/completions"),
+    ("/v1", None, "/v1/chat/completions"),
+    ("/v1/", None, "/v1/chat/completions"),
+    ("/v1//", None, "/v1/chat/completions"),
+    (" \r\n", None, "/chat/completions"),
+    ("/v1 \n", None, "/v1/chat/completions"),
+    ("/v1/chat/completions", None, "/v1/chat/completions"),
+    ("/v1/chat/completions/", None, "/v1/chat/completions"),
+    ("/v1?a=1", None, "/v1/chat/completions?a=1"),
+    ("/v1/?a=1", None, "/v1/chat/completions?a=1"),
+    ("/v1/chat/completions?a=1&b", None, "/v1/chat/completions?a=1&b"),
+    ("/v1?a=1", {"b": "x &"}, "/v1/chat/completions?a=1&b=x+%26"),
+    ("/v1", {"b": "\u00e9"}, "/v1/chat/completions?b=%C3%A9"),
+    ("/v1", {"b": ["1", "2"]}, "/v1/chat/completions?b=1&b=2"),
+    ("/v1", {}, "/v1/chat/completions"),
+)
+LOOKALIKES = (  # base URLs with characters that imitate others
+    "http\u017f://h/v1",
+    "\uff48ttps://h/v1",
+    "https\uff1a//h/v1",
+    "https:\u2044\u2044h/v1",
+    "https:\u2215\u2215h/v1",
+    "https\u200b://h/v1",
+    "\ufeffhttps://h/v1",
+    "https://h\uff0fv1",
+    "https://h\u2100.example/v1",
+    "https://h\uff20evil.example/v1",
+    "https://h\uff1a80/v1",
+    "https://h\uff1fv1",
+    "https://h\uff03v1",
+    "https://\u24d4xample.com/v1",
+    "https://\uff11\uff12\uff17.0.0.1/v1",
+    "https://h\u3002example/v1",
+    "https://h\uff61example/v1",
+    "https://exam\u00adple.com/v1",
+    "https://exam\u200bple.com/v1",
+    "https://exam\u2060ple.com/v1",
+    "https://h\\@evil.example/v1",
+)
+UNSAFE_URLS = (  # spellings of a base URL, each wrong and with a password in it
+    "https://user:secret@h/v1",
+    "HTTPS://user:secret@h/v1",
+    "https:/user:secret@h/v1",
+    "https:user:secret@h/v1",
+    "https//user:secret@h/v1",
+    "//user:secret@h/v1",
+    "user:secret@h/v1",
+    "user:secret@h",
+    "ftp://user:secret@h/v1",
+    "'https://user:secret@h/v1'",
+    "https://user:secret@h:99999/v1",
+    "https://user:secret@[::1/v1",
+    "https://user:se/secret@h/v1",
+    "https://user:se#secret@h/v1",
+    "https://user:se@secret@h/v1",
+    "https://user:se\nsecret@h/v1",
+    "https:\\\\user:secret@h/v1",
+    "https://user:secret\uff20h/v1",
+)
+WRONG_PATHS = (  # path of base_url, what the error of a 404 says to try
+    ("", ["/v1"]),
+    ("/api", ["/v1"]),
+    ("/v1/v1", ["twice"]),
+    ("/v1", []),
+    ("/openai/v1beta", []),
+)
+
+
+class Addresses(Test):
+    def test_a_base_url_may_be_written_as_people_write_it(self):
+        for path, query, target in ADDRESSES:
+            server = self.serve(ANSWER)
+            url = "http://%s%s" % (server.address, path)
+            with self.subTest(path, query=query):
+                self.client(url).complete("hi", extra_query=query)
+                self.assertEqual(server.requests[0].target, target)
+
+    def test_a_query_goes_along_with_the_list_of_models(self):
+        server = self.serve(http_answer(200, []))
+        url = server.base_url + "/chat/completions?a=1"
+        self.client(url).models.list(extra_query={"b": 2})
+        self.assertEqual(server.requests[0].target, "/v1/models?a=1&b=2")
+
+    def test_an_extra_query_is_for_one_call_and_no_part_of_the_body(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        client.complete("hi", extra_query={"b": 2})
+        client.complete("hi")
+        targets = [received.target for received in server.requests]
+        path = "/v1/chat/completions"
+        self.assertEqual(targets, [path + "?b=2", path])
+        self.assertNotIn("extra_query", server.requests[0].json)
+
+    def test_white_space_around_a_setting_is_dropped(self):
+        server = self.serve(ANSWER)
+        with Client("\t%s\r\n" % KEY, " %s\n" % server.base_url, model="m") as client:
+            client.complete("hi")
+        self.assertEqual(server.requests[0].headers["authorization"], "Bearer " + KEY)
+
+    def test_quotes_around_a_setting_are_named(self):
+        for quote in "\"'":
+            for name in ("api_key", "base_url"):
+                value = {"api_key": KEY, "base_url": "https://h/v1"}[name]
+                value = quote + value + quote
+                with self.subTest(name, quote=quote):
+                    words = [name, "quotes"]
+                    error = self.refused(ValueError, words, Client, **{name: value})
+                    self.assertNotIn(KEY, str(error))
+
+    def test_quotes_around_a_variable_are_named(self):
+        for name in ("SIRAYA_API_KEY", "SIRAYA_BASE_URL"):
+            value = '"%s"' % ("https://h/v1" if "URL" in name else KEY)
+            with self.subTest(name), mock.patch.dict(os.environ, {name: value}):
+                error = self.refused(ValueError, ["quotes"], Client)
+                self.assertNotIn(KEY, str(error))
+
+    def test_a_server_on_this_machine_needs_no_key(self):
+        for host in ("localhost", "127.0.0.1", "127.1.2.3", "[::1]", "LOCALHOST"):
+            server = self.serve(ANSWER)
+            client = Client(base_url="http://%s:81/v1" % host, model="m")
+            with self.subTest(host), names_resolve_to(server.port), client:
+                client.complete("hi")
+                self.assertNotIn("authorization", server.requests[0].headers)
+
+    def test_a_server_elsewhere_needs_a_key(self):
+        for host in ("localhost.example", "127.0.0.1.example", "10.0.0.1", "[::2]"):
+            server = self.serve(ANSWER)
+            client = Client(base_url="http://%s:81/v1" % host, model="m")
+            with self.subTest(host), names_resolve_to(server.port):
+                self.refused(SirayaError, ["SIRAYA_API_KEY"], client.complete, "hi")
+                self.assertEqual(server.connections, 0)
+
+    def test_a_404_names_the_url_and_says_what_to_try(self):
+        for path, words in WRONG_PATHS:
+            for status in (404, 405):
+                server = self.serve(http_answer(status))
+                url = "http://%s%s" % (server.address, path)
+                call = self.client(url + "?code=hidden").complete
+                with self.subTest(path, status=status):
+                    with self.assertRaises(APIStatusError) as caught:
+                        call("hi")
+                    said = str(caught.exception)
+                    for word in [url + "/chat/completions", *words]:
+                        self.assertIn(word, said)
+                    self.assertNotIn("hidden", said)
+                    if not words:
+                        self.assertNotIn("base_url", said)
+
+    def test_lookalikes_of_an_address_are_refused(self):
+        for url in LOOKALIKES:
+            with self.subTest(ascii(url)):
+                self.refused(ValueError, ["base_url"], Client, KEY, url)
+
+    def test_no_spelling_of_a_base_url_shows_its_password(self):
+        for url in UNSAFE_URLS:
+            with self.subTest(url):
+                error = self.refused(ValueError, ["base_url"], Client, KEY, url)
+                self.assertNotIn("secret", str(error))
+
+
+BYPASSES = (  # no_proxy, host of the server, whether the proxy is left out
+    ("127.0.0.1", "127.0.0.1", True),
+    ("127.0.0.2", "127.0.0.1", False),
+    ("localhost", "127.0.0.1", False),
+    ("127.0.0.0/8", "127.0.0.1", True),
+    ("127.0.0.1/32", "127.0.0.1", True),
+    ("10.0.0.0/8", "127.0.0.1", False),
+    ("10.1.2.3/8", "10.9.9.9", True),
+    ("127.0.0.0/8", "127.example", False),
+    ("::1", "[::1]", True),
+    ("[::1]", "[::1]", True),
+    ("[::1]:8080", "[::1]", True),
+    ("[::1]:81", "[::1]", False),
+    ("0:0:0:0:0:0:0:1", "[::1]", True),
+    ("fd00::/8", "[fd12::1]", True),
+    ("[fd00::]/8", "[fd12::1]", True),
+    ("fd00::/8", "[::1]", False),
+    ("fd00::/8", "127.0.0.1", False),
+    ("service.example", "service.example", True),
+    ("SERVICE.Example", "service.example", True),
+    ("service.example", "api.service.example", True),
+    (".service.example", "api.service.example", True),
+    ("*.service.example", "api.service.example", True),
+    ("service.example", "otherservice.example", False),
+    ("api.service.example", "service.example", False),
+    ("service.example:8080", "service.example", True),
+    ("service.example:81", "service.example", False),
+    ("a.example, 10.0.0.0/8 ,service.example", "service.example", True),
+    ("*", "service.example", True),
+    ("", "service.example", False),
+    ("10.0.0.0/99,x/y,:::,[", "service.example", False),
+)
+OTHER_PROXIES = (  # URLs of proxies that are not spoken to
+    "https://user:secret@proxy.example:3128",
+    "HTTPS://user:secret@proxy.example:3128",
+    "socks5://user:secret@proxy.example:1080",
+    "socks5h://user:secret@proxy.example:1080",
+    "socks4://user:secret@proxy.example:1080",
+    "socks://user:secret@proxy.example:1080",
+    "ftp://user:secret@proxy.example:21",
+)
+WRONG_PROXIES = (  # spellings of a proxy, each wrong and with a password in it
+    "http://user:secret@",
+    "http://user:secret@:3128",
+    "http://user:secret@proxy.example:x",
+    "http://user:secret@proxy.example:99999",
+    "http://user:secret@proxy example:3128",
+    "http://user:secret@[::1",
+    "http:/user:secret@proxy.example:3128",
+    "http//user:secret@proxy.example:3128",
+    "user:secret://x@proxy.example:3128",
+    "user:secret@proxy.example:x",
+    "//user:secret@proxy.example:3128",
+    "http://user:se/secret@proxy.example:3128",
+    "http://user:se#secret@proxy.example:3128",
+    "http://user:secret\uff20proxy.example:3128",
+)
+
+
+class ChoiceOfProxy(Test):
+    def setUp(self):
+        super().setUp()
+        quiet = warnings.catch_warnings()
+        quiet.__enter__()
+        self.addCleanup(quiet.__exit__, None, None, None)
+        warnings.simplefilter("ignore")  # of the key on a plain connection
+
+    def is_proxied(self, url, **options):
+        """Whether a call goes to a proxy: then all of the URL is asked for."""
+        server = self.serve(ANSWER)
+        with names_resolve_to(server.port):
+            self.client(url, **options).complete("hi")
+        return server.requests[0].target.startswith("http://")
+
+    def test_no_proxy_names_what_goes_direct(self):
+        os.environ["http_proxy"] = "http://proxy.example:3128"
+        for entries, host, is_direct in BYPASSES:
+            url = "http://%s:8080/v1" % host
+            os.environ["no_proxy"] = entries
+            with self.subTest(entries, host=host):
+                self.assertEqual(self.is_proxied(url), not is_direct)
+
+    def test_proxy_goes_before_the_environment_and_no_proxy(self):
+        os.environ.update(http_proxy="http://127.0.0.1:1", no_proxy="*")
+        url = "http://service.example:8080/v1"
+        for proxy in ("http://proxy.example:3128", "proxy.example:3128"):
+            with self.subTest(proxy):
+                self.assertTrue(self.is_proxied(url, proxy=proxy))
+
+    def test_an_empty_proxy_is_none(self):
+        os.environ.update(http_proxy="http://proxy.example:3128")
+        url = "http://service.example:8080/v1"
+        self.assertFalse(self.is_proxied(url, proxy=""))
+
+    def test_all_proxy_is_used_where_there_is_no_other(self):
+        url = "http://service.example:8080/v1"
+        for name in ("all_proxy", "ALL_PROXY"):
+            variables = {name: "http://proxy.example:3128"}
+            with self.subTest(name), mock.patch.dict(os.environ, variables):
+                self.assertTrue(self.is_proxied(url))
+
+    def test_a_proxy_for_the_scheme_goes_before_all_proxy(self):
+        proxy, other = self.serve(ANSWER), self.serve(ANSWER)
+        os.environ["http_proxy"] = "http://" + proxy.address
+        os.environ["all_proxy"] = "http://" + other.address
+        self.client("http://service.example/v1").complete("hi")
+        self.assertEqual((len(proxy.requests), other.connections), (1, 0))
+
+    def test_the_password_of_the_setting_is_sent_to_the_proxy_alone(self):
+        proxy = self.serve(ANSWER)
+        url = "http://us%40er:pa%3Ass@" + proxy.address
+        self.client("http://service.example/v1", proxy=url).complete("hi")
+        password = proxy.requests[0].headers["proxy-authorization"]
+        self.assertEqual(password, "Basic " + text64(b"us@er:pa:ss"))
+
+    def test_other_schemes_are_one_error_before_anything_is_sent(self):
+        server = self.serve(ANSWER)
+        for proxy in OTHER_PROXIES:
+            with self.subTest(proxy), names_resolve_to(server.port):
+                words = ["proxy", proxy.partition(":")[0], "http://"]
+                error = self.refused(ValueError, words, Client, KEY, proxy=proxy)
+                self.assertNotIn("secret", str(error))
+        self.assertEqual(server.connections, 0)
+
+    def test_other_schemes_in_the_environment_are_one_error_too(self):
+        server = self.serve(ANSWER)
+        for proxy in OTHER_PROXIES:
+            for name in ("http_proxy", "all_proxy"):
+                with mock.patch.dict(os.environ, {name: proxy}):
+                    client = self.client("http://service.example/v1")
+                    with self.subTest(proxy), names_resolve_to(server.port):
+                        words = [name, "http://"]
+                        call = client.complete
+                        error = self.refused(ValueError, words, call, "hi")
+                        self.assertNotIn("secret", str(error))
+        self.assertEqual(server.connections, 0)
+
+    def test_no_spelling_of_a_proxy_shows_its_password(self):
+        for proxy in WRONG_PROXIES:
+            with self.subTest(proxy):
+                error = self.refused(ValueError, ["proxy"], Client, KEY, proxy=proxy)
+                self.assertNotIn("secret", str(error))
+
+    def test_a_proxy_that_fails_is_named(self):
+        with unused_port() as port:
+            place = "127.0.0.1:%d" % port
+            for scheme in ("http", "https"):
+                proxy = "http://user:secret@" + place
+                options = {"proxy": proxy, "max_retries": 0}
+                call = self.client(scheme + "://service.example/v1", **options).complete
+                with self.subTest(scheme):
+                    error = self.refused(APIConnectionError, [place], call, "hi")
+                    self.assertIn("proxy", str(error))
+                    self.assertNotIn("secret", str(error))
+
+    def test_a_proxy_that_drops_the_request_is_named(self):
+        proxy = self.serve([CLOSE])
+        for scheme in ("http", "https"):
+            options = {"proxy": "http://" + proxy.address, "max_retries": 0}
+            call = self.client(scheme + "://service.example/v1", **options).complete
+            with self.subTest(scheme):
+                words = ["proxy " + proxy.address]
+                self.refused(APIConnectionError, words, call, "hi")
+
+    def test_a_plain_proxy_before_this_machine_is_warned_of(self):
+        server = self.serve(ANSWER)
+        for url in ("http://localhost:81/v1", "http://127.0.0.1:81/v1"):
+            client = self.client(url, proxy="http://proxy.example:3128")
+            with self.subTest(url), names_resolve_to(server.port):
+                with warnings.catch_warnings(record=True) as caught:
+                    warnings.simplefilter("always")
+                    client.complete("hi")
+                (warning,) = caught
+                self.assertIn("proxy.example", str(warning.message))
+                self.assertEqual(warning.filename, __file__)
+
+
+BAD_STORES = (  # what SSL_CERT_FILE names, its content; None: it is not there
+    ("missing", None),
+    ("empty", b""),
+    ("no certificate", b"hello"),
+)
+
+
+class CertificateStores(Test):
+    def test_a_store_that_cannot_be_used_is_named_before_anything_is_sent(self):
+        server = self.serve()
+        url = server.base_url.replace("http", "https")
+        for name, content in BAD_STORES:
+            path = os.path.join(self.folder, name)
+            if content is not None:
+                self.file(name, content)
+            os.environ["SSL_CERT_FILE"] = path
+            call = self.client(url).complete
+            with self.subTest(name):
+                self.refused(APIConnectionError, ["SSL_CERT_FILE", name], call, "hi")
+        self.assertEqual(server.connections, 0)
+
+    def test_a_folder_is_no_store(self):
+        os.environ["SSL_CERT_FILE"] = self.folder
+        call = self.client("https://127.0.0.1:1/v1").complete
+        self.refused(APIConnectionError, ["SSL_CERT_FILE"], call, "hi")
+
+    def test_plain_http_needs_no_store(self):
+        os.environ["SSL_CERT_FILE"] = "/missing"
+        self.assertEqual(ask(self.client(self.serve(ANSWER)), False).text, "Once upon")
+
+
+LISTED = [{"id": "a", "object": "model"}, {"id": "b", "object": "model"}]
+MODEL_LISTS = (  # the body of an answer that lists two models
+    {"object": "list", "data": LISTED},
+    {"data": LISTED},
+    LISTED,
+)
+NO_MODEL_LISTS = (  # the body of an answer that does not
+    "hello",
+    "",
+    {},
+    {"data": None},
+    {"data": {}},
+    "5",
+    {"error": {"message": "no models today"}},
+)
+CHANGES = (  # a setting, a value that the next call refuses
+    ("timeout", "5"),
+    ("timeout", 0),
+    ("connect_timeout", -1),
+    ("deadline", "x"),
+    ("deadline", math.nan),
+    ("max_retries", -1),
+    ("max_retries", 1.5),
+    ("headers", {"a b": "c"}),
+    ("model", 5),
+    ("base_url", "ftp://h"),
+    ("base_url", None),
+    ("api_key", "a b"),
+    ("api_key", 5),
+    ("proxy", "socks5://h"),
+    ("ssl_context", 5),
+)
+
+
+class ChangesOfSettings(Test):
+    def test_a_key_that_expires_is_asked_for_before_each_attempt(self):
+        keys = iter(["key-of-the-first", "key-of-the-second", "key-of-the-third"])
+        server = self.serve(http_answer(503), [CLOSE], ANSWER)
+        client = self.client(server)
+        client.api_key = lambda: next(keys)
+        client.complete("hi")
+        sent = [received.headers["authorization"] for received in server.requests]
+        names = ("first", "second", "third")
+        self.assertEqual(sent, ["Bearer key-of-the-" + name for name in names])
+
+    def test_a_key_of_an_earlier_attempt_is_masked_too(self):
+        keys = iter(["key-of-the-first", "key-of-the-second"])
+        echo = {"error": "key-of-the-first key-of-the-second"}
+        server = self.serve(http_answer(503, echo), http_answer(400, echo))
+        client = self.client(server)
+        client.api_key = lambda: next(keys)
+        error = self.refused(BadRequestError, ["***"], client.complete, "hi")
+        self.assertNotIn("key-of", str(error) + repr(error.body))
+
+    def test_a_function_that_gives_no_key_is_refused_without_showing_it(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        for key in ("not hidden", 5, b"hidden", "hidden\u00e9"):
+            client.api_key = lambda key=key: key
+            with self.subTest(repr(key)):
+                error = self.refused(EITHER, ["api_key"], client.complete, "hi")
+                self.assertNotIn("hidden", str(error))
+        self.assertEqual(server.requests, [])
+
+    def test_models_are_listed_in_both_shapes(self):
+        for body in MODEL_LISTS:
+            server = self.serve(http_answer(200, body))
+            models = self.client(server).models.list()
+            with self.subTest(body=body):
+                self.assertEqual(models, LISTED)
+                self.assertEqual(models.data, LISTED)
+                self.assertEqual([model.id for model in models], ["a", "b"])
+                asked = server.requests[0]
+                self.assertEqual((asked.method, asked.target), ("GET", "/v1/models"))
+                self.assertEqual(asked.headers["authorization"], "Bearer " + KEY)
+                self.assertEqual(asked.body, b"")
+
+    def test_what_is_no_list_of_models_is_a_response_error(self):
+        for body in NO_MODEL_LISTS:
+            client = self.client(self.serve(http_answer(200, body)))
+            with self.subTest(body=body):
+                self.refused(ResponseError, [], client.models.list)
+
+    def test_the_list_of_models_is_tried_again(self):
+        server = self.serve(http_answer(503), http_answer(200, LISTED))
+        self.assertEqual(self.client(server).models.list(), LISTED)
+
+    def test_with_options_differs_in_these_alone(self):
+        client = self.client("http://127.0.0.1:1/v1", headers={"X-Tag": "a"})
+        twin = client.with_options(timeout=3.0, model="other")
+        self.assertEqual((twin.timeout, twin.model), (3.0, "other"))
+        self.assertEqual((client.timeout, client.model), (30.0, "m"))
+        for name in ("api_key", "base_url", "headers", "max_retries", "deadline"):
+            self.assertEqual(getattr(twin, name), getattr(client, name))
+
+    def test_with_options_can_take_a_limit_away(self):
+        twin = self.client("http://127.0.0.1:1/v1").with_options(timeout=None)
+        self.assertIsNone(twin.timeout)
+
+    def test_with_options_shares_the_kept_connections(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        client.complete("hi")
+        client.with_options(max_retries=0).complete("hi")
+        self.assertEqual((len(server.requests), server.connections), (2, 1))
+
+    def test_with_options_refuses_what_it_does_not_know(self):
+        client = self.client("http://127.0.0.1:1/v1")
+        self.refused(TypeError, ["colour"], client.with_options, colour="red")
+        self.refused(ValueError, ["timeout"], client.with_options, timeout=-1)
+
+    def test_the_next_call_uses_what_was_set(self):
+        first, second = self.serve(ANSWER), self.serve(http_answer(503), ANSWER)
+        client = self.client(first, max_retries=0)
+        client.complete("hi")
+        client.base_url, client.api_key = second.base_url + "/", "another-key"
+        client.model, client.max_retries = "other", 1
+        client.headers = {"X-Tag": "b"}
+        client.complete("hi")
+        asked = second.requests[1]
+        self.assertEqual(asked.headers["authorization"], "Bearer another-key")
+        self.assertEqual((asked.json["model"], asked.headers["x-tag"]), ("other", "b"))
+        self.assertEqual(len(first.requests), 1)
+
+    def test_a_proxy_that_is_set_later_is_used(self):
+        server, proxy = self.serve(ANSWER), self.serve(ANSWER)
+        client = self.client(server)
+        client.complete("hi")
+        client.proxy = "http://" + proxy.address
+        client.complete("hi")
+        self.assertEqual((len(server.requests), len(proxy.requests)), (1, 1))
+
+    def test_what_was_set_is_checked_by_the_next_call(self):
+        server = self.serve(ANSWER)
+        for name, value in CHANGES:
+            client = self.client(server)
+            setattr(client, name, value)
+            with self.subTest(**{name: value}):
+                self.refused(EITHER, [name], client.complete, "hi")
+        self.assertEqual(server.connections, 0)
+
+
+LARGE = b"1" * 64000
+SPACES = b" " * 64000
+LARGE_HEADS = (  # what, the head of an answer with 64 kB in one of its lines
+    ("Content-Length", b"200 OK\r\nContent-Length: " + LARGE),
+    ("white Content-Length", b"200 OK\r\nContent-Length: 1" + SPACES + b"1"),
+    ("Transfer-Encoding", b"200 OK\r\nTransfer-Encoding: " + LARGE),
+    ("white Transfer-Encoding", b"200 OK\r\nTransfer-Encoding: x" + SPACES + b"x"),
+    ("Content-Encoding", b"200 OK\r\nContent-Encoding: " + LARGE),
+    ("Content-Type", b"200 OK\r\nContent-Type: " + SPACES + b";" + LARGE[:1000]),
+    ("Retry-After", b"503 No\r\nContent-Length: 0\r\nRetry-After: " + LARGE),
+    ("white Retry-After", b"503 No\r\nContent-Length: 0\r\nRetry-After: 1" + SPACES),
+    ("retry-after-ms", b"503 No\r\nContent-Length: 0\r\nretry-after-ms: " + LARGE),
+    ("X-Request-Id", b"503 No\r\nContent-Length: 0\r\nX-Request-Id: " + LARGE),
+    ("Location", b"302 Go\r\nContent-Length: 0\r\nLocation: " + LARGE),
+    ("a reason", b"400 " + LARGE + b"\r\nContent-Length: 0"),
+    ("a white reason", b"400 x" + SPACES + b"x\r\nContent-Length: 0"),
+)
+ODD_DATES = (  # values of Retry-After; the standard library stumbles over some
+    "1 Jan 2020 1.2.3.4",
+    "1 Jan 2020 1.2",
+    "Wed, 21 Oct 2015 07:28:00 +9999999999",
+    "Wed, 21 Oct 99999999999 07:28:00 GMT",
+    "Wed, 0 Oct 2015 07:28:00 GMT",
+    "0 0 0 0",
+    ",",
+)
+SAME_HASH = (1 << 61) - 1  # multiples of it are different numbers with one hash
+DEEP_ERROR = '{"error": {"message": "deep", "more": %s%s}}' % ("[" * 900, "]" * 900)
+LETTERS_OF_A_STREAM = """
+from siraya_chat import Client
+stream = Client(model="m").stream("hi")
+assert len(stream.get_final_completion().text) == 50000
+"""
+BOMB = """
+from siraya_chat import Client, ResponseError
+try:
+    Client(model="m").complete("hi")
+except ResponseError:
+    pass
+"""
+BOMBS = (  # what, a piece of an answer's JSON of which there is no end
+    ("spaces", b" "),
+    ("a text", b"x"),
+    ("lists", b"[],"),
+    ("objects", b'{"a":{}},'),
+)
+
+
+class Costs(Test):
+    def test_a_large_header_is_handled_fast(self):
+        for name, head in LARGE_HEADS:
+            steps = [b"HTTP/1.1 " + head + b"\r\n\r\n", CLOSE]
+            client = self.client(self.serve(steps), max_retries=0)
+            before = time.process_time()
+            with self.subTest(name):
+                with self.assertRaises(SirayaError):
+                    client.complete("hi")
+                self.assertLess(time.process_time() - before, 1)
+
+    def test_a_large_reason_of_a_proxy_is_handled_fast(self):
+        for reason in (LARGE, b"x" + SPACES + b"x"):
+            steps = [b"HTTP/1.1 403 " + reason + b"\r\n\r\n", CLOSE]
+            options = {"proxy": "http://" + self.serve(steps).address}
+            client = self.client("https://127.0.0.1:1/v1", **options)
+            before = time.process_time()
+            self.refused(APIConnectionError, ["403"], client.complete, "hi")
+            self.assertLess(time.process_time() - before, 1)
+
+    def test_an_odd_date_of_retry_after_asks_for_nothing(self):
+        for value in ODD_DATES:
+            error = RateLimitError("", None, 429, headers_of({"Retry-After": value}))
+            with self.subTest(value):
+                self.assertIn(error.retry_after, (None, 0.0))
+
+    def test_indexes_that_collide_cost_no_more_than_others(self):
+        for what in ("choices", "tool calls"):
+            chunks = []
+            for number in range(400):
+                index = number * SAME_HASH
+                if what == "choices":
+                    chunks.append(chunk("x", "stop", index=index))
+                else:
+                    call = tool_call(index, "c%d" % number, "f", "{}")
+                    chunks.append(chunk(tool_calls=[call]))
+            before = time.process_time()
+            with self.subTest(what):
+                answer = assembled(*chunks, chunk(None, "stop"))
+                self.assertLess(time.process_time() - before, 3)
+                if what == "choices":
+                    self.assertGreaterEqual(len(answer.choices), 400)
+                else:
+                    self.assertEqual(len(answer.tool_calls), 400)
+
+    def test_more_choices_or_calls_than_anyone_asks_for_are_refused(self):
+        for name, chunks in (
+            ("choices", [chunk("x", index=number) for number in range(3000)]),
+            (
+                "tool calls",
+                [chunk(tool_calls=[tool_call(i, "c", "f")]) for i in range(3000)],
+            ),
+        ):
+            before = time.process_time()
+            with self.subTest(name):
+                self.refused(StreamError, [], assembled, *chunks)
+                self.assertLess(time.process_time() - before, 3)
+
+    @ON_LINUX
+    def test_a_long_stream_of_letters_takes_little_memory(self):
+        begin = [SSE_HEAD + framed(event(chunk("", role="assistant")))]
+        letters = framed(event(chunk("x")) * 1000)
+        ending = [framed(event(END) + event("[DONE]")), LAST]
+        server = self.serve([*begin, *[letters] * 50, *ending])
+        peak = peak_of_process(server, LETTERS_OF_A_STREAM)
+        self.assertLess(peak, 60 << 20)  # which is 150 for 200,000 letters
+
+    @ON_LINUX
+    def test_what_unpacks_without_end_takes_bounded_memory(self):
+        for name, piece in BOMBS:
+            begin = gzip.compress(b'{"choices": [')
+            more = gzip.compress(piece * ((1 << 20) // len(piece)))
+            server = self.serve(
+                http_answer(200, begin + more * 200, Content_Encoding="gzip")
+            )
+            with self.subTest(name):
+                self.assertLess(peak_of_process(server, BOMB), 400 << 20)
+
+    def test_what_is_kept_of_a_deep_error_can_be_pickled(self):
+        for name, answer in (
+            ("status", http_answer(400, DEEP_ERROR)),
+            ("whole", http_answer(200, DEEP_ERROR)),
+            ("event", sse(ONCE, DEEP_ERROR)),
+            ("error event", sse(ONCE, event(DEEP_ERROR, event="error"))),
+        ):
+            client = self.client(self.serve(answer))
+            with self.subTest(name), self.assertRaises(SirayaError) as caught:
+                ask(client, "event" in name)
+            error = caught.exception
+            twin = pickle.loads(pickle.dumps(error))
+            self.assertEqual((str(twin), twin.body), (str(error), error.body))
+            json.dumps(error.body)
+
+    def test_the_parser_takes_any_bytes(self):
+        for kind in (bytes, bytearray, memoryview):
+            with self.subTest(kind.__name__):
+                (parsed_event,) = SSEParser().feed(kind(b"data: x\n\n"))
+                self.assertEqual(parsed_event.data, "x")
+
+
 # === asyncio ==========================================================================
+
+
+SAME_ANSWERS = (  # what is asked, and what is answered
+    ({}, STREAM),
+    ({"tools": [TOOL]}, describe),
+    ({"response_format": {"type": "json_object"}}, describe),
+    ({"n": 2}, sse(ONCE, chunk("Two", "stop", 1), UPON, END)),
+    ({}, ANSWER),
+)
+SAME_FAILURES = (  # what fails, the steps of the answer, options of the call
+    ("a bad request", [http_answer(400, REFUSAL)], {}),
+    ("a wrong key", [http_answer(401, REFUSAL)], {}),
+    ("no balance", [http_answer(402, REFUSAL)], {}),
+    ("no permission", [http_answer(403, REFUSAL)], {}),
+    ("no such path", [http_answer(404, REFUSAL)], {}),
+    ("a conflict", [http_answer(409, REFUSAL)], {}),
+    ("a value that cannot be", [http_answer(422, REFUSAL)], {}),
+    ("too many requests", [http_answer(429, REFUSAL, Retry_After="7")], {}),
+    ("trouble", [http_answer(503, "<title>Sorry</title>")], {}),
+    ("not JSON", [http_answer(200, "hello")], {}),
+    ("an error in a 200", [http_answer(200, REFUSAL)], {}),
+    ("a drop", [CLOSE], {}),
+    ("silence", [SILENCE], {"timeout": 0.1}),
+    ("a broken stream", BROKEN, {}),
+    ("a deadline", HELD, {"deadline": 0.3}),
+)
+WAITING = (  # where the server falls silent, steps before a request, steps after it
+    ("before the head", (), [SILENCE]),
+    ("in the head", (), [b"HTTP/1.1 200 OK\r\nContent-", SILENCE]),
+    ("after a 100", (), [b"HTTP/1.1 100 Continue\r\n\r\n", SILENCE]),
+    ("in the body", (), [JSON_HEAD + framed(b'{"choices": '), SILENCE]),
+    ("in the body of an error", (), [http_answer(503, "no")[:-1], SILENCE]),
+)
+NOT_HERE = (  # names of the OpenAI SDK that there are none of, from the client on
+    "audio",
+    "batches",
+    "beta",
+    "completions",
+    "embeddings",
+    "files",
+    "images",
+    "responses",
+    "with_raw_response",
+    "chat.completions.list",
+    "chat.completions.parse",
+    "chat.completions.retrieve",
+    "chat.completions.stream",
+    "chat.completions.with_raw_response",
+    "chat.completions.with_streaming_response",
+    "chat.with_raw_response",
+    "models.retrieve",
+)
+SDK_PROGRAM = """\
+import asyncio
+from openai import AsyncOpenAI
+
+client = AsyncOpenAI()
+
+async def main():
+    messages = [{"role": "user", "content": "Say this is a test"}]
+    stream = await client.chat.completions.create(
+        model="gpt-4o", messages=messages, stream=True
+    )
+    async for chunk in stream:
+        print(chunk.choices[0].delta.content or "", end="")
+    whole = await client.chat.completions.create(model="gpt-4o", messages=messages)
+    print("|" + whole.choices[0].message.content)
+
+asyncio.run(main())
+"""
+EVERYTHING = """\
+import asyncio
+from siraya_chat import AsyncClient, BadRequestError, StreamError
+
+client = AsyncClient(model="m")
+
+async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # for a machine under load
+    print((await client.complete("hi")).text)
+    async with await client.stream("hi") as stream:
+        print("".join([piece async for piece in stream.text_stream]))
+    async for piece in (await client.stream("hi")).text_stream:
+        break
+    try:
+        await client.complete("refuse")
+    except BadRequestError:
+        print("refused")
+    dropped = await client.stream("hold")
+    await dropped.__anext__()
+    del dropped
+    for work in (client.complete("hold"), client.stream("hold"), read_held()):
+        try:
+            await asyncio.wait_for(work, 0.2)
+        except asyncio.TimeoutError:
+            print("timed out")
+        except StreamError:
+            print("failed")
+    await client.close()
+
+async def read_held():
+    async for _ in await client.stream("hold"):
+        pass
+
+asyncio.run(main())
+"""
+EVERYTHING_SAID = "Once upon\nOnce upon\nrefused\ntimed out\n"
+ASYNC_LEFT_OPEN = """\
+import asyncio
+from siraya_chat import AsyncClient
+
+async def main():
+    global stream
+    asyncio.get_running_loop().slow_callback_duration = 60  # for a machine under load
+    stream = await AsyncClient(model="m").stream("hi")
+    async for chunk in stream:
+        print(chunk.choices[0].delta.content)
+        break
+
+asyncio.run(main())
+"""
+LATE_ANSWER = """\
+import asyncio, socket, threading
+from siraya_chat import AsyncClient
+
+def resolve(*arguments, **named):
+    go_on.wait(20)
+    return real(*arguments, **named)
+
+async def main(client):
+    asyncio.get_running_loop().slow_callback_duration = 60  # for a machine under load
+    for call in (client.complete, client.stream):
+        try:
+            await asyncio.wait_for(call("hi"), 0.05)
+        except asyncio.TimeoutError:
+            print("timed out")
+
+real, socket.getaddrinfo = socket.getaddrinfo, resolve
+go_on = threading.Event()
+asyncio.run(main(AsyncClient(model="m")))
+go_on.set()
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join(20)
+"""
+CLOSED_LOOP = """\
+import asyncio, logging, threading
+from siraya_chat import AsyncClient
+
+logging.disable(logging.ERROR)  # asyncio's own, of the task that is left pending
+client = AsyncClient(model="m")
+loop = asyncio.new_event_loop()
+pending = loop.create_task(client.%s("hi"))
+loop.run_until_complete(asyncio.sleep(0))
+loop.close()
+print("closed", flush=True)
+input()
+for thread in threading.enumerate():
+    if thread is not threading.current_thread():
+        thread.join(20)
+print("done")
+"""
+INTERRUPTED = """\
+import asyncio
+from siraya_chat import AsyncClient
+
+async def main():
+    asyncio.get_running_loop().slow_callback_duration = 60  # for a machine under load
+    async for chunk in await AsyncClient(model="m").stream("hi"):
+        print(chunk.choices[0].delta.content, flush=True)
+
+try:
+    asyncio.run(main())
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+
+
+def on_a_loop(work):
+    """What a coroutine function gives, on a loop of its own, and within a minute."""
+
+    async def bounded():
+        return await asyncio.wait_for(work(), 60)
+
+    return asyncio.run(bounded())
+
+
+async def until(wait, *arguments):
+    """What a function that blocks gives, while the loop turns."""
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, wait, *arguments)
+
+
+async def ask_async(client, streamed, **options):
+    """The completion of a whole call of an AsyncClient, or of a streamed one."""
+    if not streamed:
+        return await client.complete("hi", **options)
+    return await (await client.stream("hi", **options)).get_final_completion()
+
+
+async def read_all(client):
+    """The pieces of text of a streamed call."""
+    stream = await client.stream("hi")
+    return [piece async for piece in stream.text_stream]
+
+
+async def is_cancelled(task):
+    """Whether the task, which is cancelled now, ends so."""
+    task.cancel()
+    try:
+        await task
+    except asyncio.CancelledError:
+        return True
+    return False
+
+
+def outcome_of(function, *arguments, **named):
+    """What a call gives: its answer, or its failure as far as a user can tell."""
+    try:
+        return function(*arguments, **named)
+    except SirayaError as error:
+        partial = getattr(error, "partial", None)
+        return type(error), str(error), error.body, partial, vars(error).keys()
+
+
+def by_what_was_asked(received):
+    """Says "Once upon", refuses or falls silent, as the message has it."""
+    said = received.json["messages"][0]["content"]
+    is_stream = received.json["stream"]
+    if said == "refuse":
+        return http_answer(400, REFUSAL)
+    if said == "hold":
+        return HELD if is_stream else [SILENCE]
+    return STREAM if is_stream else ANSWER
+
+
+class AsyncTest(Test):
+    def async_client(self, server, **options):
+        """An AsyncClient of a stand-in or a URL."""
+        url = server if isinstance(server, str) else server.base_url
+        options.setdefault("model", "m")
+        options.setdefault("timeout", 30.0)  # so that no test hangs
+        client = AsyncClient(KEY, url, **options)
+        self.addCleanup(on_a_loop, client.close)
+        return client
+
+    def refused_async(self, error, words, work):
+        """As `refused`, of a coroutine function."""
+        return self.refused(error, words, on_a_loop, work)
+
+
+class Asyncio(AsyncTest):
+    def test_the_answers_are_those_of_client(self):
+        for params, answer in SAME_ANSWERS:
+            server = self.serve(answer)
+            client, other = self.client(server), self.async_client(server)
+            for streamed in (False, True):
+                with self.subTest(params, streamed=streamed):
+                    ask_it = functools.partial(ask_async, other, streamed, **params)
+                    if streamed:
+                        expected = client.stream("hi", **params).get_final_completion()
+                    else:
+                        expected = client.complete("hi", **params)
+                    answer = on_a_loop(ask_it)
+                    self.assertEqual(answer, expected)
+                    self.assertIs(type(answer), Completion)
+
+    def test_the_failures_are_those_of_client(self):
+        for name, steps, options in SAME_FAILURES:
+            server = self.serve(steps)
+            client = self.client(server, max_retries=0, **options)
+            other = self.async_client(server, max_retries=0, **options)
+            for streamed in (False, True):
+                with self.subTest(name, streamed=streamed):
+                    ask_it = functools.partial(ask_async, other, streamed)
+                    outcome = outcome_of(on_a_loop, ask_it)
+                    self.assertIsInstance(outcome, tuple)
+                    self.assertEqual(outcome, outcome_of(ask, client, streamed))
+
+    def test_the_requests_are_those_of_client(self):
+        server = self.serve()
+        options = {"extra_headers": {"X-Tag": "a"}, "extra_query": {"b": "c"}}
+        with self.client(server) as client:
+            client.complete("hi", temperature=0, extra_body={"x": 1}, **options)
+        other = self.async_client(server)
+        on_a_loop(
+            lambda: other.complete("hi", temperature=0, extra_body={"x": 1}, **options)
+        )
+        first, second = server.requests
+        self.assertEqual(second.headers, first.headers)
+        self.assertEqual(second.target, first.target)
+        self.assertEqual(second.body, first.body)
+
+    def test_bad_arguments_are_refused_before_a_byte_is_sent(self):
+        server = self.serve()
+        client = self.async_client(server)
+        for name, value, error in PARAMETERS:
+            for call in (client.complete, client.stream):
+                with self.subTest(call=call.__name__, **{name: value}):
+                    work = functools.partial(call, "hi", **{name: value})
+                    self.refused_async(error, [name], work)
+        self.assertEqual(server.connections, 0)
+
+    def test_bad_settings_are_refused_at_once(self):
+        for name, value, error in SETTINGS:
+            with self.subTest(**{name: value}):
+                self.refused(error, [name], AsyncClient, KEY, **{name: value})
+
+    def test_a_failure_that_passes_is_not_seen(self):
+        for streamed, answer in ((False, ANSWER), (True, STREAM)):
+            with self.subTest(streamed=streamed):
+                server = self.serve(http_answer(503), [CLOSE], answer)
+                client = self.async_client(server)
+                reply = on_a_loop(functools.partial(ask_async, client, streamed))
+                self.assertEqual(reply.text, "Once upon")
+                self.assertEqual(len(server.requests), 3)
+
+    def test_the_loop_turns_while_streams_wait_side_by_side(self):
+        go_on = threading.Event()
+        begun = SSE_HEAD + framed(event(ONCE))
+        server = self.serve([begun, go_on, STREAM[len(SSE_HEAD) :]])
+        client = self.async_client(server)
+        waiting = set(range(30))
+
+        async def read(number):
+            pieces = []
+            async for piece in (await client.stream("hi")).text_stream:
+                pieces.append(piece)
+                waiting.discard(number)
+                if not waiting:  # every stream has its first piece
+                    go_on.set()
+            return pieces
+
+        async def main():
+            return await asyncio.gather(*map(read, range(30)))
+
+        self.assertEqual(on_a_loop(main), [["Once", "Once", " upon"]] * 30)
+
+    def test_calls_use_no_thread_of_the_loops_executor(self):
+        server = self.serve(by_what_was_asked)
+        client = self.async_client(server)
+
+        async def main():
+            loop = asyncio.get_running_loop()
+            with mock.patch.object(loop, "run_in_executor", side_effect=AssertionError):
+                await asyncio.gather(client.complete("hi"), read_all(client))
+
+        on_a_loop(main)
+
+    def test_the_chunks_come_in_their_order(self):
+        words = ["%d " % number for number in range(2000)]
+        server = self.serve(sse(*map(chunk, words), END, "[DONE]"))
+        client = self.async_client(server)
+        self.assertEqual(on_a_loop(lambda: read_all(client)), words)
+
+    def test_a_client_serves_one_loop_after_the_other(self):
+        client = self.async_client(self.serve(ANSWER))
+        for _ in range(3):
+            answer = on_a_loop(lambda: client.complete("hi"))
+            self.assertEqual(answer.text, "Once upon")
+
+    def test_a_consumer_that_stops_reading_stops_the_server(self):
+        count, size, sent = 1000, 1 << 16, []
+
+        def flood(received):
+            yield SSE_HEAD
+            for number in range(count):
+                yield framed(event(chunk("%07d " % number + "x" * size)))
+                sent.append(number)
+            yield framed(event(END) + event("[DONE]")) + LAST
+
+        async def until_still():
+            """Waits until for a while nothing more is sent."""
+            before, still = -1, 0
+            while still < 10:
+                await asyncio.sleep(0.05)
+                still = still + 1 if len(sent) == before else 0
+                before = len(sent)
+
+        async def main():
+            stream = await self.async_client(self.serve(flood)).stream("hi")
+            pieces = stream.text_stream
+            numbers = [int((await pieces.__anext__())[:8])]
+            await until_still()
+            self.assertLess(len(sent), count / 2)
+            async for piece in pieces:
+                numbers.append(int(piece[:8]))
+            return numbers
+
+        self.assertEqual(on_a_loop(main), list(range(count)))
+
+    def test_a_thread_that_cannot_start_is_a_clear_error(self):
+        server = self.serve(ANSWER)
+        client = self.async_client(server)
+        full = RuntimeError("can't start new thread")
+        for name, work in (
+            ("complete", lambda: client.complete("hi")),
+            ("stream", lambda: client.stream("hi")),
+            ("models", lambda: client.models.list()),
+        ):
+            with self.subTest(name):
+                with mock.patch("threading.Thread.start", side_effect=full):
+                    self.refused_async(SirayaError, ["thread"], work)
+        self.assertEqual(server.connections, 0)
+
+    def test_whatever_the_function_for_the_key_raises_ends_the_call(self):
+        for raised, expected in (
+            (KeyError("no key"), KeyError),
+            (StopIteration(), RuntimeError),  # what Python makes of it in a coroutine
+        ):
+            with self.subTest(type(raised).__name__):
+                client = self.async_client(self.serve(ANSWER))
+                client.api_key = mock.Mock(side_effect=raised)
+                for streamed in (False, True):
+                    with self.assertRaises(expected):
+                        on_a_loop(functools.partial(ask_async, client, streamed))
+
+    def test_asyncios_debug_mode_has_no_complaint(self):
+        server = self.serve(by_what_was_asked)
+        command = (sys.executable, "-X", "dev", "-c", EVERYTHING)
+        outcome = run_process(server, *command, PYTHONPATH=HERE)
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assertTrue(outcome.out.startswith(EVERYTHING_SAID), outcome.out)
+
+    def test_an_answer_that_comes_after_the_loop_has_gone_is_dropped_in_silence(self):
+        server = self.serve(by_what_was_asked)
+        command = (sys.executable, "-X", "dev", "-c", LATE_ANSWER)
+        outcome = run_process(server, *command, PYTHONPATH=HERE)
+        self.assertEqual(outcome, (0, "timed out\ntimed out\n", ""))
+        self.assertEqual(server.requests, [])
+
+    def test_a_loop_that_is_closed_during_a_call_ends_it_without_a_word(self):
+        for call, answer in (("complete", [ANSWER, CLOSE]), ("stream", HELD)):
+            with self.subTest(call):
+                go_on = threading.Event()
+                server = self.serve([go_on, *answer])
+                process = start_process(
+                    server,
+                    *(sys.executable, "-X", "dev", "-c", CLOSED_LOOP % call),
+                    stdin=subprocess.PIPE,
+                    PYTHONPATH=HERE,
+                )
+                with process:
+                    self.assertEqual(process.stdout.readline(), b"closed\n")
+                    self.assertTrue(server.wait_asked())
+                    go_on.set()
+                    self.assertTrue(server.wait_closed())
+                    self.assertEqual(process.communicate(b"\n", 60), (b"done\n", b""))
+
+
+class AsyncCancelling(AsyncTest):
+    def check_cancelling(self, server, work):
+        """A call that the server keeps waiting ends at once when its task is cancelled,
+        and its connection too; no other request is sent."""
+
+        async def main():
+            task = asyncio.ensure_future(work())
+            self.assertTrue(await until(server.wait_asked))
+            self.assertTrue(await is_cancelled(task))
+            self.assertTrue(await until(server.wait_closed))
+
+        on_a_loop(main)
+        self.assertEqual((len(server.requests), server.connections), (1, 1))
+
+    def test_cancelling_ends_the_request_wherever_the_server_is_silent(self):
+        for name, greeting, steps in WAITING:
+            for streamed in (False, True):
+                with self.subTest(name, streamed=streamed):
+                    server = self.serve(steps, greeting=greeting)
+                    client = self.async_client(server)
+                    work = functools.partial(ask_async, client, streamed)
+                    self.check_cancelling(server, work)
+
+    def test_cancelling_ends_the_request_while_a_stream_is_read(self):
+        server = self.serve(HELD)
+        client = self.async_client(server)
+        first = threading.Event()
+
+        async def read():
+            async for _ in await client.stream("hi"):
+                first.set()
+
+        async def main():
+            task = asyncio.ensure_future(read())
+            self.assertTrue(await until(first.wait, 20))
+            self.assertTrue(await is_cancelled(task))
+            self.assertTrue(await until(server.wait_closed))
+
+        on_a_loop(main)
+
+    def test_a_wait_for_that_times_out_ends_the_request(self):
+        for steps in ([SILENCE], HELD):
+            server = self.serve(steps)
+            work = functools.partial(ask_async, self.async_client(server), True)
+
+            async def main():
+                with self.assertRaises(asyncio.TimeoutError):
+                    await asyncio.wait_for(work(), 0.2)
+                self.assertTrue(await until(server.wait_closed))
+
+            on_a_loop(main)
+
+    def test_a_gather_that_is_cancelled_ends_all_its_requests(self):
+        server = self.serve([SILENCE])
+        client = self.async_client(server)
+
+        async def main():
+            calls = [client.complete("hi"), client.stream("hi"), read_all(client)]
+            task = asyncio.gather(*calls)
+            await until(server.wait, lambda: len(server.requests) == 3)
+            self.assertTrue(await is_cancelled(task))
+            closed = await until(server.wait, lambda: len(server.closed) == 3)
+            self.assertTrue(closed)
+
+        on_a_loop(main)
+
+    @unittest.skipUnless(
+        sys.platform == "linux",
+        "needs a listener that drops connections when its queue is full",
+    )
+    def test_cancelling_ends_the_wait_for_a_connection(self):
+        connecting, connect = threading.Event(), socket.socket.connect
+
+        def noted(*arguments):
+            connecting.set()
+            return connect(*arguments)
+
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for _ in range(4):  # fill the queue: from now on nothing is answered
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            url = "http://127.0.0.1:%d/v1" % listener.getsockname()[1]
+            client = self.async_client(url, connect_timeout=300.0)
+            for streamed in (False, True):
+                connecting.clear()
+                before = set(threading.enumerate())
+
+                async def main():
+                    task = asyncio.ensure_future(ask_async(client, streamed))
+                    while not connecting.is_set():
+                        await asyncio.sleep(0.001)
+                    self.assertTrue(await is_cancelled(task))
+
+                with mock.patch("socket.socket.connect", noted):
+                    on_a_loop(main)
+                    self.assert_end(set(threading.enumerate()) - before)
+
+    def assert_end(self, threads):
+        """The threads come to their end."""
+        for thread in threads:
+            thread.join(20)
+            self.assertFalse(thread.is_alive())
+
+    def test_cancelling_ends_the_wait_for_tls(self):
+        server = self.serve(greeting=[SILENCE])
+        client = self.async_client(server.base_url.replace("http", "https"))
+
+        async def main():
+            task = asyncio.ensure_future(client.complete("hi"))
+            while not server.connections:
+                await asyncio.sleep(0.001)
+            self.assertTrue(await is_cancelled(task))
+            self.assertTrue(await until(server.wait, lambda: server.closed))
+
+        on_a_loop(main)
+        self.assertEqual(server.connections, 1)
+
+    def test_cancelling_ends_the_sending_to_a_server_that_does_not_read(self):
+        listener = socket.socket()
+        self.addCleanup(listener.close)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        listener.settimeout(20)
+        url = "http://127.0.0.1:%d/v1" % listener.getsockname()[1]
+        client = self.async_client(url)
+        size = 32 << 20  # more than any buffer on the way takes
+
+        def read_to_the_end(connection):
+            count, data = 0, b"-"
+            with connection, contextlib.suppress(ConnectionError):
+                while data:
+                    data = connection.recv(1 << 16)
+                    count += len(data)
+            return count
+
+        async def main():
+            task = asyncio.ensure_future(client.complete("x" * size))
+            connection = (await until(listener.accept))[0]
+            connection.settimeout(20)
+            await until(connection.recv, 1, socket.MSG_PEEK)
+            self.assertTrue(await is_cancelled(task))
+            return await until(read_to_the_end, connection)
+
+        self.assertLess(on_a_loop(main), size)
+
+    def test_cancelling_ends_the_wait_for_another_attempt(self):
+        busy = http_answer(503, "", Retry_After="50")
+        for streamed in (False, True):
+            keys, before = [], set(threading.enumerate())
+
+            async def main():
+                with self.assertLogs("siraya_chat", "INFO") as log:
+                    task = asyncio.ensure_future(ask_async(client, streamed))
+                    while not log.records:
+                        await asyncio.sleep(0.001)
+                    calling = set(threading.enumerate()) - before
+                    self.assertTrue(await is_cancelled(task))
+                return calling
+
+            with StandIn(busy) as server:
+                client = self.async_client(server)
+                client.api_key = lambda: keys.append(KEY) or KEY
+                calling = on_a_loop(main)
+            self.assert_end(calling)
+            self.assertEqual((len(server.requests), keys), (1, [KEY]))
+
+    def test_a_cancelled_call_is_not_tried_again(self):
+        keys, server = [], self.serve([SILENCE])
+        client = self.async_client(server)
+        client.api_key = lambda: keys.append(KEY) or KEY
+        self.check_cancelling(server, lambda: client.complete("hi"))
+        self.assertEqual(keys, [KEY])
+
+    def test_cancelling_leaves_behind_what_the_name_resolution_holds(self):
+        asked, go_on = threading.Event(), threading.Event()
+        self.addCleanup(go_on.set)
+
+        def resolve(*arguments, **named):
+            asked.set()
+            go_on.wait(20)
+            raise socket.gaierror("too late")
+
+        async def main():
+            task = asyncio.ensure_future(client.complete("hi"))
+            self.assertTrue(await until(asked.wait, 20))
+            self.assertTrue(await is_cancelled(task))
+
+        client = self.async_client(self.serve())
+        with mock.patch("socket.getaddrinfo", resolve):
+            on_a_loop(main)
+            self.assertFalse(go_on.is_set())
+
+    def test_a_call_that_ended_does_not_end_the_next_one_on_its_connection(self):
+        server = self.serve(http_answer(400, REFUSAL), http_answer(404), ANSWER)
+        client = self.async_client(server)
+
+        async def main():
+            for streamed in (False, True):
+                with self.assertRaises(APIStatusError):
+                    await ask_async(client, streamed)
+            return await client.complete("hi")
+
+        self.assertEqual(on_a_loop(main).text, "Once upon")
+        self.assertEqual(server.connections, 1)
+
+    def test_cancelling_between_attempts_does_not_end_another_call(self):
+        go_on = threading.Event()
+        busy = http_answer(503, "", Retry_After="50")
+        server = self.serve(busy, [go_on, ANSWER])
+        client = self.async_client(server, max_retries=1)
+
+        async def main():
+            with self.assertLogs("siraya_chat", "INFO") as log:
+                first = asyncio.ensure_future(client.complete("first"))
+                while not log.records:
+                    await asyncio.sleep(0.001)
+            # The second call takes the connection that the first has left.
+            second = asyncio.ensure_future(client.complete("second"))
+            await until(server.wait, lambda: len(server.requests) == 2)
+            self.assertEqual(server.connections, 1)
+            self.assertTrue(await is_cancelled(first))
+            go_on.set()
+            return await second
+
+        self.assertEqual(on_a_loop(main).text, "Once upon")
+        self.assertEqual((len(server.requests), server.connections), (2, 1))
+
+    @unittest.skipUnless(os.name == "posix", "needs signals")
+    def test_ctrl_c_ends_the_request_in_silence(self):
+        server = self.serve(HELD)
+        command = (sys.executable, "-X", "dev", "-c", INTERRUPTED)
+        with start_process(server, *command, PYTHONPATH=HERE) as process:
+            self.assertEqual(process.stdout.readline(), b"Once\n")
+            process.send_signal(signal.SIGINT)
+            self.assertEqual(process.communicate(timeout=60), (b"interrupted\n", b""))
+        self.assertTrue(server.wait_closed())
+
+
+class AsyncStreams(AsyncTest):
+    def check_leaving(self, leave):
+        """The request ends, and its connection is closed, not drained and kept."""
+        server = self.serve(HELD, ANSWER)
+        client = self.async_client(server)
+
+        async def main():
+            await leave(await client.stream("hi"))
+            gc.collect()
+            self.assertTrue(await until(server.wait_closed))
+            await client.complete("hi")
+
+        on_a_loop(main)
+        self.assertEqual(server.connections, 2)
+
+    def test_close_ends_the_request(self):
+        async def close(stream):
+            await stream.__anext__()
+            await stream.close()
+
+        self.check_leaving(close)
+
+    def test_aclose_ends_the_request(self):
+        async def close(stream):
+            await stream.__anext__()
+            await stream.aclose()
+
+        self.check_leaving(close)
+
+    def test_leaving_an_async_with_block_ends_the_request(self):
+        async def leave(stream):
+            async with stream as same:
+                self.assertIs(same, stream)
+                async for _ in stream:
+                    break
+
+        self.check_leaving(leave)
+
+    def test_an_exception_in_an_async_with_block_ends_the_request(self):
+        async def leave_by_exception(stream):
+            with contextlib.suppress(KeyError):
+                async with stream:
+                    async for _ in stream.text_stream:
+                        raise KeyError
+
+        self.check_leaving(leave_by_exception)
+
+    def test_dropping_a_stream_ends_the_request(self):
+        async def drop(stream):
+            async for _ in stream:
+                break
+
+        self.check_leaving(drop)
+
+    def test_dropping_the_text_of_a_stream_ends_the_request(self):
+        async def drop(stream):
+            async for _ in stream.text_stream:
+                break
+
+        self.check_leaving(drop)
+
+    def test_a_stream_that_is_never_read_ends_the_request_too(self):
+        async def never_begin(stream):
+            pass
+
+        self.check_leaving(never_begin)
+
+    def test_closing_twice_and_after_the_end_is_harmless(self):
+        client = self.async_client(self.serve(STREAM))
+
+        async def main():
+            stream = await client.stream("hi")
+            await stream.get_final_completion()
+            await stream.close()
+            await stream.close()
+            return await stream.get_final_completion()
+
+        self.assertEqual(on_a_loop(main).text, "Once upon")
+
+    def test_close_from_another_task_wakes_the_reader(self):
+        server = self.serve(HELD)
+
+        async def main():
+            stream = await self.async_client(server).stream("hi")
+            self.assertEqual(await stream.__anext__(), ONCE)
+            reading = asyncio.ensure_future(stream.__anext__())
+            await asyncio.sleep(0)
+            await stream.close()
+            await reading
+
+        error = self.refused_async(StreamError, ["closed"], main)
+        self.assertEqual(error.partial.text, "Once")
+        self.assertTrue(server.wait_closed())
+
+    def test_a_wait_for_the_next_chunk_that_times_out_ends_the_stream(self):
+        server = self.serve(HELD)
+
+        async def main():
+            stream = await self.async_client(server).stream("hi")
+            self.assertEqual(await stream.__anext__(), ONCE)
+            with self.assertRaises(asyncio.TimeoutError):
+                await asyncio.wait_for(stream.__anext__(), 0.05)
+            self.assertTrue(await until(server.wait_closed))
+            async for _ in stream:
+                self.fail("the stream went on")
+
+        error = self.refused_async(StreamError, ["closed"], main)
+        self.assertEqual(error.partial.text, "Once")
+
+    def test_a_stream_cut_short_raises_after_its_last_piece_whenever_it_is_read(self):
+        async def main():
+            pieces, errors = [], []
+            stream = await self.async_client(self.serve(BROKEN)).stream("hi")
+            for _ in range(2):
+                try:
+                    async for piece in stream.text_stream:
+                        pieces.append(piece)
+                except StreamError as error:
+                    errors.append(error)
+            with self.assertRaises(StreamError):
+                await stream.get_final_completion()
+            return pieces, [error.partial.text for error in errors]
+
+        self.assertEqual(on_a_loop(main), (["Once", " upon"], ["Once upon"] * 2))
+
+    def test_a_stream_can_be_read_by_chunks_then_as_text_then_whole(self):
+        async def main():
+            stream = await self.async_client(self.serve(STREAM)).stream("hi")
+            first = await stream.__anext__()
+            pieces = [piece async for piece in stream.text_stream]
+            return first, pieces, (await stream.get_final_completion()).text
+
+        self.assertEqual(on_a_loop(main), (ONCE, [" upon"], "Once upon"))
+
+    def test_a_stream_that_has_ended_stays_so(self):
+        async def main():
+            stream = await self.async_client(self.serve(STREAM)).stream("hi")
+            first = [item async for item in stream]
+            return first, [item async for item in stream]
+
+        self.assertEqual(on_a_loop(main), ([ONCE, UPON, END], []))
+
+    def test_the_request_id_and_the_headers_are_those_of_the_answer(self):
+        head = {"x_request_id": "r-1", "X_Served_By": "a"}
+        body = b"".join(map(event, (ONCE, END, "[DONE]")))
+        events = {"Content_Type": "text/event-stream"}
+        streamed = http_answer(200, body, **events, **head)
+        server = self.serve(streamed, http_answer(200, completion("Hi"), **head))
+        client = self.async_client(server)
+
+        async def main():
+            stream = await client.stream("hi")
+            whole = await client.complete("hi")
+            return [stream, await stream.get_final_completion(), whole]
+
+        for answer in on_a_loop(main):
+            self.assertEqual(answer.request_id, "r-1")
+            self.assertEqual(answer.headers["x-served-by"], "a")
+
+    def test_a_stream_of_client_is_not_for_async_for(self):
+        self.assertFalse(hasattr(Stream, "__aiter__"))
+
+    def test_an_interpreter_that_ends_with_an_open_stream_says_nothing(self):
+        server = self.serve(HELD)
+        command = (sys.executable, "-X", "dev", "-c", ASYNC_LEFT_OPEN)
+        outcome = run_process(server, *command, PYTHONPATH=HERE)
+        self.assertEqual(outcome, (0, "Once\n", ""))
+        self.assertTrue(server.wait_closed())
+
+    def test_streams_that_are_closed_while_they_are_read_fail_in_no_other_way(self):
+        pieces = [framed(event(ONCE)), 0.0002] * 200
+        server = self.serve([SSE_HEAD, *pieces, SILENCE])
+        client = self.async_client(server)
+
+        async def read(number):
+            stream = await client.stream("hi")
+            closing = asyncio.ensure_future(close_later(stream, number))
+            try:
+                with self.assertRaises(StreamError):
+                    async for item in stream:
+                        self.assertEqual(item, ONCE)
+            finally:
+                await closing
+
+        async def close_later(stream, number):
+            await asyncio.sleep(number / 2000)
+            await stream.close()
+
+        async def main():
+            await asyncio.gather(*map(read, range(40)))
+
+        on_a_loop(main)
+
+
+class ComingFromTheSDK(AsyncTest):
+    def clients(self, server):
+        return [self.client(server), self.async_client(server)]
+
+    def test_create_is_the_door_of_the_openai_sdk(self):
+        create = self.async_client(self.serve()).chat.completions.create
+        hi = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+
+        async def main():
+            self.assertIs(type(await create(**hi)), Completion)
+            self.assertIs(type(await create(stream=False, **hi)), Completion)
+            self.assertIs(type(await create(stream=None, **hi)), Completion)
+            async with await create(stream=True, **hi) as stream:
+                self.assertIs(type(stream), AsyncStream)
+
+        on_a_loop(main)
+
+    def test_a_stream_that_is_no_boolean_is_refused_before_a_byte_is_sent(self):
+        server = self.serve()
+        hi = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
+        create = self.client(server).chat.completions.create
+        create_async = self.async_client(server).chat.completions.create
+        for value in ("yes", 1, [True], {"a": 1}):
+            with self.subTest(value):
+                self.refused(TypeError, ["stream"], create, stream=value, **hi)
+                work = functools.partial(create_async, stream=value, **hi)
+                self.refused_async(TypeError, ["stream"], work)
+        self.assertEqual(server.connections, 0)
+
+    def test_a_program_of_the_sdk_runs_with_another_import(self):
+        program = SDK_PROGRAM.replace(
+            "from openai import AsyncOpenAI",
+            "from siraya_chat import AsyncClient as AsyncOpenAI",
+        )
+        command = (sys.executable, "-c", program)
+        outcome = run_process(self.serve(), *command, PYTHONPATH=HERE)
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        streamed, whole = outcome.out.strip().split("|")
+        self.assertIn("model gpt-4o; 1 message (user)", streamed)
+        self.assertEqual(streamed, whole)
+
+    def test_what_is_not_here_is_an_attribute_error(self):
+        for client in self.clients("http://127.0.0.1:1/v1"):
+            for path in NOT_HERE:
+                with self.subTest(path, client=type(client).__name__):
+                    *holders, name = path.split(".")
+                    holder = functools.reduce(getattr, holders, client)
+                    self.refused(AttributeError, [name], getattr, holder, name)
+
+    def test_completions_has_create_and_nothing_else(self):
+        for client in self.clients("http://127.0.0.1:1/v1"):
+            names = dir(client.chat.completions)
+            public = [name for name in names if not name.startswith("_")]
+            self.assertEqual(public, ["create"])
+
+    def test_models_list_gives_what_the_service_lists(self):
+        models = [{"id": "a", "object": "model"}, {"id": "b", "object": "model"}]
+        for body in ({"object": "list", "data": models}, models):
+            server = self.serve(http_answer(200, body))
+            client, other = self.clients(server)
+            for listed in (client.models.list(), on_a_loop(other.models.list)):
+                with self.subTest(body):
+                    self.assertEqual(listed, models)
+                    self.assertIs(listed.data, listed)
+                    self.assertEqual([model.id for model in listed], ["a", "b"])
+            for received in server.requests:
+                self.assertEqual(received.method, "GET")
+                self.assertEqual(received.target, "/v1/models")
+
+    def test_the_sdks_names_of_the_base_error_are_the_base_error(self):
+        for name in ("APIError", "OpenAIError"):
+            self.assertIs(getattr(siraya_chat, name), SirayaError)
+
+    def test_an_error_says_its_message(self):
+        for status, kind in (
+            (400, BadRequestError),
+            (409, ConflictError),
+            (422, UnprocessableEntityError),
+        ):
+            client, other = self.clients(self.serve(http_answer(status, REFUSAL)))
+            client.max_retries = other.max_retries = 0
+            words = ["%d" % status, "bad model"]
+            for call, arguments in (
+                (client.complete, ("hi",)),
+                (on_a_loop, (lambda: other.complete("hi"),)),
+            ):
+                error = self.refused(kind, words, call, *arguments)
+                self.assertEqual(error.message, str(error))
+                self.assertEqual(error.status_code, status)
+
+    def test_model_dump_gives_plain_dicts_and_lists(self):
+        reply = Completion(objects(completion("Hi", refusal=None)))
+        for plain in (reply.model_dump(), reply.to_dict()):
+            self.assertEqual(plain, completion("Hi", refusal=None))
+            for value in (plain, plain["choices"][0], plain["choices"][0]["message"]):
+                self.assertIs(type(value), dict)
+
+    def test_a_dump_can_be_changed_alone(self):
+        reply = Completion(objects(completion("Hi")))
+        reply.to_dict()["choices"][0]["message"]["content"] = "changed"
+        self.assertEqual(reply.text, "Hi")
+
+    def test_model_dump_can_leave_out_what_is_null(self):
+        reply = Completion(objects(completion("Hi", refusal=None, x=[{"y": None}])))
+        self.assertEqual(reply.model_dump(exclude_none=True), completion("Hi", x=[{}]))
+
+    def test_model_dump_json_gives_json_on_one_line_or_indented(self):
+        reply = Completion(objects(completion("H\u00e9", refusal=None)))
+        for options in ({}, {"indent": 2}):
+            text = reply.model_dump_json(**options)
+            self.assertEqual(json.loads(text), reply)
+            self.assertIn("H\u00e9", text)
+            self.assertEqual("\n  " in text, bool(options))
+
+    def test_setting_an_attribute_of_an_answer_sets_its_key(self):
+        reply = Completion(objects(completion("Hi")))
+        reply.choices[0].message.content = "changed"
+        reply.note = 1
+        self.assertEqual(reply.text, "changed")
+        self.assertEqual(reply["note"], 1)
+
+    def test_settings_can_be_read_and_set_and_hold_from_the_next_call_on(self):
+        server = self.serve()
+        client, other = self.clients(server)
+        for each in (client, other):
+            each.model, each.api_key = "later", "sk-other-key"
+            self.assertEqual((each.model, each.timeout), ("later", 30.0))
+        client.complete("hi")
+        on_a_loop(lambda: other.complete("hi"))
+        for received in server.requests:
+            self.assertEqual(received.json["model"], "later")
+            self.assertEqual(received.headers["authorization"], "Bearer sk-other-key")
+
+    def test_a_bad_setting_is_refused_by_the_next_call(self):
+        client, other = self.clients(self.serve())
+        client.timeout = other.timeout = -1
+        self.refused(ValueError, ["timeout"], client.complete, "hi")
+        self.refused_async(ValueError, ["timeout"], lambda: other.complete("hi"))
+
+    def test_with_options_gives_a_client_of_the_same_kind_that_differs(self):
+        for client in self.clients(self.serve()):
+            twin = client.with_options(model="other", max_retries=7)
+            self.assertIs(type(twin), type(client))
+            self.assertEqual((twin.model, twin.max_retries), ("other", 7))
+            self.assertEqual((client.model, client.max_retries), ("m", 2))
+            self.assertEqual((twin.api_key, twin.timeout), (KEY, 30.0))
+
+    def test_an_extra_query_goes_into_the_url(self):
+        server = self.serve(ANSWER)
+        client, other = self.clients(server.base_url + "?a=1")
+        client.complete("hi", extra_query={"b": "c d"})
+        on_a_loop(lambda: other.complete("hi", extra_query={"b": "c d"}))
+        for received in server.requests:
+            self.assertEqual(received.target, "/v1/chat/completions?a=1&b=c+d")
+
+    def test_an_async_client_pickles_with_its_settings(self):
+        server = self.serve()
+        client = self.async_client(server, headers={"X-Tag": "a"}, max_retries=1)
+        twin = pickle.loads(pickle.dumps(client))
+        self.assertIs(type(twin), AsyncClient)
+        self.assertEqual((twin.max_retries, twin.timeout), (1, 30.0))
+        on_a_loop(lambda: twin.complete("hi"))
+        self.assertEqual(server.requests[0].headers["x-tag"], "a")
+
+    def test_what_an_async_client_shows_of_itself_holds_no_key(self):
+        shown = repr(self.async_client("http://127.0.0.1:1/v1"))
+        self.assertIn("AsyncClient", shown)
+        self.assertIn("http://127.0.0.1:1/v1", shown)
+        self.assertNotIn(KEY, shown)
+
+    def test_leaving_an_async_with_block_closes_the_client(self):
+        server = self.serve(ANSWER)
+
+        async def main():
+            async with self.async_client(server) as client:
+                await client.complete("hi")
+            self.assertTrue(await until(server.wait_closed))
+            return await client.complete("hi")  # it remains usable
+
+        self.assertEqual(on_a_loop(main).text, "Once upon")
 
 
 # === command line =====================================================================
