@@ -4887,9 +4887,9 @@ class _Conversation:
             return stream.get_final_completion()
 
     def _print(self, text: str) -> None:
-        self._output.write(text)
         if not self._options.json:
             self._printed += text
+        self._output.write(text)
 
     def _remember(self, messages: list[Any], answer: str) -> None:
         self._messages = [*messages, assistant(answer)]
