@@ -381,7 +381,7 @@ def _read_error_body(text: str) -> tuple[Any, str]:
 def _is_deeper(value: Any, levels: int) -> bool:
     if isinstance(value, dict):
         inner: Any = value.values()
-    elif isinstance(value, list):
+    elif isinstance(value, (list, tuple)):
         inner = value
     else:
         return False
@@ -1016,7 +1016,6 @@ def _messages(name: str, value: Any) -> None:
 
 
 _REQUEST_RULES: dict[str, Rule] = {
-    "messages": _messages,
     "model": _name,
     "stream": _boolean,
     "temperature": _number(0, 2),
@@ -1585,13 +1584,10 @@ def build_request(
     if extra_body is not None:
         _object("extra_body", extra_body)
         body.update(extra_body)
-    try:
-        for name, value in body.items():
-            _check_json(name, value)
-    except RecursionError:
-        raise ValueError(
-            "the request is nested too deeply, or contains itself"
-        ) from None
+    for name, value in body.items():
+        if _is_deeper(value, MAX_JSON_DEPTH):
+            raise ValueError("%s is nested too deeply, or contains itself" % name)
+        _check_json(name, value)
     return body
 
 
@@ -2090,7 +2086,7 @@ class _Choice:
 
     def add(self, choice: JSONObject) -> None:
         # Some servers repeat the whole message beside each delta.
-        self._message.add(choice.get("delta") or choice.get("message"))
+        self._message.add(choice.get("delta"))
         for name, value in choice.items():
             if name == "logprobs":
                 self._add_logprobs(value)
@@ -2314,6 +2310,10 @@ class _Limits:
             )
         return _LimitPassed("no byte for %s s (timeout)" % self.timeout)
 
+    def explain(self, error: OSError) -> OSError:
+        """The error for a socket.timeout: our limit, or a failed keep-alive probe."""
+        return self.passed() if error.errno is None else error  # a probe's has a number
+
     def can_wait(self, seconds: float) -> bool:
         """Whether the deadline leaves that much time."""
         return seconds < self._left_of_deadline()
@@ -2422,9 +2422,7 @@ class _SocketReader(io.RawIOBase):
         try:
             count = self._file.readinto(buffer)
         except socket.timeout as error:
-            if error.errno is None:  # our limit; a failed keep-alive probe has a number
-                raise limits.passed() from None
-            raise
+            raise limits.explain(error) from None
         limits.waited(time.monotonic() - started)
         connection.count_received(count or 0)
         return count  # type: ignore[no-any-return]
@@ -2556,7 +2554,7 @@ class _Connection(http.client.HTTPConnection):
                 _set_socket_options(sock)
                 return sock
             except socket.timeout as error:
-                failure = self.limits.passed() if error.errno is None else error
+                failure = self.limits.explain(error)
             except OSError as error:
                 failure = error
             except BaseException:
@@ -2574,7 +2572,8 @@ class _Connection(http.client.HTTPConnection):
         except OSError as error:
             status = getattr(self.response, "status", None)
             if isinstance(status, int) and status >= 300:
-                reason = str(error).rpartition("%d " % status)[2]
+                # http.client says "Tunnel connection failed: 407 REASON".
+                reason = str(error).partition("%d " % status)[2]
                 raise _ProxyRefused(status, reason) from None
             raise
         finally:
@@ -2595,9 +2594,7 @@ class _Connection(http.client.HTTPConnection):
         try:
             self.socket.do_handshake()
         except socket.timeout as error:
-            if error.errno is None:
-                raise self.limits.passed() from None
-            raise
+            raise self.limits.explain(error) from None
 
     def response_class(self, sock: Any, **options: Any) -> Any:  # type: ignore[override]
         """The object for an answer; http.client calls this as a class."""
@@ -2616,9 +2613,7 @@ class _Connection(http.client.HTTPConnection):
             try:
                 sent = self.socket.send(view[:SEND_BYTES])
             except socket.timeout as error:
-                if error.errno is None:
-                    raise self.limits.passed() from None
-                raise
+                raise self.limits.explain(error) from None
             view = view[sent:]
 
     def exchange(self, request: _Request) -> None:
@@ -2766,7 +2761,7 @@ class _Exchange:
         self._is_reading = True
         try:
             block = next(self._blocks, b"")
-        except _NETWORK_ERRORS:
+        except Exception:  # whatever a socket that is closed meanwhile makes of it
             if self._is_closed:
                 raise _Closed("it was closed") from None
             raise
@@ -2788,14 +2783,14 @@ class _Exchange:
         """
         if self._connection.response.will_close:
             self.close()
-        elif self._take_end():
+        elif self._claim_end():
             self._blocks = iter(())  # a generator of ours, it would make a circle
             self.limits.unguard()
             self._transport.keep(self._connection)
 
     def close(self) -> None:
         """End the exchange, even while another thread waits in `read`."""
-        if not self._take_end():
+        if not self._claim_end():
             return
         self._is_closed = True
         sock = self._connection.socket
@@ -2808,7 +2803,8 @@ class _Exchange:
         self._blocks = iter(())
         self._connection.dispose()
 
-    def _take_end(self) -> bool:
+    def _claim_end(self) -> bool:
+        """Whether this call is the first that ends the exchange."""
         try:
             return self._ends.pop()
         except IndexError:
@@ -2862,7 +2858,7 @@ class _Transport(urllib.request.BaseHandler):
         # There is no lock, since a deque's methods are atomic: after a fork at whatever
         # moment nothing is locked.
         self._idle: collections.deque[_Connection] = collections.deque()
-        self._known_proxies: dict[tuple[str, str, int], _Proxy | None] = {}
+        self._known_proxies: dict[tuple[str, str], _Proxy | None] = {}
 
     def add_parent(self, parent: Any) -> None:
         """Do not hold the opener, which holds this: it would make a circle."""
@@ -2875,18 +2871,22 @@ class _Transport(urllib.request.BaseHandler):
         exchange: Any = opener.open(request)
         return exchange  # type: ignore[no-any-return]
 
-    def proxy_for(self, scheme: str, host: str, port: int) -> _Proxy | None:
+    def proxy_for_url(self, url: str) -> _Proxy | None:
         """The proxy on the way to a server; ``ValueError`` for an unusable one."""
-        key = (scheme, host, port)
-        if key not in self._known_proxies:
-            self._known_proxies[key] = _find_proxy(self._proxy, scheme, host, port)
-        return self._known_proxies[key]
+        place = urllib.parse.urlsplit(url)
+        origin = (place.scheme, place.netloc)
+        if origin not in self._known_proxies:
+            port = place.port or (443 if place.scheme == "https" else 80)
+            host = place.hostname or ""
+            proxy = _find_proxy(self._proxy, place.scheme, host, port)
+            self._known_proxies[origin] = proxy
+        return self._known_proxies[origin]
 
     def http_request(self, request: Any) -> Any:
         """Choose the way; urllib calls this before it opens the request."""
         place = urllib.parse.urlsplit(request.full_url)
         port = place.port or (443 if place.scheme == "https" else 80)
-        proxy = self.proxy_for(place.scheme, place.hostname, port)
+        proxy = self.proxy_for_url(request.full_url)
         request.route = _Route(place.scheme, place.hostname, port, proxy)
         request.fields.setdefault("Host", place.netloc)
         if proxy is not None and place.scheme == "http":
@@ -2924,23 +2924,24 @@ class _Transport(urllib.request.BaseHandler):
     def _take(self, route: _Route) -> _Connection | None:
         """A kept connection that can be used again, or ``None``."""
         give_up = time.monotonic() + DRAIN_SECONDS
-        while True:
+        for connection in list(self._idle):
+            if connection.route != route or connection.pid != os.getpid():
+                continue
             try:
-                connection = self._idle.pop()
-            except IndexError:  # another thread may have taken the last one
-                return None
-            patience = max(0.001, give_up - time.monotonic())
-            if connection.route == route and connection.pid == os.getpid():
-                if connection.is_reusable(patience):
-                    return connection
+                self._idle.remove(connection)
+            except ValueError:  # another thread has taken it
+                continue
+            if connection.is_reusable(max(0.001, give_up - time.monotonic())):
+                return connection
             connection.dispose()
+        return None
 
     def keep(self, connection: _Connection) -> None:
         connection.set_idle()
-        self._idle.append(connection)
+        self._idle.appendleft(connection)  # the freshest is the first to be used
         if len(self._idle) > MAX_IDLE_CONNECTIONS:
             with contextlib.suppress(IndexError):
-                self._idle.popleft().dispose()
+                self._idle.pop().dispose()
 
     def close(self) -> None:
         """Close the idle connections."""
@@ -3130,14 +3131,15 @@ class _StreamedAnswer:
 
     def _look_at_start(self, block: bytes) -> bytes:
         """Decide by the first bytes what the body is; gives what is to be read."""
-        self._start += block
-        start = self._start.lstrip(b"\xef\xbb\xbf \t\r\n")
-        if not start:
-            return b""
-        self._is_document = start.startswith((b"{", b"[", b"<"))
-        block = bytes(self._start)
+        # Blank lines before the first event say nothing.
+        start = (bytes(self._start) + block).lstrip(b" \t\r\n")
         self._start.clear()
-        return block
+        if len(start) < 4 and b"\xef\xbb\xbf".startswith(start):  # of a byte order mark
+            self._start += start
+            return b""
+        first = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
+        self._is_document = first.lstrip().startswith((b"{", b"[", b"<"))
+        return start
 
     def _take_events(self, events: list[Event]) -> None:
         for event in events:
@@ -3378,6 +3380,7 @@ class Stream:
             self._exchange.close()
 
     def _fail(self, message: str, body: Any) -> None:
+        """The stream has failed; no effect if it was closed meanwhile."""
         self._failure = (message, body)
         self._end("failed")
 
@@ -3394,16 +3397,16 @@ class Stream:
                     self._end("complete")
             else:
                 rest = answer.end(is_whole=True)
-                self._take_end(rest, "the stream ended before the answer did")
+                self._body_ended(rest, "the stream ended before the answer did")
         except ResponseError as error:
             self._fail(error.message, error.body)
         except _NETWORK_ERRORS as error:
-            self._take_loss(error)
+            self._connection_lost(error)
         except BaseException:  # such as Ctrl-C: what a read has lost is not known
             self._fail("the reading was interrupted", None)
             raise
 
-    def _take_loss(self, error: Exception) -> None:
+    def _connection_lost(self, error: Exception) -> None:
         """The connection failed: the answer may be there all the same."""
         try:
             rest = self._answer.end(is_whole=False)
@@ -3413,9 +3416,9 @@ class Stream:
             what = "the connection was lost"
             if isinstance(error, _LimitPassed):
                 what = "the time limit passed"
-            self._take_end(rest, what, self._mask(_describe(error)))
+            self._body_ended(rest, what, self._mask(_describe(error)))
 
-    def _take_end(self, rest: str, what: str, reason: str = "") -> None:
+    def _body_ended(self, rest: str, what: str, reason: str = "") -> None:
         """The body has ended, or the connection has: is the answer there?"""
         if self._answer.is_complete:
             self._end("complete")
@@ -3543,6 +3546,8 @@ def _check_key(value: Any) -> str:
     return key
 
 
+# Beside 5xx: what may be another in a moment.
+_PASSING_STATUSES = (408, 409, 429)
 # An attempt that failed: its error, whether another attempt may help, and why, in
 # short.
 _Failure = collections.namedtuple("_Failure", "error may_retry reason")
@@ -3668,8 +3673,9 @@ class Call:
             return self._read_answer(self, exchange)
         except ResponseError as error:
             # The one case in which a request is sent again after a 2xx: the whole
-            # answer is nothing but an error that may pass.
-            may_retry = str(error.code) in ("408", "409", "429")
+            # answer is nothing but an error that may pass.  (Of a
+            # 5xx the model may have run.)
+            may_retry = str(error.code) in map(str, _PASSING_STATUSES)
             is_error_alone = isinstance(error.body, dict) and not error.body.get(
                 "choices"
             )
@@ -3683,9 +3689,12 @@ class Call:
 
     def _request(self) -> _Request:
         headers = self._headers()
-        for name in _SECRET_HEADERS:
-            secret = headers.get(name, "").partition(" ")
-            self._secrets.append(secret[2] or secret[0])
+        proxy = self._transport.proxy_for_url(self._url)
+        values = [headers.get(name, "") for name in _SECRET_HEADERS]
+        values.append(proxy.authorization if proxy is not None else "")
+        for value in values:
+            scheme, _, secret = value.partition(" ")
+            self._secrets.append(secret or scheme)
         if self._encoded is not None:
             headers["Content-Length"] = str(self._encoded.length)
         return _Request(self._method, self._url, headers, self._encoded, self._limits)
@@ -3725,7 +3734,7 @@ class Call:
             self.mask(text),
             self._advice(status, request),
         )
-        may_retry = status in (408, 409, 429) or status >= 500
+        may_retry = status in _PASSING_STATUSES or status >= 500
         return _Failure(error, may_retry, str(status))
 
     def _advice(self, status: int, request: _Request) -> str:
@@ -3826,9 +3835,13 @@ def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
         raise ResponseError(message, call.mask(text)) from None
     _raise_if_error(value, call.mask)
     items = value.get("data") if isinstance(value, dict) else value
-    if not isinstance(items, list):
+    if not isinstance(items, list) or not all(map(_is_object, items)):
         raise ResponseError("this is no list of models", call.mask(value))
     return _List(items)
+
+
+def _is_object(value: Any) -> bool:
+    return isinstance(value, JSONObject)
 
 
 def _optional_seconds(name: str, value: Any) -> None:
@@ -4009,7 +4022,7 @@ class BaseClient:
         own.update(_check_headers("extra_headers", extra_headers))
         endpoint = _Endpoint("base_url", self.base_url)
         transport = self._current_transport()
-        if self.api_key or "Authorization" in own:
+        if self.api_key or any(name in own for name in _SECRET_HEADERS):
             self._warn_if_readable(endpoint)
 
         def headers() -> dict[str, str]:
@@ -4062,7 +4075,7 @@ class BaseClient:
         if self._has_warned or endpoint.scheme == "https":
             return
         places = [endpoint.host]
-        proxy = self._transport.proxy_for("http", endpoint.host, endpoint.port)
+        proxy = self._transport.proxy_for_url(endpoint.url(""))
         if proxy is not None:
             places.append(proxy.host)
         far = [place for place in places if not re.match(_LOOPBACK, place)]
