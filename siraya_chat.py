@@ -158,7 +158,7 @@ MAX_IDLE_SECONDS = 30.0
 DRAIN_SECONDS = 0.1
 # Seconds before TCP looks whether a silent peer is still there, and between two looks.
 KEEP_ALIVE_SECONDS = 60
-# Stands for a value that was not given, where None is one.
+# Stands for a value that is not there, where None is one.
 _UNSET: Any = ...
 
 # Read at once.
@@ -3435,6 +3435,8 @@ class Stream:
 _FRAMING_HEADERS = ("content-length", "transfer-encoding")
 # Their values are secrets.
 _SECRET_HEADERS = ("Authorization", "Proxy-Authorization", "Api-Key", "X-Api-Key")
+# Arguments of a call that are no parameters of its body.
+_CALL_OPTIONS = ("timeout", "deadline", "max_retries", "extra_headers", "extra_query")
 _LOOPBACK = r"(localhost|127\.[0-9.]+|::1)\Z"
 
 
@@ -3849,6 +3851,76 @@ def _optional_seconds(name: str, value: Any) -> None:
         _SECONDS(name, value)
 
 
+class _Chat:
+    """``client.chat`` of the OpenAI SDK."""
+
+    def __init__(self, client: Any) -> None:
+        self.completions = _Completions(client)
+
+
+class _Completions:
+    """``client.chat.completions`` of the OpenAI SDK."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    if TYPE_CHECKING:
+
+        @overload
+        def create(
+            self,
+            *,
+            messages: Messages,
+            stream: Literal[True],
+            model: str | None = ...,
+            **params: Unpack[Params],
+        ) -> Stream: ...
+        @overload
+        def create(
+            self,
+            *,
+            messages: Messages,
+            stream: Literal[False] | None = ...,
+            model: str | None = ...,
+            **params: Unpack[Params],
+        ) -> Completion: ...
+        @overload
+        def create(
+            self,
+            *,
+            messages: Messages,
+            stream: bool,
+            model: str | None = ...,
+            **params: Unpack[Params],
+        ) -> Completion | Stream: ...
+
+    def create(
+        self,
+        *,
+        messages: Messages,
+        model: str | None = None,
+        stream: bool | None = False,
+        **params: Any,
+    ) -> Any:
+        """`Client.stream` if *stream* is true, else `Client.complete`."""
+        if stream is not None:
+            _boolean("stream", stream)
+        if stream:
+            return self._client.stream(messages, model, **params)
+        return self._client.complete(messages, model, **params)
+
+
+class _Models:
+    """``client.models`` of the OpenAI SDK."""
+
+    def __init__(self, client: Any) -> None:
+        self._client = client
+
+    def list(self, **options: Any) -> Any:
+        """What the service offers: see `Client.list_models`."""
+        return self._client.list_models(**options)
+
+
 class BaseClient:
     """The settings of `Client` and `AsyncClient`, and the calls made of them.
 
@@ -3966,35 +4038,20 @@ class BaseClient:
         return client
 
     def prepare(
-        self,
-        messages: Messages,
-        model: str | None,
-        stream: bool,
-        *,
-        timeout: float | None = _UNSET,
-        deadline: float | None = _UNSET,
-        max_retries: int | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
-        **params: Any,
+        self, messages: Messages, model: str | None, stream: bool, **params: Any
     ) -> Call:
         """A call that is checked and not yet sent: see `Call`."""
+        options = {name: params.pop(name) for name in _CALL_OPTIONS if name in params}
         body = build_request(messages, model or self.model, stream=stream, **params)
-        return self._new_call(
-            "POST",
-            "/chat/completions",
-            body,
-            _open_stream if stream else _read_completion,
-            timeout=timeout,
-            deadline=deadline,
-            max_retries=max_retries,
-            extra_headers=extra_headers,
-            extra_query=extra_query,
-        )
+        read_answer = _open_stream if stream else _read_completion
+        return self._new_call("POST", "/chat/completions", body, read_answer, options)
 
     def prepare_list(self, **options: Any) -> Call:
         """A call for the list of models."""
-        return self._new_call("GET", "/models", None, _read_list, **options)
+        unknown = sorted(set(options) - set(_CALL_OPTIONS))
+        if unknown:
+            raise TypeError("list() has no argument %r" % unknown[0])
+        return self._new_call("GET", "/models", None, _read_list, options)
 
     def _new_call(
         self,
@@ -4002,32 +4059,27 @@ class BaseClient:
         path: str,
         body: dict[str, Any] | None,
         read_answer: Callable[[Call, _Exchange], Any],
-        *,
-        timeout: float | None = _UNSET,
-        deadline: float | None = _UNSET,
-        max_retries: int | None = None,
-        extra_headers: Mapping[str, str] | None = None,
-        extra_query: Mapping[str, Any] | None = None,
+        options: dict[str, Any],
     ) -> Call:
+        """A call with the settings of the client, where the options have no others."""
         self._check_settings()
-        timeout = self.timeout if timeout is _UNSET else timeout
-        deadline = self.deadline if deadline is _UNSET else deadline
-        max_retries = self.max_retries if max_retries is None else max_retries
+        timeout = options.get("timeout", self.timeout)
+        deadline = options.get("deadline", self.deadline)
+        max_retries = options.get("max_retries")
+        if max_retries is None:
+            max_retries = self.max_retries
+        extra_query = options.get("extra_query")
         _optional_seconds("timeout", timeout)
         _optional_seconds("deadline", deadline)
         _integer(0)("max_retries", max_retries)
         if extra_query is not None:
             _object("extra_query", extra_query)
         own = _check_headers("headers", self.headers)
-        own.update(_check_headers("extra_headers", extra_headers))
+        own.update(_check_headers("extra_headers", options.get("extra_headers")))
         endpoint = _Endpoint("base_url", self.base_url)
         transport = self._current_transport()
         if self.api_key or any(name in own for name in _SECRET_HEADERS):
             self._warn_if_readable(endpoint)
-
-        def headers() -> dict[str, str]:
-            return self._headers(endpoint, body, own)
-
         return Call(
             transport,
             method,
@@ -4035,9 +4087,19 @@ class BaseClient:
             body,
             (timeout, self.connect_timeout, deadline),
             max_retries,
-            headers,
+            lambda: self._headers(endpoint, body, own),
             read_answer,
         )
+
+    @property
+    def chat(self) -> Any:
+        """The OpenAI SDK's door: ``client.chat.completions.create(…)``."""
+        return _Chat(self)
+
+    @property
+    def models(self) -> Any:
+        """The OpenAI SDK's door: ``client.models.list()``."""
+        return _Models(self)
 
     def _current_transport(self) -> _Transport:
         settings = (self.proxy, self.ssl_context)
@@ -4143,88 +4205,20 @@ class Client(BaseClient):
             raise TypeError("stream() gives pieces: use complete() for a whole answer")
         return self.prepare(messages, model, True, **params).run()  # type: ignore[no-any-return]
 
-    @property
-    def chat(self) -> _Chat:
-        """The OpenAI SDK's door: ``client.chat.completions.create(…)``."""
-        return _Chat(self)
-
-    @property
-    def models(self) -> _Models:
-        """``client.models.list()``: what the service offers."""
-        return _Models(self)
-
-
-class _Chat:
-    """``client.chat`` of the OpenAI SDK."""
-
-    def __init__(self, client: Client) -> None:
-        self.completions = _Completions(client)
-
-
-class _Completions:
-    """``client.chat.completions`` of the OpenAI SDK."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    if TYPE_CHECKING:
-
-        @overload
-        def create(
-            self,
-            *,
-            messages: Messages,
-            stream: Literal[True],
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Stream: ...
-        @overload
-        def create(
-            self,
-            *,
-            messages: Messages,
-            stream: Literal[False] | None = ...,
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Completion: ...
-        @overload
-        def create(
-            self,
-            *,
-            messages: Messages,
-            stream: bool,
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Completion | Stream: ...
-
-    def create(
-        self,
-        *,
-        messages: Messages,
-        model: str | None = None,
-        stream: bool | None = False,
-        **params: Any,
-    ) -> Any:
-        """`Client.stream` if *stream* is true, else `Client.complete`."""
-        _boolean("stream", stream or False)
-        if stream:
-            return self._client.stream(messages, model, **params)
-        return self._client.complete(messages, model, **params)
-
-
-class _Models:
-    """``client.models`` of the OpenAI SDK."""
-
-    def __init__(self, client: Client) -> None:
-        self._client = client
-
-    def list(self, **options: Any) -> _List:
-        """The models that the service lists: `JSONObject` each.
+    def list_models(self, **options: Any) -> list[JSONObject]:
+        """The models that the service lists, a `JSONObject` each.
 
         *options*: ``timeout``, ``deadline``, ``max_retries``, ``extra_headers``,
         ``extra_query``.
         """
-        return self._client.prepare_list(**options).run()  # type: ignore[no-any-return]
+        return self.prepare_list(**options).run()  # type: ignore[no-any-return]
+
+    if TYPE_CHECKING:
+
+        @property
+        def chat(self) -> _Chat: ...
+        @property
+        def models(self) -> _Models: ...
 
 
 # ---------------------------------------------------------------------------- asyncio
@@ -4488,32 +4482,27 @@ class AsyncClient(BaseClient):
         await pump.open()
         return AsyncStream(pump)
 
-    @property
-    def chat(self) -> _AsyncChat:
-        """The OpenAI SDK's door: ``await client.chat.completions.create(…)``."""
-        return _AsyncChat(self)
-
-    @property
-    def models(self) -> _AsyncModels:
-        """``await client.models.list()``: what the service offers."""
-        return _AsyncModels(self)
-
-
-class _AsyncChat:
-    """``client.chat`` of the OpenAI SDK."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self.completions = _AsyncCompletions(client)
-
-
-class _AsyncCompletions:
-    """``client.chat.completions`` of the OpenAI SDK."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
+    async def list_models(self, **options: Any) -> list[JSONObject]:
+        """The models that the service lists: see `Client.list_models`."""
+        return await _run(self.prepare_list(**options))  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
 
+        @property
+        def chat(self) -> _AsyncChat: ...
+        @property
+        def models(self) -> _AsyncModels: ...
+
+
+if TYPE_CHECKING:  # what the doors give whose methods return AsyncClient's coroutines
+
+    class _AsyncChat:
+        completions: _AsyncCompletions
+
+    class _AsyncModels:
+        async def list(self, **options: Any) -> Any: ...
+
+    class _AsyncCompletions:
         @overload
         async def create(
             self,
@@ -4541,32 +4530,7 @@ class _AsyncCompletions:
             model: str | None = ...,
             **params: Unpack[Params],
         ) -> Completion | AsyncStream: ...
-
-    async def create(
-        self,
-        *,
-        messages: Messages,
-        model: str | None = None,
-        stream: bool | None = False,
-        **params: Any,
-    ) -> Any:
-        """`AsyncClient.stream` if *stream* is true, else `AsyncClient.complete`."""
-        if not isinstance(stream, (bool, type(None))):
-            raise TypeError("stream must be True or False, not %.200r" % (stream,))
-        if stream:
-            return await self._client.stream(messages, model, **params)
-        return await self._client.complete(messages, model, **params)
-
-
-class _AsyncModels:
-    """``client.models`` of the OpenAI SDK."""
-
-    def __init__(self, client: AsyncClient) -> None:
-        self._client = client
-
-    async def list(self, **options: Any) -> Any:
-        """The models that the service lists: `JSONObject` each."""
-        return await _run(self._client.prepare_list(**options))
+        async def create(self, **params: Any) -> Any: ...
 
 
 # ----------------------------------------------------------------------- command line
