@@ -545,6 +545,10 @@ for _field in _API_FIELDS:
     setattr(JSONObject, _field, property(operator.methodcaller("get", _field)))
 
 
+def _is_object(value: Any) -> bool:
+    return isinstance(value, JSONObject)
+
+
 def _plain(value: Any, exclude_none: bool) -> Any:
     if isinstance(value, JSONObject):
         return value.model_dump(exclude_none=exclude_none)
@@ -616,6 +620,8 @@ def _text_of(content: Any) -> str:
     for part in content:
         if isinstance(part, dict) and part.get("type", "text") == "text":
             texts.append(part.get("text"))
+        else:
+            texts.append(part)  # some servers list bare strings
     return "".join(text for text in texts if isinstance(text, str))
 
 
@@ -639,9 +645,11 @@ def _unfinished_reason(completion: Completion) -> str:
 def _without_fence(text: str) -> str:
     """The text inside of a Markdown code fence, if it stands in one."""
     text = text.strip()
-    if not text.startswith("```") or not text.endswith("```"):
+    fence = re.match("`{3,}|~{3,}", text)
+    if fence is None or not text.endswith(fence.group()):
         return text
-    first_line, _, rest = text[3:-3].partition("\n")
+    size = fence.end()
+    first_line, _, rest = text[size:-size].partition("\n")
     return rest if re.match(r"\s*[A-Za-z0-9]*\s*\Z", first_line[:50]) else text
 
 
@@ -751,7 +759,7 @@ def _raise_if_error(value: Any, mask: Callable[[Any], Any]) -> None:
     error = _reported_error(value) if isinstance(value, dict) else None
     if error:
         words = mask(_error_words(error) or json.dumps(error))
-        body = value if _error_object(value) is error else {"error": error}
+        body = value if _error_object(value) is error else {**value, "error": error}
         raise ResponseError("the service reported: " + words, mask(body))
 
 
@@ -804,10 +812,29 @@ def _is_choice(choice: Any, holder: str) -> bool:
     return content is None or isinstance(content, JSONObject)
 
 
+def _content_to_send(content: Any) -> Any:
+    """A message's content in the form that requests have; what is none is dropped."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return None
+    parts: list[Any] = []
+    for part in content:
+        if isinstance(part, str):
+            parts.append(JSONObject(type="text", text=part))
+        elif isinstance(part, dict):
+            if not isinstance(part.get("type"), str) or not part["type"]:
+                part["type"] = "text"
+            parts.append(part)
+    return parts
+
+
 def _complete_message(message: JSONObject) -> None:
     """Add what a message needs to be sent back, and what its reader relies on."""
-    if not message.role:
+    if not isinstance(message.role, str) or not message.role:
         message["role"] = "assistant"
+    if "content" in message:
+        message["content"] = _content_to_send(message.content)
     calls = message.tool_calls
     for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict) and isinstance(call.get("function"), dict):
@@ -1109,6 +1136,8 @@ def tool_result(tool_call_id: str, content: Any) -> dict[str, Any]:
     """
     _name("tool_call_id", tool_call_id)
     if not isinstance(content, str) and not _is_list_of_parts(content):
+        if _is_deeper(content, MAX_JSON_DEPTH):
+            raise ValueError("content is nested too deeply, or contains itself")
         _check_json("content", content)
         content = json.dumps(content, ensure_ascii=False)
     return {"role": "tool", "tool_call_id": tool_call_id, "content": content}
@@ -1355,7 +1384,8 @@ def _set_type(content: _Content, media_type: str | None) -> None:
         content.type = by_name or content.type
         return
     found = _type_by_signature(content.head())
-    if found == "video/mp4" and "audio/mp4" in (by_name, content.claim):
+    is_container = found in ("video/mp4", "video/quicktime")
+    if is_container and "audio/mp4" in (by_name, content.claim):
         found = "audio/mp4"  # the same container; its brand does not always tell
     content.type = found or content.claim or by_name
 
@@ -1793,6 +1823,7 @@ _CONTINUED_TYPES = ("text", "thinking", "reasoning.text", "reasoning.summary")
 _FIRST_SAID_FIELDS = ("id", "model", "created")
 # Of a chunk and of a choice: those with a place of their own, or of the stream alone.
 _CHUNK_FIELDS = ("choices", "object", "obfuscation")
+# Some servers repeat the whole message beside each delta.
 _CHOICE_FIELDS = ("index", "delta", "message", "obfuscation")
 
 
@@ -2085,8 +2116,9 @@ class _Choice:
         self._rest = _Object()
 
     def add(self, choice: JSONObject) -> None:
-        # Some servers repeat the whole message beside each delta.
-        self._message.add(choice.get("delta"))
+        for name, value in choice.delta.items():
+            if name != "obfuscation":
+                self._message.add_field(name, value)
         for name, value in choice.items():
             if name == "logprobs":
                 self._add_logprobs(value)
@@ -3177,6 +3209,10 @@ class _StreamedAnswer:
         if not _choices_of(chunk):
             _raise_if_error(chunk, self._mask)
         _check_choices(chunk, "delta", self._mask)
+        for choice in chunk.choices:
+            # A document has messages, and so have the chunks of some servers.
+            if choice.get("delta") is None and _is_object(choice.get("message")):
+                choice["delta"] = choice.pop("message")
         self._assembler.add(chunk)
         _raise_if_error(chunk, self._mask)
 
@@ -3199,8 +3235,6 @@ class _StreamedAnswer:
             return text
         chunk = JSONObject(_parse_completion(text, self._mask))
         chunk["object"] = "chat.completion.chunk"
-        for choice in chunk.choices:
-            choice["delta"] = choice.pop("message", None)
         self._take_chunk(chunk)
         self.is_complete = True
         return ""
@@ -3840,10 +3874,6 @@ def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
     if not isinstance(items, list) or not all(map(_is_object, items)):
         raise ResponseError("this is no list of models", call.mask(value))
     return _List(items)
-
-
-def _is_object(value: Any) -> bool:
-    return isinstance(value, JSONObject)
 
 
 def _optional_seconds(name: str, value: Any) -> None:

@@ -25,6 +25,8 @@ reads stands just before its class.
     requests      Requests: build_request and json_schema; Uploads: large bodies
     events        ServerSentEvents: the parser against the specification
     assembling    Assembling: chunks into one completion
+    real servers  RealServers: what servers were seen to send; AnswersThatGoBack;
+                  RequestsThatPass; SourcesAsPeopleHaveThem; ToolResults; JSONOfAnswers
     transport     Decoding: codings and framing; Timeouts; Reuse: kept connections,
                   threads, forks; TLS; PlainProxies; FaultMatrix: every fault at every
                   point; HostileAnswers: what is no answer at all
@@ -2633,6 +2635,1576 @@ class Assembling(Test):
         # Four times the chunks; work that grows with their square would take sixteen
         # times as long.
         self.assertLess(growth(assemble, 4000, 16000), 10)
+
+
+# === real servers =====================================================================
+#
+# What servers of this API have been seen to send and clients to ask for: the rows of
+# "what real servers send", more than one example each.  The rows on time limits and
+# kept connections are tested with the client.
+
+
+def calling(*pieces):
+    """A chunk with these pieces of tool calls."""
+    return chunk(tool_calls=list(pieces))
+
+
+def without_index(**fields):
+    """A piece of a tool call without an index; see `tool_call`."""
+    return tool_call(None, **fields)
+
+
+def with_arguments(index, id, arguments):
+    """A piece of a tool call whose arguments may be ``None``."""
+    return dict(tool_call(index, id), function={"name": "now", "arguments": arguments})
+
+
+def with_choice(**fields):
+    """A chunk whose choice has these fields."""
+    return dict(chunk(), choices=[dict({"index": 0, "delta": {}}, **fields)])
+
+
+def labelled(body, content_type, status=200):
+    """An HTTP answer whose body and content type need not fit."""
+    return http_answer(status, body, Content_Type=content_type)
+
+
+def stream_body(*events):
+    """The text of an event stream, [DONE] included."""
+    return b"".join(map(event, events)).decode() + "data: [DONE]\n\n"
+
+
+def bare(completion_or_chunk, **changes):
+    """A copy without the fields that are ``None`` in *changes*, the others changed."""
+    changed = dict(completion_or_chunk, **changes)
+    return {name: value for name, value in changed.items() if value is not None}
+
+
+ROME, OSLO = '{"city": "Rome"}', '{"city": "Oslo"}'
+TWO_CALLS = [("a", "weather", ROME), ("b", "clock", "{}")]
+TWICE_THE_SAME = [("a", "weather", ROME), ("b", "weather", OSLO)]
+ONE_CALL = [("a", "weather", ROME)]
+HALF_ROME, REST_OF_ROME = ROME[:7], ROME[7:]
+REAL_CALLS = (  # what, the chunks, the calls: id, name, arguments
+    (
+        "parallel, all index 0, two chunks",
+        [
+            calling(tool_call(0, "a", "weather", ROME)),
+            calling(tool_call(0, "b", "clock", "{}")),
+        ],
+        TWO_CALLS,
+    ),
+    (
+        "parallel, all index 0, one chunk",
+        [calling(tool_call(0, "a", "weather", ROME), tool_call(0, "b", "clock", "{}"))],
+        TWO_CALLS,
+    ),
+    (
+        "parallel, all index 0, the same name, arguments in pieces",
+        [
+            calling(tool_call(0, "a", "weather", HALF_ROME)),
+            calling(tool_call(0, arguments=REST_OF_ROME)),
+            calling(tool_call(0, "b", "weather", OSLO[:3])),
+            calling(tool_call(0, arguments=OSLO[3:])),
+        ],
+        TWICE_THE_SAME,
+    ),
+    (
+        "parallel, all index 0, the same name, the id in every piece",
+        [
+            calling(tool_call(0, "a", "weather", HALF_ROME)),
+            calling(tool_call(0, "a", "weather", REST_OF_ROME)),
+            calling(tool_call(0, "b", "weather", OSLO)),
+        ],
+        TWICE_THE_SAME,
+    ),
+    (
+        "three of them",
+        [
+            calling(
+                tool_call(0, "a", "f", "1"),
+                tool_call(0, "b", "f", "2"),
+                tool_call(0, "c", "g", "3"),
+            )
+        ],
+        [("a", "f", "1"), ("b", "f", "2"), ("c", "g", "3")],
+    ),
+    (
+        "no index, arguments in three chunks",
+        [
+            calling(without_index(id="a", name="weather", arguments="")),
+            calling(without_index(arguments=HALF_ROME)),
+            calling(without_index(arguments=REST_OF_ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "no index, two calls, each in two chunks",
+        [
+            calling(without_index(id="a", name="weather", arguments=HALF_ROME)),
+            calling(without_index(arguments=REST_OF_ROME)),
+            calling(without_index(id="b", name="weather", arguments=OSLO[:5])),
+            calling(without_index(arguments=OSLO[5:])),
+        ],
+        TWICE_THE_SAME,
+    ),
+    (
+        "no index, two calls in one chunk",
+        [
+            calling(
+                without_index(id="a", name="weather", arguments=ROME),
+                without_index(id="b", name="clock", arguments="{}"),
+            )
+        ],
+        TWO_CALLS,
+    ),
+    (
+        "a new id in each of three pieces",
+        [
+            calling(tool_call(0, "a", "weather", "")),
+            calling(tool_call(0, "x", arguments=HALF_ROME)),
+            calling(tool_call(0, "y", arguments=REST_OF_ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "a new id in each piece, and an empty name",
+        [
+            calling(tool_call(0, "a", "weather", HALF_ROME)),
+            calling(tool_call(0, "x", "", REST_OF_ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "a new id in each piece of two calls",
+        [
+            calling(tool_call(0, "a", "weather", HALF_ROME)),
+            calling(tool_call(1, "b", "clock", "{")),
+            calling(tool_call(0, "x", arguments=REST_OF_ROME)),
+            calling(tool_call(1, "y", arguments="}")),
+        ],
+        TWO_CALLS,
+    ),
+    (
+        "the name and the id in every piece",
+        [
+            calling(tool_call(0, "a", "weather", piece))
+            for piece in ("", HALF_ROME, REST_OF_ROME)
+        ],
+        ONE_CALL,
+    ),
+    (
+        "the name in every piece, the id in the first",
+        [
+            calling(tool_call(0, "a", "weather", HALF_ROME)),
+            calling(tool_call(0, None, "weather", REST_OF_ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "the name in every piece, the id empty later",
+        [
+            calling(tool_call(0, "a", "weather", HALF_ROME)),
+            calling(tool_call(0, "", "weather", REST_OF_ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "the name in two pieces",
+        [
+            calling(tool_call(0, "a", "wea", "")),
+            calling(tool_call(0, None, "ther", ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "the name in two pieces, the id empty in the second",
+        [
+            calling(tool_call(0, "a", "wea")),
+            calling(tool_call(0, "", "ther", HALF_ROME)),
+            calling(tool_call(0, "", "", REST_OF_ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "the id before the name",
+        [
+            calling(tool_call(0, "a")),
+            calling(tool_call(0, "a", "weather", HALF_ROME)),
+            calling(tool_call(0, arguments=REST_OF_ROME)),
+        ],
+        ONE_CALL,
+    ),
+    (
+        "no arguments at all",
+        [calling(tool_call(0, "a", "now"))],
+        [("a", "now", "{}")],
+    ),
+    (
+        "arguments null, then an empty text",
+        [calling(with_arguments(0, "a", None)), calling(with_arguments(0, "a", ""))],
+        [("a", "now", "{}")],
+    ),
+    (
+        "one without arguments before one with",
+        [
+            calling(tool_call(0, "a", "now", "")),
+            calling(tool_call(1, "b", "weather", ROME)),
+        ],
+        [("a", "now", "{}"), ("b", "weather", ROME)],
+    ),
+    (
+        "indexes that begin at 1",
+        [
+            calling(tool_call(1, "a", "weather", ROME)),
+            calling(tool_call(2, "b", "clock", "{}")),
+        ],
+        TWO_CALLS,
+    ),
+)
+# What a whole answer's arguments may be where there are none; ... stands for no field.
+NO_ARGUMENTS = (..., None, "")
+SUMMARY, ENCRYPTED = "reasoning.summary", "reasoning.encrypted"
+THOUGHT = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
+REFERENCE = {"type": "reference", "reference_ids": [1]}
+TWO_THINGS = [
+    {"type": "text", "text": "one "},
+    {"type": "text", "text": "two"},
+]
+
+
+def details(*entries):
+    return {"reasoning_details": list(entries)}
+
+
+def audio_of(**fields):
+    return {"audio": fields}
+
+
+REAL_DELTAS = (  # what, the deltas, fields of the message that they make
+    (
+        "a summary in pieces and a signature under one index",
+        [
+            details({"type": SUMMARY, "summary": "I ", "index": 0}),
+            details({"type": SUMMARY, "summary": "see", "index": 0}),
+            details({"type": ENCRYPTED, "data": "ZQ==", "id": "r1", "index": 0}),
+        ],
+        details(
+            {"type": SUMMARY, "summary": "I see", "index": 0},
+            {"type": ENCRYPTED, "data": "ZQ==", "id": "r1", "index": 0},
+        ),
+    ),
+    (
+        "both in one chunk, the signature first",
+        [
+            details(
+                {"type": ENCRYPTED, "data": "ZQ==", "index": 0},
+                {"type": "reasoning.text", "text": "I ", "index": 0},
+            ),
+            details({"type": "reasoning.text", "text": "see", "index": 0}),
+        ],
+        details(
+            {"type": ENCRYPTED, "data": "ZQ==", "index": 0},
+            {"type": "reasoning.text", "text": "I see", "index": 0},
+        ),
+    ),
+    (
+        "a text whose signature comes last",
+        [
+            details({"type": "reasoning.text", "text": "I see", "index": 0}),
+            details({"type": "reasoning.text", "signature": "c2ln", "index": 0}),
+        ],
+        details(
+            {
+                "type": "reasoning.text",
+                "text": "I see",
+                "index": 0,
+                "signature": "c2ln",
+            }
+        ),
+    ),
+    (
+        "a channel in every chunk",
+        [
+            {"channel": "final", "content": "a"},
+            {"channel": "final", "content": "b"},
+            {"channel": "final", "content": "a"},
+        ],
+        {"channel": "final", "content": "aba"},
+    ),
+    (
+        "a role and a name in every chunk",
+        [
+            {"role": "assistant", "name": "bot", "content": "a"},
+            {"role": "assistant", "name": "bot", "content": "a"},
+        ],
+        {"role": "assistant", "name": "bot", "content": "aa"},
+    ),
+    (
+        "equal pieces of all that comes in pieces",
+        [{"reasoning": "ha", "reasoning_content": "ho", "refusal": "no"}] * 2,
+        {"reasoning": "haha", "reasoning_content": "hoho", "refusal": "nono"},
+    ),
+    (
+        "content 0 at the end",
+        [{"content": "Hello"}, {"content": 0}],
+        {"content": "Hello"},
+    ),
+    (
+        "content false at the end",
+        [{"content": "Hello"}, {"content": False}],
+        {"content": "Hello"},
+    ),
+    (
+        "content [] at the end",
+        [{"content": "Hello"}, {"content": []}],
+        {"content": "Hello"},
+    ),
+    (
+        "content {} at the end",
+        [{"content": "Hello"}, {"content": {}}],
+        {"content": "Hello"},
+    ),
+    (
+        "reasoning false at the end",
+        [{"reasoning": "Hm", "content": "x"}, {"reasoning": False}],
+        {"reasoning": "Hm", "content": "x"},
+    ),
+    (
+        "tool_calls [] at the end",
+        [{"tool_calls": [dict(CALL, index=0)]}, {"tool_calls": []}],
+        {"tool_calls": [CALL]},
+    ),
+    (
+        "wrong types first",
+        [{"content": False}, {"content": "Hello"}],
+        {"content": "Hello"},
+    ),
+    (
+        "audio with padding in each piece",
+        [
+            {"audio": {"id": "au", "data": text64(b"one!"), "transcript": "o"}},
+            {"audio": {"data": text64(b"two"), "transcript": "n"}},
+            {"audio": {"data": text64(b"threee"[:5]), "transcript": "e"}},
+        ],
+        audio_of(id="au", data=text64(b"one!twothree"), transcript="one"),
+    ),
+    (
+        "audio cut anywhere in one text of base64",
+        [
+            {"audio": {"data": text64(b"one, two")[:3]}},
+            {"audio": {"data": text64(b"one, two")[3:]}},
+        ],
+        audio_of(data=text64(b"one, two")),
+    ),
+    (
+        "an image in each of two chunks",
+        [
+            {
+                "images": [
+                    {"index": 0, "image_url": {"url": "data:image/png;base64,AA"}}
+                ]
+            },
+            {
+                "images": [
+                    {"index": 1, "image_url": {"url": "data:image/png;base64,BB"}}
+                ]
+            },
+        ],
+        {
+            "images": [
+                {"index": 0, "image_url": {"url": "data:image/png;base64,AA"}},
+                {"index": 1, "image_url": {"url": "data:image/png;base64,BB"}},
+            ]
+        },
+    ),
+    (
+        "an image that is repeated",
+        [{"images": [{"image_url": {"url": "data:image/png;base64,AA"}}]}] * 2,
+        {"images": [{"image_url": {"url": "data:image/png;base64,AA"}}]},
+    ),
+    (
+        "a link that is repeated under one index",
+        [{"images": [{"index": 0, "image_url": {"url": "https://example.com/a"}}]}] * 2,
+        {"images": [{"index": 0, "image_url": {"url": "https://example.com/a"}}]},
+    ),
+)
+REAL_CONTENTS = (  # what, the contents of the deltas, the text that they come to
+    ("parts in each", [[TWO_THINGS[0]], [TWO_THINGS[1]]], "one two"),
+    ("parts in one", [TWO_THINGS], "one two"),
+    ("a string, then parts", ["zero ", TWO_THINGS], "zero one two"),
+    ("parts, then a string", [TWO_THINGS, " three"], "one two three"),
+    ("parts, then null", [TWO_THINGS, None], "one two"),
+    ("a thought first", [[THOUGHT], TWO_THINGS], "one two"),
+    ("a thought and text in one", [[THOUGHT, *TWO_THINGS]], "one two"),
+    ("a reference between", ["one", [REFERENCE], " two"], "one two"),
+    ("a reference at the end", ["one", " two", [REFERENCE], ""], "one two"),
+    ("a wrong type between", ["one", 7, " two"], "one two"),
+    ("a bare string as a part", [["one ", TWO_THINGS[1]]], "one two"),
+    ("bare strings as parts", [["one"], [" two"]], "one two"),
+    ("parts without a type", [[{"text": "one "}], [{"text": "two"}]], "one two"),
+)
+REAL_HALVES = (  # what, the contents of the deltas, the pieces of text_stream joined
+    ("two halves", ["\ud83d", "\ude00"], "\U0001f600"),
+    ("text around them", ["a\ud83d", "\ude00b"], "a\U0001f600b"),
+    ("an empty delta between", ["\ud83d", "", "\ude00"], "\U0001f600"),
+    ("a chunk without content between", ["\ud83d", None, "\ude00"], "\U0001f600"),
+    ("two characters", ["\ud83d", "\ude00\ud83d", "\ude01"], "\U0001f600\U0001f601"),
+    ("the first half alone", ["a\ud83d", "b"], "a\ufffdb"),
+    ("the first half last", ["a", "\ud83d"], "a\ufffd"),
+    ("the second half alone", ["a", "\ude00b"], "a\ufffdb"),
+    ("the halves the wrong way round", ["\ude00", "\ud83d"], "\ufffd\ufffd"),
+)
+GIVEN_USAGE = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+REAL_FIELDS = (  # what, the chunks, fields of the completion
+    (
+        "an id that is empty at the end",
+        [ONCE, dict(END, id="", model="", created=0)],
+        {"id": "chatcmpl-1", "model": "stand-in", "created": 1700000000},
+    ),
+    (
+        "an id that is null, then another one",
+        [
+            dict(ONCE, id=None, model="", created=0),
+            dict(UPON, id="x", model="m1", created=5),
+            dict(END, id="y", model="unknown", created=6),
+        ],
+        {"id": "x", "model": "m1", "created": 5},
+    ),
+    (
+        "another field that is 0 or empty at the end",
+        [dict(ONCE, cost=1, service_tier="s"), dict(END, cost=0, service_tier="")],
+        {"cost": 0, "service_tier": ""},
+    ),
+    (
+        "a field that is null at the end",
+        [dict(ONCE, service_tier="s"), dict(END, service_tier=None)],
+        {"service_tier": "s"},
+    ),
+    (
+        "usage in two chunks",
+        [
+            dict(ONCE, usage={"prompt_tokens": 7}),
+            dict(END, usage={"completion_tokens": 2, "total_tokens": 9}),
+        ],
+        {"usage": GIVEN_USAGE},
+    ),
+    (
+        "usage that grows",
+        [
+            dict(ONCE, usage=dict(GIVEN_USAGE, completion_tokens=1, total_tokens=8)),
+            dict(END, usage=GIVEN_USAGE),
+        ],
+        {"usage": GIVEN_USAGE},
+    ),
+    (
+        "usage, then null",
+        [dict(ONCE, usage=GIVEN_USAGE), dict(END, usage=None)],
+        {"usage": GIVEN_USAGE},
+    ),
+    (
+        "usage with details in two chunks",
+        [
+            dict(ONCE, usage={"prompt_tokens_details": {"cached_tokens": 1}}),
+            dict(END, usage={"prompt_tokens_details": {"audio_tokens": 2}}),
+        ],
+        {"usage": {"prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 2}}},
+    ),
+    (
+        "usage in a chunk of its own, no choices",
+        [END, {"id": "chatcmpl-1", "usage": GIVEN_USAGE}],
+        {"usage": GIVEN_USAGE},
+    ),
+    (
+        "usage in a chunk of its own, choices null",
+        [END, {"choices": None, "usage": GIVEN_USAGE}],
+        {"usage": GIVEN_USAGE},
+    ),
+)
+PADDED = (  # chunks with padding against traffic analysis
+    dict(ONCE, obfuscation="x9f"),
+    with_choice(delta={"content": "a", "obfuscation": "q"}, obfuscation="y"),
+)
+REAL_REASONS = (  # the finish_reasons of the chunks, the completion's; None: cut off
+    (["null", "null", "stop"], "stop"),
+    (["", "", "length"], "length"),
+    (["stop", "null"], "stop"),
+    (["tool_calls", ""], "tool_calls"),
+    (["stop", None], "stop"),
+    (["null", "null"], None),
+    (["", ""], None),
+    ([None, "null", ""], None),
+)
+CUT_BY_ERROR = with_choice(
+    delta={"content": ""},
+    finish_reason="error",
+    error={"code": 502, "message": "provider gone"},
+)
+REAL_STREAM_ERRORS = (  # what, content type, body, words, code, text of the partial
+    (
+        "object: error",
+        "text/event-stream",
+        stream_body({"object": "error", "message": "too long", "code": 400}),
+        "too long",
+        400,
+        "",
+    ),
+    (
+        "object: error, after text",
+        "text/event-stream",
+        stream_body(ONCE, {"object": "error", "message": "too long", "code": "x"}),
+        "too long",
+        "x",
+        "Once",
+    ),
+    (
+        "detail, after text",
+        "text/event-stream",
+        stream_body(ONCE, {"detail": "worker died"}),
+        "worker died",
+        None,
+        "Once",
+    ),
+    (
+        "detail as FastAPI's list",
+        "text/event-stream",
+        stream_body({"detail": [{"loc": ["body"], "msg": "field required"}]}),
+        "field required",
+        None,
+        "",
+    ),
+    (
+        "code and message",
+        "text/event-stream",
+        stream_body({"code": "InvalidParameter", "message": "bad range"}),
+        "bad range",
+        "InvalidParameter",
+        "",
+    ),
+    (
+        "an error beside empty choices",
+        "text/event-stream",
+        stream_body(ONCE, {"choices": [], "error": {"code": 503, "message": "busy"}}),
+        "busy",
+        503,
+        "Once",
+    ),
+    (
+        "an error in an array",
+        "text/event-stream",
+        stream_body([{"error": {"code": 503, "message": "overloaded"}}]),
+        "overloaded",
+        503,
+        "",
+    ),
+    (
+        "in a choice, after text",
+        "text/event-stream",
+        stream_body(ONCE, UPON, CUT_BY_ERROR),
+        "provider gone",
+        502,
+        "Once upon",
+    ),
+    (
+        "in a choice, beside text",
+        "text/event-stream",
+        stream_body(
+            ONCE,
+            with_choice(delta={"content": " upon"}, error={"message": "gone"}),
+        ),
+        "gone",
+        None,
+        "Once upon",
+    ),
+    (
+        "[DONE] alone",
+        "text/event-stream",
+        stream_body(),
+        "no answer",
+        None,
+        "",
+    ),
+    (
+        "[DONE] after chunks without choices",
+        "text/event-stream",
+        stream_body({"choices": []}, {"usage": GIVEN_USAGE}),
+        "no answer",
+        None,
+        "",
+    ),
+    (
+        "a 200 with nothing but a 429",
+        "application/json",
+        json.dumps({"error": {"code": 429, "message": "slow down"}}),
+        "slow down",
+        429,
+        "",
+    ),
+    (
+        "a bare error in an event stream",
+        "text/event-stream",
+        json.dumps({"code": 429, "message": "exhausted"}),
+        "exhausted",
+        429,
+        "",
+    ),
+    (
+        "a bare array with an error in an event stream",
+        "text/event-stream",
+        json.dumps([{"error": {"code": 400, "message": "no key"}}]),
+        "no key",
+        400,
+        "",
+    ),
+    (
+        "a document without a choice",
+        "application/json",
+        json.dumps(bare(completion("x"), choices=[])),
+        "no choice",
+        None,
+        "",
+    ),
+)
+FAILED_CHOICE = {
+    "index": 0,
+    "message": {"role": "assistant", "content": "half"},
+    "finish_reason": "error",
+    "error": {"code": 502, "message": "provider gone"},
+}
+REAL_WHOLE_ERRORS = (  # what, the document, words, code
+    (
+        "object: error",
+        {"object": "error", "message": "too long", "code": 400},
+        "too long",
+        400,
+    ),
+    ("detail", {"detail": "worker died"}, "worker died", None),
+    (
+        "detail as FastAPI's list",
+        {"detail": [{"loc": ["body"], "msg": "field required"}]},
+        "field required",
+        None,
+    ),
+    (
+        "code and message",
+        {"code": "Busy", "message": "come back"},
+        "come back",
+        "Busy",
+    ),
+    ("in an array", [{"error": {"code": 503, "message": "no"}}], "no", 503),
+    ("an error as text", {"error": "no such model"}, "no such model", None),
+    (
+        "an error beside empty choices",
+        {"choices": [], "error": {"code": 503, "message": "busy"}},
+        "busy",
+        503,
+    ),
+    ("in a choice", {"choices": [FAILED_CHOICE]}, "provider gone", 502),
+    (
+        "in a choice, its finish_reason null",
+        {"choices": [dict(FAILED_CHOICE, finish_reason=None)]},
+        "provider gone",
+        502,
+    ),
+    ("no choice", {"id": "c1", "choices": []}, "no choice", None),
+    ("no choice but usage", {"choices": [], "usage": GIVEN_USAGE}, "no choice", None),
+    ("a 200 with a code 500", {"error": {"code": 500, "message": "x"}}, "x", 500),
+)
+REAL_STATUS_ERRORS = (  # status, the document, error, words, code
+    (
+        400,
+        [{"error": {"code": 400, "message": "not valid", "status": "INVALID"}}],
+        BadRequestError,
+        "not valid",
+        400,
+    ),
+    (
+        429,
+        [{"error": {"code": 429, "message": "quota"}}],
+        RateLimitError,
+        "quota",
+        429,
+    ),
+    (
+        400,
+        {"object": "error", "message": "too long", "code": 40303},
+        BadRequestError,
+        "too long",
+        40303,
+    ),
+    (404, {"detail": "Not Found"}, NotFoundError, "Not Found", None),
+)
+EVENTS = stream_body(ONCE, UPON, END)
+REAL_LABELS = (  # what, content type, a body that says "Once upon"
+    ("events as JSON", "application/json", EVENTS),
+    ("events as text", "text/plain", EVENTS),
+    ("events without a type that is known", "application/octet-stream", EVENTS),
+    ("events that begin with a comment", "application/json", ": hello\n\n" + EVENTS),
+    ("events behind empty lines", "text/plain; charset=utf-8", "\n\n" + EVENTS),
+    ("a document as events", "text/event-stream", BODY),
+    ("a document as events, white space around", "text/event-stream", "\n " + BODY),
+    ("a document as text", "text/plain", BODY),
+    ("a document, then [DONE]", "application/json", BODY + "\ndata: [DONE]\n\n"),
+    ("both as events", "text/event-stream", BODY + "\n\ndata: [DONE]\n\n"),
+    ("a byte order mark", "application/json", "\ufeff" + BODY),
+)
+REAL_HEARTBEATS = (  # what, its bytes
+    ("a comment", b": keep-alive\n\n"),
+    ("a comment without a blank line", b":\n"),
+    ("an empty data", b"data:\n\n"),
+    ("an empty data with a space", b"data: \n\n"),
+    ("two empty lines of data", b"data:\ndata:\n\n"),
+    ("a ping with a date", b"event: ping\ndata: 2024-04-07 20:20:50\n\n"),
+    ("a ping without data", b"event: ping\n\n"),
+    ("a ping as an object", b'event: ping\ndata: {"type": "ping"}\n\n'),
+    ("another type", b"event: keepalive\ndata: {}\n\n"),
+    ("a type of the service's own", b'event: status\ndata: {"progress": 3}\n\n'),
+    ("a retry alone", b"retry: 3000\n\n"),
+    ("an id alone", b"id: 7\n\n"),
+)
+FILTERED = {"prompt_filter_results": [{"prompt_index": 0}]}
+REAL_OTHER_CHUNKS = (  # chunks that are no choices of the answer
+    dict(FILTERED, id="", choices=[]),
+    dict(FILTERED, choices=None),
+    {"usage": GIVEN_USAGE},
+    {"id": "c1", "obfuscation": "x9f"},
+    {},
+)
+UNENDED = (  # what, the last bytes of a stream
+    ("no line end", event(END)[:-2]),
+    ("one line end", event(END)[:-1]),
+    ("\\r\\n", event(END)[:-2] + b"\r\n"),
+    ("a type before it", b"event: message\n" + event(END)[:-1]),
+)
+
+
+class RealServers(Test):
+    def answers(self, *script):
+        """A client of a stand-in with this script, that tries once."""
+        return self.client(self.serve(*script), max_retries=0)
+
+    def streamed(self, *chunks):
+        """The completion of these chunks, END and [DONE]; the stream's text is looked
+        at here."""
+        client = self.answers(sse(*chunks, END, "[DONE]"))
+        with client.stream("hi") as stream:
+            text = "".join(stream.text_stream)
+            made = stream.get_final_completion()
+        self.assertEqual(text, made.text)
+        return made
+
+    def whole(self, body):
+        return self.answers(http_answer(200, body)).complete("hi")
+
+    def test_parallel_calls_are_told_apart_and_pieces_of_one_are_joined(self):
+        for what, chunks, calls in REAL_CALLS:
+            with self.subTest(what):
+                made = [
+                    (call.id, call.function.name, call.function.arguments)
+                    for call in self.streamed(*chunks).tool_calls
+                ]
+                self.assertEqual(made, calls)
+
+    def test_all_choices_tell_their_own_calls_apart(self):
+        made = self.streamed(
+            chunk(tool_calls=[tool_call(0, "a", "weather", ROME)], index=1),
+            calling(tool_call(0, "b", "clock", "{}")),
+            chunk(tool_calls=[tool_call(0, "c", "weather", OSLO)], index=1),
+            chunk(None, "stop", index=1),
+        )
+        ids = [[call.id for call in made.message.tool_calls] for made in made.choices]
+        self.assertEqual(ids, [["b"], ["a", "c"]])
+
+    def test_a_call_without_arguments_in_a_whole_answer_has_an_empty_object(self):
+        for arguments in NO_ARGUMENTS:
+            function = {"name": "now", "arguments": arguments}
+            if arguments is ...:
+                del function["arguments"]
+            with self.subTest(function):
+                call = {"id": "a", "type": "function", "function": function}
+                made = self.whole(completion(None, tool_calls=[call]))
+                self.assertEqual(made.tool_calls[0].function.arguments, "{}")
+
+    def test_calls_of_a_whole_answer_stay_what_they_are(self):
+        calls = [dict(a_call("a", "f", ROME), index=0), dict(CALL, index=0)]
+        made = self.whole(completion(None, "tool_calls", tool_calls=calls))
+        self.assertEqual(made.tool_calls, calls)
+
+    def test_fields_that_come_in_pieces_are_joined_and_all_others_kept(self):
+        for what, deltas, fields in REAL_DELTAS:
+            with self.subTest(what):
+                chunks = [chunk(**delta) for delta in deltas]
+                message = self.streamed(*chunks).message
+                self.assertEqual({name: message[name] for name in fields}, fields)
+
+    def test_what_is_joined_in_a_stream_is_as_it_is_in_a_whole_answer(self):
+        for what, _, fields in REAL_DELTAS:
+            with self.subTest(what):
+                body = completion("x")
+                body["choices"][0]["message"].update(fields)
+                message = self.whole(body).message
+                self.assertEqual({name: message[name] for name in fields}, fields)
+
+    def test_the_text_of_content_in_parts_is_that_of_its_text_parts(self):
+        for what, contents, text in REAL_CONTENTS:
+            with self.subTest(what):
+                chunks = [with_choice(delta={"content": it}) for it in contents]
+                self.assertEqual(self.streamed(*chunks).text, text)
+
+    def test_the_text_of_a_whole_content_in_parts_is_that_of_its_text_parts(self):
+        for parts, text in (
+            (TWO_THINGS, "one two"),
+            ([THOUGHT, *TWO_THINGS], "one two"),
+            ([REFERENCE], ""),
+            ([], ""),
+        ):
+            with self.subTest(parts):
+                made = self.whole(completion(parts))
+                self.assertEqual(made.text, text)
+                self.assertEqual(made.message.content, parts)
+
+    def test_bare_strings_and_parts_without_a_type_are_text(self):
+        for parts in (["one ", {"text": "two"}], ["one", " two"], ["one two"]):
+            with self.subTest(parts):
+                self.assertEqual(self.whole(completion(parts)).text, "one two")
+
+    def test_a_message_that_is_repeated_beside_the_deltas_is_not_doubled(self):
+        message = {"role": "assistant", "content": "Once upon"}
+        for delta in ({}, {"content": ""}, {"content": None}):
+            with self.subTest(delta):
+                last = with_choice(delta=delta, message=message)
+                self.assertEqual(self.streamed(ONCE, UPON, last).text, "Once upon")
+
+    def test_parts_that_are_no_text_are_not_lost_in_the_final_message(self):
+        for what, deltas in (
+            ("a thought", [[THOUGHT], "one"]),
+            ("a reference", ["one", [REFERENCE], ""]),
+            ("both", [[THOUGHT, TWO_THINGS[0]], "two", [REFERENCE]]),
+        ):
+            with self.subTest(what):
+                made = self.streamed(*map(chunk, deltas)).message.content
+                for part in (THOUGHT, REFERENCE):
+                    lists = [delta for delta in deltas if isinstance(delta, list)]
+                    count = sum(part in delta for delta in lists)
+                    self.assertEqual(made.count(part), count, made)
+
+    def test_halves_of_a_surrogate_pair_are_put_together_or_replaced(self):
+        for what, contents, text in REAL_HALVES:
+            with self.subTest(what):
+                chunks = [with_choice(delta={"content": it}) for it in contents]
+                self.assertEqual(self.streamed(*chunks).text, text)
+
+    def test_no_piece_of_the_text_ends_in_half_a_character(self):
+        for what, contents, _ in REAL_HALVES:
+            with self.subTest(what):
+                chunks = [with_choice(delta={"content": it}) for it in contents]
+                client = self.answers(sse(*chunks, END, "[DONE]"))
+                for piece in client.stream("hi").text_stream:
+                    piece.encode("utf-8")
+
+    def test_half_a_character_is_replaced_wherever_it_stands(self):
+        half = {
+            "content": "a\ud83d",
+            "reasoning": "\ude00",
+            "odd": {"\ud83d": ["\ud83d"]},
+        }
+        fixed = {
+            "content": "a\ufffd",
+            "reasoning": "\ufffd",
+            "odd": {"\ufffd": ["\ufffd"]},
+        }
+        for what, made in (
+            ("stream", self.streamed(chunk(**half))),
+            (
+                "whole",
+                self.whole(completion(half["content"], **half_rest(half))),
+            ),
+        ):
+            with self.subTest(what):
+                message = made.message
+                self.assertEqual({name: message[name] for name in fixed}, fixed)
+
+    def test_the_first_that_says_something_or_the_last_said_stays(self):
+        for what, chunks, fields in REAL_FIELDS:
+            with self.subTest(what):
+                client = self.answers(sse(*chunks, "[DONE]"))
+                made = client.stream("hi").get_final_completion()
+                self.assertEqual({name: made.get(name) for name in fields}, fields)
+
+    def test_padding_is_given_to_the_caller_but_not_kept(self):
+        client = self.answers(sse(*PADDED, END, "[DONE]"))
+        with client.stream("hi") as stream:
+            self.assertEqual(next(stream).obfuscation, "x9f")
+            self.assertNotIn("obfuscation", json.dumps(stream.get_final_completion()))
+
+    def test_a_finish_reason_that_says_nothing_ends_nothing(self):
+        for reasons, reason in REAL_REASONS:
+            chunks = [chunk("x", it) for it in reasons]
+            client = self.answers(sse(*chunks))
+            with self.subTest(reasons):
+                if reason is not None:
+                    made = client.stream("hi").get_final_completion()
+                    self.assertEqual(made.finish_reason, reason)
+                    self.assertEqual(made.choices[0].finish_reason, reason)
+                    continue
+                stream = client.stream("hi")
+                error = self.refused(StreamError, [], stream.get_final_completion)
+                self.assertEqual(error.partial.text, "x" * len(reasons))
+                self.assertIsNone(error.partial.finish_reason)
+
+    def test_done_is_the_end_of_a_stream_without_a_finish_reason(self):
+        for reason in ("null", "", None):
+            with self.subTest(reason):
+                client = self.answers(sse(chunk("x", reason), "[DONE]"))
+                made = client.stream("hi").get_final_completion()
+                self.assertEqual((made.text, made.finish_reason), ("x", None))
+
+    def test_a_whole_answers_finish_reason_that_says_nothing_is_none(self):
+        for reason in ("null", "", None):
+            with self.subTest(reason):
+                made = self.whole(completion("x", reason))
+                self.assertIsNone(made.finish_reason)
+
+    def test_an_error_in_a_stream_is_raised_in_the_servers_words(self):
+        for what, content_type, body, words, code, partial in REAL_STREAM_ERRORS:
+            with self.subTest(what):
+                client = self.answers(labelled(body, content_type))
+
+                def read(client=client):
+                    return client.stream("hi").get_final_completion()
+
+                error = self.refused(StreamError, [words], read)
+                self.assertEqual(error.code, code)
+                self.assertEqual(error.partial.text, partial)
+
+    def test_an_error_instead_of_a_whole_answer_is_raised_in_the_servers_words(self):
+        for what, document, words, code in REAL_WHOLE_ERRORS:
+            with self.subTest(what):
+                client = self.answers(http_answer(200, document))
+                error = self.refused(ResponseError, [words], client.complete, "hi")
+                self.assertEqual(error.code, code)
+
+    def test_an_error_whose_status_says_so_keeps_the_servers_words(self):
+        for status, document, kind, words, code in REAL_STATUS_ERRORS:
+            for streamed in (False, True):
+                with self.subTest(document, status=status, streamed=streamed):
+                    client = self.answers(http_answer(status, document))
+                    error = self.refused(kind, [words], ask, client, streamed)
+                    self.assertEqual(error.code, code)
+
+    def test_a_whole_answer_that_reports_408_409_or_429_is_tried_again(self):
+        for code in (408, 409, 429, "429"):
+            with self.subTest(code):
+                busy = http_answer(200, {"error": {"code": code, "message": "busy"}})
+                server = self.serve(busy, ANSWER)
+                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+                self.assertEqual(len(server.requests), 2)
+
+    def test_no_other_error_after_a_200_is_sent_again(self):
+        for document in (
+            {"error": {"code": 500, "message": "x"}},
+            {"error": {"code": 400, "message": "x"}},
+            {"error": {"message": "x"}},
+            {"choices": [dict(FAILED_CHOICE, error={"code": 429, "message": "x"})]},
+            {"choices": []},
+        ):
+            with self.subTest(document):
+                server = self.serve(http_answer(200, document), ANSWER)
+                with self.assertRaises(ResponseError):
+                    self.client(server).complete("hi")
+                self.assertEqual(len(server.requests), 1)
+
+    def test_an_error_beside_an_answer_that_is_empty_is_no_error(self):
+        for nothing in (None, {}, "", [], False):
+            with self.subTest(nothing):
+                made = self.whole(dict(completion("x"), error=nothing))
+                self.assertEqual(made.text, "x")
+                made = self.streamed(dict(ONCE, error=nothing))
+                self.assertEqual(made.text, "Once")
+
+    def test_an_answer_with_fields_that_errors_have_is_no_error(self):
+        fields = {"code": 0, "message": "success", "detail": "none"}
+        self.assertEqual(self.whole(dict(completion("x"), **fields)).text, "x")
+        self.assertEqual(self.streamed(dict(ONCE, **fields)).text, "Once")
+
+    def test_the_first_bytes_of_a_body_say_what_it_is(self):
+        for what, content_type, body in REAL_LABELS:
+            client = self.answers(labelled(body, content_type))
+            for name, call in self.both(client):
+                with self.subTest(what, call=name):
+                    made = call()
+                    self.assertEqual(made.text, "Once upon")
+                    self.assertEqual(made.finish_reason, "stop")
+
+    def test_the_first_bytes_say_so_however_they_are_cut(self):
+        for what, content_type, body in REAL_LABELS:
+            head = SSE_HEAD.replace(b"text/event-stream", content_type.encode())
+            pieces = [framed(b"%c" % byte) for byte in body.encode()]
+            client = self.answers(head + b"".join(pieces) + LAST)
+            for name, call in self.both(client):
+                with self.subTest(what, call=name):
+                    self.assertEqual(call().text, "Once upon")
+
+    def test_a_last_event_without_its_blank_line_is_taken_if_the_body_is_whole(self):
+        for what, last in UNENDED:
+            with self.subTest(what):
+                client = self.answers(sse(ONCE, UPON, last))
+                made = client.stream("hi").get_final_completion()
+                self.assertEqual((made.text, made.finish_reason), ("Once upon", "stop"))
+
+    def test_a_last_event_that_does_not_parse_is_the_errors_body(self):
+        for last in ('data: {"choices": [{"ind', 'data: {"id": "c1"'):
+            with self.subTest(last):
+                client = self.answers(sse(ONCE, last.encode()))
+                stream = client.stream("hi")
+                error = self.refused(StreamError, [], stream.get_final_completion)
+                self.assertEqual(error.body, last[len("data: ") :])
+                self.assertEqual(error.partial.text, "Once")
+
+    def test_heartbeats_are_skipped(self):
+        for what, beat in REAL_HEARTBEATS:
+            with self.subTest(what):
+                parts = [beat, ONCE, beat, beat, UPON, beat, END, beat, "[DONE]"]
+                with self.answers(sse(*parts)).stream("hi") as stream:
+                    self.assertEqual(list(stream), [ONCE, UPON, END])
+
+    def test_chunks_without_choices_are_given_to_the_caller(self):
+        for other in REAL_OTHER_CHUNKS:
+            with self.subTest(other):
+                client = self.answers(sse(other, ONCE, END, other, "[DONE]"))
+                with client.stream("hi") as stream:
+                    chunks = list(stream)
+                self.assertEqual(chunks, [other, ONCE, END, other])
+                self.assertEqual(stream.get_final_completion().text, "Once")
+
+    def test_the_choices_of_a_chunk_without_choices_read_as_an_empty_list(self):
+        for other in REAL_OTHER_CHUNKS:
+            with self.subTest(other):
+                client = self.answers(sse(ONCE, other, END, "[DONE]"))
+                with client.stream("hi") as stream:
+                    self.assertEqual(list(stream)[1].choices, [])
+
+
+def half_rest(message):
+    """A message's fields but its content."""
+    return {name: value for name, value in message.items() if name != "content"}
+
+
+# Messages of answers; of the first eight nothing is to change on their way back.
+GOING_BACK = (
+    {"role": "assistant", "content": "Hi"},
+    {"role": "assistant", "content": None, "tool_calls": [CALL]},
+    {"role": "assistant", "content": "", "refusal": None, "annotations": []},
+    {"role": "assistant", "content": [THOUGHT, *TWO_THINGS]},
+    {"role": "assistant", "content": None, "refusal": "I can not"},
+    {"role": "model", "content": "Hi"},
+    {"role": "assistant", "content": "Hi", "reasoning_details": [{"type": ENCRYPTED}]},
+    {"role": "assistant", "content": None, "audio": {"id": "au", "data": "AAAA"}},
+    {"role": "assistant", "content": "Hi", "odd": [1, {"a": [None, True, 1.5]}]},
+    {"content": "Hi"},
+    {"role": None, "content": "Hi"},
+    {"role": "assistant"},
+    {"role": "assistant", "content": "a\ud83d", "reasoning": "\ude00"},
+    {"role": "assistant", "content": 7},
+    {"role": "assistant", "content": {"text": "x"}},
+    {"role": "assistant", "content": ["x", {"text": "y"}]},
+    {"role": 5, "content": "Hi"},
+    {},
+)
+
+
+class AnswersThatGoBack(Test):
+    def sent_back(self, streamed, answer):
+        """The message of this answer, and what arrives of it with the next call."""
+        server = self.serve(answer, ANSWER)
+        client = self.client(server)
+        message = ask(client, streamed).message
+        client.complete([user("hi"), message, user("go on")])
+        return message, server.requests[1].json["messages"][1]
+
+    def test_a_message_of_any_answer_is_accepted_by_the_next_call(self):
+        for message in GOING_BACK:
+            body = completion("x")
+            body["choices"][0]["message"] = message
+            delta = with_choice(delta=message)
+            for streamed, answer in (
+                (False, http_answer(200, body)),
+                (True, sse(delta, END, "[DONE]")),
+            ):
+                with self.subTest(message, streamed=streamed):
+                    made, sent = self.sent_back(streamed, answer)
+                    self.assertEqual(sent, made)
+
+    def test_nothing_of_a_message_is_lost_on_its_way_back(self):
+        for message in GOING_BACK[:8]:
+            body = completion("x")
+            body["choices"][0]["message"] = message
+            with self.subTest(message):
+                _, sent = self.sent_back(False, http_answer(200, body))
+                self.assertEqual(sent, message)
+
+    def test_a_message_of_an_answer_that_was_cut_off_is_accepted_too(self):
+        server = self.serve([*BROKEN], ANSWER)
+        client = self.client(server, max_retries=0)
+        stream = client.stream("hi")
+        error = self.refused(StreamError, [], stream.get_final_completion)
+        client.complete([user("hi"), error.partial.message, user("go on")])
+        sent = server.requests[1].json["messages"][1]
+        self.assertEqual(sent, {"role": "assistant", "content": "Once upon"})
+
+    def test_a_call_without_arguments_goes_back_with_an_empty_object(self):
+        for arguments in ("", None):
+            delta = calling(with_arguments(0, "a", arguments))
+            with self.subTest(arguments):
+                _, sent = self.sent_back(True, sse(delta, END, "[DONE]"))
+                self.assertEqual(sent["tool_calls"][0]["function"]["arguments"], "{}")
+
+
+PASSING_PARAMS = (  # a parameter of a request, a value that passes as it is
+    ("tools", [{"type": "web_search"}]),
+    ("tools", [{"type": "web_search_preview", "search_context_size": "low"}]),
+    ("tools", [{"type": "custom", "custom": {"name": "grammar"}}, TOOL]),
+    ("tools", [{"type": "mcp", "server_url": "https://example.com", "function": 5}]),
+    ("tools", [{"function": {"name": "f"}}]),
+    ("tools", [{"googleSearch": {}}]),
+    ("tools", [{"name": "f", "input_schema": {"type": "object"}}]),
+    ("tools", []),
+    ("tool_choice", {"type": "custom", "custom": {"name": "grammar"}}),
+    ("tool_choice", {"type": "allowed_tools", "allowed_tools": {"mode": "auto"}}),
+    ("tool_choice", {"type": "web_search"}),
+    ("tool_choice", {"mode": "auto"}),
+    ("tool_choice", {"function": {"name": "f"}}),
+    ("tool_choice", {"type": "function", "function": {"name": "f"}}),
+    ("tool_choice", "required"),
+    ("response_format", {"type": "json_object"}),
+    ("response_format", {"type": "grammar", "grammar": "root ::= x"}),
+    ("response_format", {"type": "regex", "pattern": "[a-z]+"}),
+    ("response_format", {"type": "text"}),
+    ("provider", {"sort": "price"}),
+    ("provider", {"sort": "quality"}),
+    ("provider", {"sort": {"by": "price", "partition": "none"}}),
+    ("provider", {"sort": 5}),
+    ("provider", {"only": ["a"], "max_price": {"prompt": 1}}),
+    ("stop", []),
+    ("stop", "\n"),
+    ("odd", {"any": [1, None, {"json": True}]}),
+)
+PASSING_MESSAGES = (  # of any role, with any part that has a type
+    {"role": "system", "content": "x"},
+    {"role": "developer", "content": "x"},
+    {"role": "critic", "content": "x"},
+    {"role": "function", "name": "f", "content": None},
+    {"role": "model", "content": "x"},
+    {"role": "tool", "tool_call_id": "c1", "content": [HI_PART]},
+    {"role": "assistant", "content": None},
+    {"role": "assistant", "tool_calls": [CALL]},
+    {"role": "user", "content": [{"type": "new_kind", "new_kind": 5}]},
+    {"role": "user", "content": [dict(HI_PART, cache_control={"type": "ephemeral"})]},
+    {"role": "user", "content": "x", "name": "Ann", "odd": [1]},
+)
+REFUSED_PARAMS = (  # error, a parameter, its value, words
+    (TypeError, "tools", {"type": "function"}, ["tools"]),
+    (TypeError, "tools", "f", ["tools", "'f'"]),
+    (TypeError, "tools", ["f"], ["tools[0]", "'f'"]),
+    (TypeError, "tools", [TOOL, 5], ["tools[1]", "5"]),
+    (ValueError, "tools", [{"type": "function"}], ["tools[0]", "function"]),
+    (EITHER, "tools", [{"type": "function", "function": {}}], ["tools[0]", "name"]),
+    (EITHER, "tools", [{"function": {"name": 5}}], ["tools[0]", "name", "5"]),
+    (TypeError, "tools", [{"type": 5}], ["tools[0]", "type", "5"]),
+    (ValueError, "tool_choice", "always", ["tool_choice", "'always'", "'auto'"]),
+    (ValueError, "tool_choice", "", ["tool_choice", "''"]),
+    (TypeError, "tool_choice", 5, ["tool_choice", "5"]),
+    (TypeError, "tool_choice", ["auto"], ["tool_choice", "auto"]),
+    (EITHER, "tool_choice", {"type": "function"}, ["tool_choice", "function"]),
+    (TypeError, "response_format", "json", ["response_format", "'json'"]),
+    (TypeError, "response_format", "json_object", ["response_format"]),
+    (TypeError, "response_format", [], ["response_format", "[]"]),
+    (EITHER, "response_format", {"type": 5}, ["response_format", "type", "5"]),
+    (EITHER, "response_format", {"type": "json_schema"}, ["json_schema"]),
+    (TypeError, "stop", 5, ["stop", "5"]),
+    (TypeError, "stop", ["a", 5], ["stop[1]", "5"]),
+    (TypeError, "stop", {"a": 1}, ["stop", "a"]),
+    (TypeError, "provider", "price", ["provider", "'price'"]),
+    (TypeError, "provider", {"allow_fallbacks": "no"}, ["allow_fallbacks", "'no'"]),
+    (ValueError, "max_tokens", 0, ["max_tokens", "at least 1", "0"]),
+    (ValueError, "max_tokens", -5, ["max_tokens", "at least 1", "-5"]),
+    (TypeError, "max_tokens", 1.5, ["max_tokens", "integer", "1.5"]),
+    (TypeError, "max_tokens", "100", ["max_tokens", "integer", "'100'"]),
+    (TypeError, "max_tokens", True, ["max_tokens", "True"]),
+    (ValueError, "temperature", 2.1, ["temperature", "0 to 2", "2.1"]),
+    (TypeError, "temperature", "0.5", ["temperature", "'0.5'"]),
+    (ValueError, "top_p", -0.1, ["top_p", "0 to 1", "-0.1"]),
+    (ValueError, "presence_penalty", 3, ["presence_penalty", "-2 to 2", "3"]),
+    (TypeError, "odd", {1, 2}, ["odd", "JSON"]),
+    (ValueError, "odd", [math.inf], ["odd[0]", "inf"]),
+)
+REFUSED_CONVERSATIONS = (  # error, messages, words
+    (TypeError, {"role": "user", "content": "x"}, ["messages", "list", "[message]"]),
+    (TypeError, user("x"), ["messages", "list"]),
+    (TypeError, 5, ["messages", "5"]),
+    (TypeError, None, ["messages", "None"]),
+    (TypeError, ["x"], ["messages[0]", "'x'"]),
+    (ValueError, [], ["messages", "empty"]),
+    (EITHER, [{"content": "x"}], ["messages[0]", "role"]),
+    (EITHER, [{"role": 5, "content": "x"}], ["messages[0]", "role", "5"]),
+    (EITHER, [{"role": "", "content": "x"}], ["messages[0]", "role"]),
+    (EITHER, [{"role": "user"}], ["messages[0]", "content"]),
+    (EITHER, [{"role": "user", "content": 5}], ["messages[0]", "content", "5"]),
+    (EITHER, [{"role": "user", "content": [{}]}], ["content[0]", "type"]),
+    (EITHER, [{"role": "user", "content": ["x"]}], ["content[0]", "'x'"]),
+    (ValueError, "half a \ud83d", ["messages", "surrogate"]),
+)
+WAYS_TO_NAME_A_MODEL = ["model=", "Client(model=", "SIRAYA_MODEL"]
+TO_HELPERS = ["image(", "attach("]
+
+
+class RequestsThatPass(Test):
+    def test_what_the_page_does_not_know_passes_as_it_is(self):
+        for name, value in PASSING_PARAMS:
+            with self.subTest(name, value=value):
+                made = build_request("hi", "m", **{name: value})
+                self.assertEqual(made[name], value)
+
+    def test_messages_of_any_role_and_any_part_pass_as_they_are(self):
+        for message in PASSING_MESSAGES:
+            with self.subTest(message):
+                messages = [user("hi"), message]
+                self.assertEqual(build_request(messages, "m")["messages"], messages)
+
+    def test_mistakes_that_can_be_told_are_caught_before_sending(self):
+        server = self.serve()
+        client = self.client(server)
+        for error, name, value, words in REFUSED_PARAMS:
+            with self.subTest(name, value=value):
+                params = {name: value}
+                self.refused(error, words, build_request, "hi", "m", **params)
+                self.refused(error, words, client.complete, "hi", **params)
+                self.refused(error, words, client.stream, "hi", **params)
+        self.assertFalse(server.requests)
+
+    def test_mistakes_in_messages_are_caught_before_sending(self):
+        server = self.serve()
+        client = self.client(server)
+        for error, messages, words in REFUSED_CONVERSATIONS:
+            with self.subTest(messages):
+                self.refused(error, words, build_request, messages, "m")
+                self.refused(error, words, client.complete, messages)
+        self.assertFalse(server.requests)
+
+    def test_a_missing_model_says_how_to_give_one(self):
+        client = self.client(self.serve(), model=None)
+        for model in (None, ""):
+            for function in (build_request, client.complete, client.stream):
+                with self.subTest(model, function=function.__name__):
+                    words = WAYS_TO_NAME_A_MODEL
+                    self.refused(ValueError, words, function, "hi", model)
+
+    def test_a_path_or_bytes_in_user_points_to_the_helpers(self):
+        for part in (pathlib.Path("cat.png"), PNG, bytearray(PNG), memoryview(PNG)):
+            for parts in ((part,), ("What is this?", part)):
+                with self.subTest(type(part).__name__, count=len(parts)):
+                    self.refused(TypeError, TO_HELPERS, user, *parts)
+
+    def test_stream_as_an_argument_of_complete_points_to_stream(self):
+        server = self.serve()
+        client = self.client(server)
+        self.refused(EITHER, ["stream()"], client.complete, "hi", stream=True)
+        self.assertFalse(server.requests)
+
+
+M4A_BRANDS = (b"M4A ", b"M4B ", b"isom", b"mp42", b"iso2", b"dash", b"3gp4", b"qt  ")
+SPACED = ("\n", "\r\n", " ", "\t", "\n  ")
+SVG = b'<svg xmlns="http://www.w3.org/2000/svg"/>'
+MISLABELLED = (  # what a data: URL says, its content, the helper, the type it is
+    ("image/png", OF_KIND[image][0].replace(b"\x89PNG\r\n\x1a\n", b"GIF89a"), "gif"),
+    ("image/jpeg", PNG, "png"),
+    ("image/svg+xml", PNG, "png"),
+    ("application/octet-stream", PNG, "png"),
+    ("text/plain", PNG, "png"),
+    ("", PNG, "png"),
+)
+TEXTS_LIKE_OTHERS = (  # what, bytes that are text whatever a signature may say
+    ("mdat", b"abcdmdat: the atom of media data"),
+    ("moov", b"    moov\nwide\nfree\n"),
+    ("ftyp", b"this ftyp is a word"),
+    ("ID3", b"ID3 is a format of tags"),
+    ("RIFF", b"RIFF is a container, WAVE one of its forms"),
+    ("GIF", b"GIF 89a"),
+    ("a NUL is none", "Gr\u00fc\u00dfe".encode()),
+    ("free", b"123 free beer"),
+)
+WIDE = "Gr\u00fc\u00dfe, \u6771\u4eac \U0001f600\n"
+NOT_TEXT = (  # what, bytes that are no text in UTF-8
+    ("Latin-1", "Gr\u00fc\u00dfe".encode("latin-1")),
+    ("Windows 1252", b"\x93quoted\x94"),
+    ("Shift JIS", "\u6771\u4eac".encode("shift_jis")),
+    ("UTF-16 without a mark", "Hi \u6771".encode("utf-16-le")),
+    ("UTF-16 that is cut", "Hi".encode("utf-16")[:-1]),
+    ("half a surrogate pair", b"a\xed\xa0\xbd"),
+)
+NASTY = "a\x1b[2J\n\u202eb\u2028.bin"
+
+
+class SourcesAsPeopleHaveThem(Test):
+    def test_image_jpg_is_jpeg(self):
+        content = b"\xff\xd8\xff\xe0\0\x10JFIF\0"
+        written = expected_part(image, content, "image/jpeg", "")
+        for label in ("image/jpg", "IMAGE/JPG", "image/pjpeg", "image/jpeg"):
+            url = data_url(label, content)
+            with self.subTest(label):
+                self.assertEqual(image(url), written)
+                self.assertEqual(attach(url), written)
+                self.assertEqual(image(content, media_type=label), written)
+
+    def test_image_jpg_is_jpeg_where_the_bytes_do_not_tell(self):
+        written = expected_part(image, b"\1\2\3", "image/jpeg", "")
+        self.assertEqual(image(data_url("image/jpg", b"\1\2\3")), written)
+        self.assertEqual(image(b"\1\2\3", media_type="image/jpg"), written)
+
+    def test_white_space_in_base64_is_dropped(self):
+        for helper, (content, media_type) in OF_KIND.items():
+            data = text64(content)
+            for space in SPACED:
+                lines = [data[at : at + 76] for at in range(0, len(data), 76)]
+                url = "data:%s;base64,%s" % (media_type, space.join([*lines, ""]))
+                with self.subTest(helper=helper.__name__, space=space):
+                    written = expected_part(helper, content, media_type, UNNAMED)
+                    self.assertEqual(helper(url), written)
+                    self.assertEqual(attach(url), written)
+
+    def test_other_characters_in_base64_are_refused(self):
+        for data in ("AA!A", "AAAA=A", "A", "AAA", "AA_-"):
+            url = "data:image/png;base64," + data
+            with self.subTest(data):
+                self.refused(ValueError, ["image", "data:"], image, url)
+
+    def test_a_data_urls_label_that_contradicts_its_bytes_is_corrected(self):
+        for label, content, subtype in MISLABELLED:
+            url = data_url(label, content)
+            written = expected_part(image, content, "image/" + subtype, "")
+            with self.subTest(label):
+                self.assertEqual(image(url), written)
+                self.assertEqual(attach(url), written)
+
+    def test_a_pdf_that_is_labelled_as_a_picture_is_no_picture(self):
+        content, media_type = OF_KIND[pdf]
+        url = data_url("image/png", content)
+        self.assertEqual(attach(url), expected_part(pdf, content, media_type, UNNAMED))
+        self.refused(ValueError, ["application/pdf", "image/png"], image, url)
+
+    def test_a_data_urls_label_may_have_parameters(self):
+        url = data_url("image/png;name=a.png", PNG)
+        self.assertEqual(image(url), expected_part(image, PNG, "image/png", ""))
+        url = data_url("text/plain;charset=utf-8", WIDE.encode())
+        self.assertIn(WIDE, attach(url)["text"])
+
+    def test_m4a_of_any_brand_is_audio_and_never_video(self):
+        for brand in M4A_BRANDS:
+            content = b"\0\0\0\x20ftyp" + brand + b"\0\0\2\0" + REST
+            path = self.file("speech.m4a", content)
+            url = data_url("audio/mp4", content)
+            for helper in (attach, audio, video):
+                for source in (path, url, data_url("audio/x-m4a", content)):
+                    with self.subTest(brand, helper=helper.__name__, source=source[:9]):
+                        words = ["audio/mp4", helper.__name__]
+                        self.refused(ValueError, words, helper, source)
+
+    def test_m4a_is_refused_with_what_audio_takes(self):
+        path = self.file("speech.m4a", b"\0\0\0\x20ftypisom\0\0\2\0" + REST)
+        words = ["speech.m4a", "audio/wav", "audio/mpeg"]
+        for helper in (attach, audio):
+            with self.subTest(helper=helper.__name__):
+                self.refused(ValueError, words, helper, path)
+
+    def test_a_text_is_text_whatever_words_are_in_it(self):
+        for what, content in TEXTS_LIKE_OTHERS:
+            for source in (
+                content,
+                self.file("notes.txt", content),
+                self.file("notes", content),
+                data_url("text/plain", content),
+            ):
+                with self.subTest(what, source=str(source)[:12]):
+                    self.assertIn(content.decode(), attach(source)["text"])
+
+    def test_utf_16_with_a_byte_order_mark_is_decoded(self):
+        for name in ("utf-16-le", "utf-16-be"):
+            content = ("\ufeff" + WIDE).encode(name)
+            for source in (content, self.file("a.txt", content)):
+                with self.subTest(name, source=type(source).__name__):
+                    text = attach(source)["text"]
+                    self.assertIn("\n" + WIDE + "\n", text)
+                    self.assertNotIn("\ufeff", text)
+
+    def test_the_byte_order_mark_of_utf_8_is_dropped(self):
+        text = attach(("\ufeff" + WIDE).encode())["text"]
+        self.assertIn("\n" + WIDE + "\n", text)
+        self.assertNotIn("\ufeff", text)
+
+    def test_other_encodings_are_refused_as_not_utf_8_text(self):
+        for what, content in NOT_TEXT:
+            for source in (content, self.file("a.txt", content)):
+                with self.subTest(what, source=type(source).__name__):
+                    self.refused(ValueError, ["not UTF-8 text"], attach, source)
+
+    def test_an_empty_text_file_is_a_text_part_that_names_it(self):
+        for name in ("empty.txt", "__init__.py", "py.typed", "empty.md"):
+            with self.subTest(name):
+                part = attach(self.file(name, b""))
+                self.assertEqual(part["type"], "text")
+                self.assertIn(name, part["text"])
+
+    def test_an_empty_file_of_another_kind_is_refused_as_empty(self):
+        for name in ("a.png", "a.pdf", "a.mp3", "a.mp4"):
+            with self.subTest(name):
+                path = self.file(name, b"")
+                self.refused(ValueError, [name, "empty"], attach, path)
+
+    @unittest.skipUnless(sys.platform == "linux", "needs names of any bytes")
+    def test_a_name_that_is_no_utf_8_gets_replacement_characters(self):
+        for content in (b"some words", OF_KIND[pdf][0]):
+            path = os.path.join(os.fsencode(self.folder), b"gr\xfcn.txt")
+            with open(path, "wb") as file:
+                file.write(content)
+            with open(path, "rb") as file:
+                for source in (
+                    os.fsdecode(path),
+                    pathlib.Path(os.fsdecode(path)),
+                    file,
+                ):
+                    with self.subTest(content[:4], source=type(source).__name__):
+                        made = json.dumps(attach(source), ensure_ascii=False)
+                        self.assertIn("gr\ufffdn.txt", made)
+                        build_request([user(attach(source))], "m")
+
+    @unittest.skipIf(sys.platform == "win32", "needs names of any characters")
+    def test_names_in_errors_are_printable(self):
+        path = self.file(NASTY, BARE_BYTES)
+        for helper in (attach, image, pdf, audio, video):
+            with self.subTest(helper=helper.__name__):  # `refused` looks at the rest
+                self.refused(ValueError, ["a", "b", ".bin"], helper, path)
+
+    def test_types_in_errors_are_printable(self):
+        for label in ("x/\x1b[2J\x07", "x/\u202egnp", "\u2028/y", "x/\x9b2J"):
+            url = data_url(label, b"\1\2\3\xff")
+            for helper in (attach, image, pdf, audio, video):
+                with self.subTest(label, helper=helper.__name__):
+                    try:
+                        helper(url)
+                    except ValueError as error:
+                        self.assertTrue(str(error).isprintable(), repr(str(error)))
+
+    def test_a_folders_name_in_an_error_is_printable(self):
+        folder = os.path.join(self.folder, "x\x1b[2J")
+        os.mkdir(folder)
+        self.refused(ValueError, ["directory"], attach, folder)
+
+
+TOOL_RESULTS = (  # a tool's result, the content that is sent
+    ("", ""),
+    ("42", "42"),
+    ('{"a": 1}', '{"a": 1}'),
+    (None, "null"),
+    (True, "true"),
+    (42, "42"),
+    (1.5, "1.5"),
+    ({}, "{}"),
+    ({"city": "Z\u00fcrich"}, '{"city": "Z\u00fcrich"}'),
+    ([], "[]"),
+    ([1, 2], "[1, 2]"),
+    ((1, 2), "[1, 2]"),
+    (["a", "b"], '["a", "b"]'),
+    ([{"id": 1}, {"id": 2}], '[{"id": 1}, {"id": 2}]'),
+    ([HI_PART], [HI_PART]),
+    ([HI_PART, PICTURE], [HI_PART, PICTURE]),
+    ([HI_PART, 5], '[{"type": "text", "text": "Hi"}, 5]'),
+)
+NO_TOOL_RESULTS = (  # error, a value that JSON can not hold, words
+    (TypeError, {1, 2}, ["content", "JSON"]),
+    (TypeError, object, ["content", "JSON"]),
+    (TypeError, {"a": b"x"}, ["content.a", "b'x'"]),
+    (ValueError, math.nan, ["content", "nan"]),
+    (ValueError, [math.inf], ["content[0]", "inf"]),
+    (ValueError, {"a": "\ud83d"}, ["content.a", "surrogate"]),
+)
+
+
+class ToolResults(Test):
+    def test_a_result_may_be_any_json_value(self):
+        for value, content in TOOL_RESULTS:
+            with self.subTest(value):
+                message = tool_result("c1", value)
+                written = {"role": "tool", "tool_call_id": "c1", "content": content}
+                self.assertEqual(message, written)
+                messages = [user("hi"), message]
+                self.assertEqual(build_request(messages, "m")["messages"], messages)
+
+    def test_a_result_that_is_an_answers_object_is_sent_as_json(self):
+        message = tool_result("c1", objects({"a": [{"b": 1}]}))
+        self.assertEqual(message["content"], '{"a": [{"b": 1}]}')
+
+    def test_a_result_that_json_can_not_hold_is_named(self):
+        for error, value, words in NO_TOOL_RESULTS:
+            with self.subTest(repr(value)):
+                self.refused(error, words, tool_result, "c1", value)
+
+    def test_a_result_that_contains_itself_is_refused(self):
+        value = []
+        value.append(value)
+        self.refused(ValueError, ["itself"], tool_result, "c1", value)
+
+
+FENCED = (  # a text, the value of json()
+    ('{"a": 1}', {"a": 1}),
+    ('```json\n{"a": 1}\n```', {"a": 1}),
+    ('```\n{"a": 1}\n```', {"a": 1}),
+    ('```JSON\n{"a": 1}\n```', {"a": 1}),
+    ('```json\r\n{"a": 1}\r\n```\r\n', {"a": 1}),
+    ("\n ```json\n[1]\n``` \n", [1]),
+    ("``` json\n[1]\n```", [1]),
+    ("```json\n[1]```", [1]),
+    ('```json\n"```"\n```', "```"),
+    ('"```"', "```"),
+    ('{"code": "```py\\n1\\n```"}', {"code": "```py\n1\n```"}),
+    ("```json\n42\n```", 42),
+    ("~~~json\n42\n~~~", 42),
+    ("````json\n42\n````", 42),
+)
+NO_JSON = (  # a text, fields of its choice, words of the error
+    ('{"a": ', {"finish_reason": "length"}, ["cut"]),
+    ('{"a": ', {"finish_reason": "content_filter"}, ["filter"]),
+    ("", {"finish_reason": "content_filter"}, ["filter"]),
+    (None, {"refusal": "I can not help"}, ["refused", "I can not help"]),
+    ("", {"refusal": "no\n\x1b[2Jway"}, ["refused", "way"]),
+    ("hello", {}, ["hello"]),
+    ("", {}, []),
+    ("```json\n```", {}, []),
+    ("```json\n{}\n``` and more", {}, ["more"]),
+    ('```json\n{"a": ', {"finish_reason": "length"}, ["cut"]),
+)
+
+
+class JSONOfAnswers(Test):
+    def test_a_markdown_fence_around_json_is_taken_off(self):
+        for text, value in FENCED:
+            with self.subTest(text):
+                made = Completion(objects(completion(text)))
+                self.assertEqual(made.json(), value)
+
+    def test_json_says_why_there_is_none(self):
+        for text, fields, words in NO_JSON:
+            with self.subTest(text, **fields):
+                made = Completion(objects(completion(text, **fields)))
+                error = self.refused(ResponseError, words, made.json)
+                self.assertEqual(error.body, text or "")
+
+    def test_a_text_in_parts_is_parsed_as_one(self):
+        parts = [{"type": "text", "text": '{"a"'}, {"type": "text", "text": ": 1}"}]
+        self.assertEqual(Completion(objects(completion(parts))).json(), {"a": 1})
+
+    def test_json_that_was_cut_but_parses_is_given(self):
+        made = Completion(objects(completion("42", "length")))
+        self.assertEqual(made.json(), 42)
 
 
 # === transport ========================================================================
@@ -6208,7 +7780,16 @@ class AsyncCancelling(AsyncTest):
         with start_process(server, *command, PYTHONPATH=HERE) as process:
             self.assertEqual(process.stdout.readline(), b"Once\n")
             process.send_signal(signal.SIGINT)
-            self.assertEqual(process.communicate(timeout=60), (b"interrupted\n", b""))
+            try:
+                output = process.communicate(timeout=10)
+            except subprocess.TimeoutExpired:
+                # CPython misses a signal just before a wait; a second one wakes it.
+                process.send_signal(signal.SIGINT)
+                watchdog = threading.Timer(20, process.kill)
+                watchdog.start()
+                output = process.communicate()
+                watchdog.cancel()
+            self.assertEqual(output, (b"interrupted\n", b""))
         self.assertTrue(server.wait_closed())
 
 
