@@ -731,7 +731,10 @@ def _decode_chunk(text: str, mask: Callable[[Any], Any]) -> Any:
 
 
 def _is_usual_chunk(value: Any) -> bool:
-    """Whether a chunk has choices with deltas and no error: nothing to look into."""
+    """Whether a chunk has choices with deltas and no error: nothing to look into.
+
+    It spares nearly every chunk the checks below, which take as long as parsing it.
+    """
     if not isinstance(value, JSONObject) or "error" in value:
         return False
     choices = value.get("choices")
@@ -768,7 +771,7 @@ def _reported_error(value: dict[str, Any]) -> Any:
     if value.get("error"):
         return value["error"]
     for choice in _choices_of(value):
-        if choice.get("error"):
+        if choice.get("error") and isinstance(choice["error"], (str, dict)):
             return choice["error"]
         if choice.get("finish_reason") == "error":
             return "no reason was given"
@@ -2042,9 +2045,13 @@ class _ToolCalls:
     def _call_of(self, piece: dict[str, Any]) -> _ToolCall | None:
         """The call that this piece continues, or ``None`` if it begins a new one.
 
-        A call is known by its id, or else by its index; a piece without either
-        continues the last call.  A new id together with a name begins a call, whatever
-        the index; a new id alone does not.
+        Its index, if it has one, narrows down which calls it may continue.  Of those:
+
+            its id                  its name    it continues
+            known                   any         the call with this id
+            none, or a new one      none        the last call
+            a new one               one         none, unless the last lacks both
+            none                    one         the last call, if it has an index
         """
         index = piece.get("index")
         call_id = piece.get("id")
@@ -2227,9 +2234,19 @@ def _copied(value: Any) -> Any:
 
 # -------------------------------------------------------------------------- transport
 #
-# urllib.request dispatches a request to the handler below, which answers it with a kept
-# http.client connection.  http.client speaks HTTP; every read and every send goes
-# through a function of ours that sets the time that is left.
+# From the outside in:
+#
+#   _Transport      urllib.request's handler of http: and https:, so that programs find
+#                   what they know: Request objects, audit events, proxies.  Keeps the
+#                   idle connections.
+#   _Exchange       one request and its answer.  Whoever ends it first, its reader or
+#                   close() in another thread, decides what becomes of the connection.
+#   _Connection     an http.client connection.  It owns the socket, and dispose() alone
+#                   closes it.  A thread that waits for the socket is woken by shutdown.
+#   _Response       http.client's parser of one answer, with stricter framing.
+#   _Reader         buffers for that parser; it lasts as long as the answer.
+#   _SocketReader   each read of the socket: sets the time that is left, counts.
+#   _Limits         the time limits and the cancellation of one call.
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error)
 
@@ -4753,7 +4770,10 @@ class _Output:
         self.report(record.getMessage())
 
     def _show_record(self, record: Any) -> None:
-        """The records that are shown: connecting, sending, waiting, retrying."""
+        """Show a record of the logger, known by how its message begins.
+
+        "connecting to …", "sending … of … bytes", "waiting for …", "…: retrying in …".
+        """
         values = record.args
         if record.msg.startswith("connecting"):
             self.set_status("connecting …")
