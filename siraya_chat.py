@@ -2533,7 +2533,7 @@ class _Response(http.client.HTTPResponse):
         """Read the head of a chunk (RFC 9112 § 7.1); its extensions are dropped."""
         line = self.fp.readline(BLOCK_BYTES)
         size = line.partition(b";")[0].strip()
-        if not re.match(rb"[0-9A-Fa-f]{1,15}\Z", size[:20]):
+        if not size or len(size) > 15 or size.strip(b"0123456789abcdefABCDEF"):
             raise http.client.HTTPException("a chunk of its body has no valid size")
         return int(size, 16)
 
