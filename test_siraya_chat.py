@@ -49,6 +49,7 @@ SPDX-License-Identifier: MIT
 
 import array
 import asyncio
+import atexit
 import base64
 import collections
 import contextlib
@@ -549,7 +550,7 @@ def is_inside_the_module(frame):
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = os.path.abspath(siraya_chat.__file__)
-COMMAND = (sys.executable, MODULE)
+COMMAND = (sys.executable, "-m", "siraya_chat")  # whose compiled form is kept
 EITHER = (ValueError, TypeError)  # where both would be a good answer
 # Line ends, and what a terminal would obey.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -677,10 +678,19 @@ def ask(client, streamed):
     return client.complete("hi")
 
 
+# For the module's compiled form, so that not every process compiles it.
+COMPILED = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+
+
 def own_environment(server=None, **changes):
     """The environment of a command: that of the `Test`, a key, the server's address.
     *changes*: variables; what is ``None`` goes."""
     environment = dict(os.environ, SIRAYA_API_KEY=KEY, PYTHONIOENCODING="utf-8")
+    environment["PYTHONPATH"] = HERE
+    if sys.version_info >= (3, 8):  # older versions would write beside the module
+        environment["PYTHONPYCACHEPREFIX"] = COMPILED
+        environment.pop("PYTHONDONTWRITEBYTECODE", None)
     environment["SIRAYA_BASE_URL"] = "https://nowhere.invalid/v1"
     if server:
         environment["SIRAYA_BASE_URL"] = server.base_url
@@ -8532,7 +8542,7 @@ class CommandLineHelp(Test):
         self.file("cat.png", PNG)
         for name, command in (
             ("git", "echo change"),
-            ("siraya-chat", 'exec "%s" "%s" "$@"' % COMMAND),
+            ("siraya-chat", 'exec "%s" %s %s "$@"' % COMMAND),
             ("python", 'exec "%s" "$@"' % sys.executable),
         ):
             self.file(name, b"#!/bin/sh\n%s\n" % command.encode(), 0o755)
