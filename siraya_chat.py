@@ -759,11 +759,16 @@ def _raise_if_error(value: Any, mask: Callable[[Any], Any]) -> None:
     """Raise `ResponseError` if an answer or a chunk is an error in disguise."""
     if isinstance(value, list) and value:
         value = value[0]
-    error = _reported_error(value) if isinstance(value, dict) else None
-    if error:
-        words = mask(_error_words(error) or json.dumps(error))
-        body = value if _error_object(value) is error else {**value, "error": error}
-        raise ResponseError("the service reported: " + words, mask(body))
+    if not isinstance(value, dict):
+        return
+    error = _reported_error(value)
+    if not error:
+        return
+    words = mask(_error_words(error) or json.dumps(error))
+    body = value
+    if _error_object(value) is not error:  # it stands in a choice
+        body = dict(value, error=error)
+    raise ResponseError("the service reported: " + words, mask(body))
 
 
 def _reported_error(value: dict[str, Any]) -> Any:
