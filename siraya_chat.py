@@ -4715,6 +4715,7 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         help="of silence before giving up; default: 600",
     )
     add("--version", action="version", version="siraya_chat " + __version__)
+    parser.error = _refuse_arguments
     words: list[str] = []
     if "--" in argv:  # after it all are words
         end = list(argv).index("--")
@@ -4722,6 +4723,10 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
     options = parser.parse_intermixed_args(argv)
     options.prompt += words
     return options
+
+
+def _refuse_arguments(message: str) -> None:
+    raise ValueError(message)
 
 
 class _Output:
@@ -4803,11 +4808,11 @@ class _Conversation:
     def __init__(self, options: Any, output: _Output) -> None:
         self._options = options
         self._output = output
-        self._client = Client(
+        self.client = Client(
             base_url=options.base_url, model=options.model, timeout=options.timeout
         )
-        if self._client.model is None:
-            self._client.model = DEFAULT_MODEL
+        if self.client.model is None:
+            self.client.model = DEFAULT_MODEL
         self._params = _read_params(options)
         self._parts = [
             _attachment(source) for source in options.attach
@@ -4818,6 +4823,8 @@ class _Conversation:
     def run(self) -> int:
         """Do what the options ask for; gives the exit status."""
         if self._options.models:
+            if self._options.dry_run:
+                raise ValueError("-n: the list of models has no request to print")
             return self._list_models()
         if self._options.chat and not self._options.dry_run:
             return self._chat()
@@ -4831,7 +4838,7 @@ class _Conversation:
         return self._turn(prompt)
 
     def _list_models(self) -> int:
-        models = self._client.models.list()
+        models = self.client.models.list()
         if self._options.json:
             self._output.write(_to_json(models) + "\n")
         else:
@@ -4845,7 +4852,7 @@ class _Conversation:
         if is_terminal:
             _prepare_line_editor()
             self._output.report(
-                "%s; Ctrl-C stops an answer, Ctrl-D ends" % self._client.model
+                "%s; Ctrl-C stops an answer, Ctrl-D ends" % self.client.model
             )
         status = 0
         text = " ".join(self._options.prompt)
@@ -4878,7 +4885,7 @@ class _Conversation:
 
     def _show_request(self, prompt: str) -> int:
         stream = not self._options.no_stream
-        call = self._client.prepare(self._request(prompt), None, stream, **self._params)
+        call = self.client.prepare(self._request(prompt), None, stream, **self._params)
         self._output.write(json.dumps(call.body, indent=2, ensure_ascii=False) + "\n")
         return 0
 
@@ -4904,12 +4911,12 @@ class _Conversation:
 
     def _ask(self, messages: list[Any]) -> Completion:
         if self._options.no_stream:
-            completion = self._client.complete(messages, **self._params)
+            completion = self.client.complete(messages, **self._params)
             self._print(
                 _to_json(completion) + "\n" if self._options.json else completion.text
             )
             return completion
-        with self._client.stream(messages, **self._params) as stream:
+        with self.client.stream(messages, **self._params) as stream:
             if self._options.json:
                 for chunk in stream:
                     self._print(_to_json(chunk) + "\n")
@@ -4931,8 +4938,7 @@ class _Conversation:
 
     def _report_ending(self, completion: Completion) -> int:
         """Say on standard error what the answer lacks; gives the exit status."""
-        for line in _describe_ending(completion):
-            self._output.report(line)
+        problems: list[Any] = list(_describe_ending(completion))
         is_answer = bool(completion.text)
         if self._options.json:  # then these are the answer, too
             refusal = completion.message.refusal if completion.message else None
@@ -4941,8 +4947,10 @@ class _Conversation:
             try:
                 completion.json()
             except ResponseError as error:
-                self._output.report(error)
                 is_answer = False
+                problems = [error]  # which says why, too
+        for problem in problems:
+            self._output.report(problem)
         return 0 if is_answer else 1
 
 
@@ -5008,24 +5016,28 @@ def _read_params(options: Any) -> dict[str, Any]:
 
 
 def _read_schema(text: str) -> Any:
+    source: str | bytes = text
     if not text.lstrip().startswith("{"):
         with open(_file_name(text), "rb") as file:
-            data = file.read()
-        try:
-            text = data.decode(json.detect_encoding(data))
-        except UnicodeDecodeError:
-            raise ValueError("--schema: the file is not UTF-8 text") from None
-    try:
-        schema = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            "--schema: not JSON (line %d, column %d)" % (error.lineno, error.colno)
-        ) from None
-    except RecursionError:
-        raise ValueError("--schema: nested too deeply") from None
+            source = file.read()
+    schema = _parse_json("--schema", source)
     if not isinstance(schema, dict):
         raise ValueError("--schema: a JSON Schema must be an object")
     return schema
+
+
+def _parse_json(option: str, source: str | bytes) -> Any:
+    """The JSON that an option gives, or the file that it names."""
+    try:
+        return json.loads(source)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            "%s: not JSON (line %d, column %d)" % (option, error.lineno, error.colno)
+        ) from None
+    except UnicodeDecodeError:
+        raise ValueError("%s: the file is not UTF-8 text" % option) from None
+    except RecursionError:
+        raise ValueError("%s: nested too deeply" % option) from None
 
 
 def _attachment(source: str) -> dict[str, Any]:
@@ -5061,13 +5073,10 @@ def _read_standard_input() -> str:
 def _read_history(options: Any) -> list[Any]:
     """The messages before the first turn."""
     messages: list[Any] = []
-    if options.history is not None and os.path.exists(_file_name(options.history)):
-        with open(_file_name(options.history), "rb") as file:
-            data = file.read()
-        try:
-            messages = json.loads(data.decode("utf-8-sig")) if data.strip() else []
-        except (ValueError, RecursionError) as error:
-            raise ValueError("--history: not JSON (%s)" % error) from None
+    if options.history is not None:
+        data = _read_history_file(os.path.realpath(_file_name(options.history)))
+        if data.strip():
+            messages = _parse_json("--history", data)
         if not isinstance(messages, list):
             raise ValueError("--history: the file must hold a list of messages")
     if options.system is not None:
@@ -5078,6 +5087,17 @@ def _read_history(options: Any) -> list[Any]:
     return messages
 
 
+def _read_history_file(path: str) -> bytes:
+    """What the file holds; a file that is not there yet needs a folder that is."""
+    if not os.path.exists(path) and os.path.isdir(os.path.dirname(path)):
+        return b""
+    if os.path.exists(path) and not os.path.isfile(path):
+        # A device would be read for ever, and then replaced by a file.
+        raise ValueError("--history: this is no file: %r" % path)
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def _write_history(name: str, messages: list[Any]) -> None:
     """Write the conversation, whole or not at all."""
     path = os.path.realpath(_file_name(name))
@@ -5085,11 +5105,15 @@ def _write_history(name: str, messages: list[Any]) -> None:
     text = json.dumps(messages, ensure_ascii=False, indent=1) + "\n"
     try:
         with open(beside, "w", encoding="utf-8") as file:
+            if os.path.exists(path):  # who may read it stays as it was
+                os.chmod(beside, os.stat(path).st_mode & 0o777)
             file.write(text)
         os.replace(beside, path)
-    except BaseException:
+    except BaseException as error:
         with contextlib.suppress(OSError):
             os.remove(beside)
+        if isinstance(error, OSError):
+            raise OSError("--history: not saved: %s" % error.strerror) from None
         raise
 
 
@@ -5116,12 +5140,18 @@ def _read_turn(is_terminal: bool) -> str:
     return line.rstrip("\r\n")
 
 
+def _open_nothing(mode: str) -> Any:
+    """A stream of nothing, which need not be closed."""
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    return open(nowhere, mode, encoding="utf-8", closefd=False)
+
+
 def _prepare_streams() -> None:
     """Pipes and files are UTF-8; a closed stream becomes one of nothing."""
     if sys.stdin is None:
-        sys.stdin = open(os.devnull, encoding="utf-8")
+        sys.stdin = _open_nothing("r")
     if sys.stderr is None:
-        sys.stderr = open(os.devnull, "w", encoding="utf-8")
+        sys.stderr = _open_nothing("w")
     if sys.stdout is None:
         raise ValueError("standard output is closed")
     for stream in (sys.stdin, sys.stdout, sys.stderr):
@@ -5165,8 +5195,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = 0
     except OSError as error:
         status = 1
-        with contextlib.suppress(OSError):
-            print("%s: %s" % (_PROGRAM, _printable(str(error))), file=sys.stderr)
+        _report_os_error(error)
     return _flush(status)
 
 
@@ -5182,7 +5211,8 @@ def _run_command(argv: Sequence[str] | None) -> int:
         options = _parse_arguments(_decode_arguments(argv))
         output.follow_log(options.verbose)
         conversation = _prepare_conversation(options, output)
-        return conversation.run()
+        with conversation.client:
+            return conversation.run()
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
     except _FAILURES as error:
@@ -5200,7 +5230,23 @@ def _prepare_conversation(options: Any, output: _Output) -> _Conversation:
     try:
         return _Conversation(options, output)
     except OSError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(_describe_os_error(error)) from None
+
+
+def _describe_os_error(error: OSError) -> str:
+    """As the system's own commands say it: "cat.png: No such file or directory"."""
+    if not error.strerror:
+        return str(error)
+    if not isinstance(error.filename, str):
+        return error.strerror
+    name = os.fsencode(error.filename).decode("utf-8", "replace")
+    return "%s: %s" % (name, error.strerror)
+
+
+def _report_os_error(error: OSError) -> None:
+    with contextlib.suppress(OSError):  # standard error may be full, too
+        what = _printable(_describe_os_error(error))
+        print("%s: %s" % (_PROGRAM, what), file=sys.stderr)
 
 
 def _flush(status: int) -> int:
@@ -5211,8 +5257,7 @@ def _flush(status: int) -> int:
     except OSError as error:
         if status == 0 and not isinstance(error, BrokenPipeError):
             status = 1
-            with contextlib.suppress(OSError):
-                print("%s: %s" % (_PROGRAM, error), file=sys.stderr)
+            _report_os_error(error)
         # Nothing more can be written, not even at exit.
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)

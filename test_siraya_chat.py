@@ -38,7 +38,10 @@ reads stands just before its class.
     asyncio       Asyncio, AsyncCancelling, AsyncStreams; ComingFromTheSDK: its habits
     command line  CommandLineRequests, CommandLineOutput, CommandLineMistakes,
                   CommandLineHelp, CommandLineProcesses, CommandLineChat,
-                  CommandLineTerminals
+                  CommandLineTerminals; CommandLineTruth: what an answer lacks;
+                  CommandLineModels, CommandLineInput, CommandLineHistory,
+                  CommandLineSafety, CommandLineDevelopmentMode,
+                  CommandLineConversations, CommandLineStatus
     readme        Readme: its examples run, its links and names are right
     fuzzing       Fuzzing: random inputs, against oracles
     bench         Bench: the comparison of speed
@@ -9078,6 +9081,541 @@ class CommandLineTerminals(Test):
         with Terminal(self.serve(STREAM), pipes=["stdout", "stderr"]) as terminal:
             self.assertEqual(terminal.process.wait(20), 2)
             self.assertIn(b"prompt", terminal.process.stderr.read())
+
+
+def streamed(text=None, finish_reason="stop", **delta):
+    """A streamed answer of one piece."""
+    return sse(chunk(text, **delta), chunk(None, finish_reason), "[DONE]")
+
+
+REFUSES = "I will not."
+COMMAND_ENDINGS = (  # what, the message, its finish_reason, standard error, statuses without
+    # and with -j
+    ("cut", {"content": "Half"}, "length", "limit of tokens", 0, 0),
+    ("filtered", {"content": "Half"}, "content_filter", "content filter", 0, 0),
+    ("unknown", {"content": "Half"}, None, "does not say", 0, 0),
+    ("refused", {"refusal": REFUSES}, "stop", REFUSES, 1, 0),
+    (
+        "tool calls",
+        {"tool_calls": [dict(CALL, index=0)]},
+        "tool_calls",
+        "call: f",
+        1,
+        0,
+    ),
+    ("empty", {}, "stop", "empty", 1, 1),
+    ("filtered to nothing", {}, "content_filter", "content filter", 1, 1),
+)
+NOT_BY_SCHEMA = (  # the answer to --schema, its finish_reason, words of standard error
+    ("no JSON", "stop", "not JSON"),
+    ('{"answer":', "length", "limit of tokens"),
+    ('{"answer":', "content_filter", "content filter"),
+)
+REPORTED = {"error": {"message": "overloaded", "code": 529}}
+LOST = [SSE_HEAD + framed(event(chunk("x" * 120))), CLOSE]
+SPOKEN = (  # answer, arguments, how standard error begins
+    (sse(ONCE, REPORTED), [], "siraya-chat: the service reported: overloaded"),
+    (LOST, [], "siraya-chat: the connection was lost, after 120 characters"),
+    (LOST, ["-j"], "siraya-chat: the connection was lost, after 120 characters"),
+    (http_answer(429, "slow"), ["-o", "max_retries=0"], "siraya-chat: HTTP 429"),
+)
+
+
+class CommandLineTruth(Test):
+    def test_what_an_answer_lacks_is_said_in_one_line(self):
+        for what, message, reason, words, plain, with_json in COMMAND_ENDINGS:
+            several = sse(chunk(**message), chunk(None, reason), "[DONE]")
+            text = message.get("content")
+            rest = {key: message[key] for key in message if key != "content"}
+            whole = http_answer(200, completion(text, reason, **rest))
+            for answer, way in ((several, []), (whole, ["--no-stream"])):
+                with self.subTest(what, way=way):
+                    outcome = run_main(self.serve(answer), "hi", *way)
+                    shown = text + "\n" if text else ""
+                    self.assertEqual((outcome.status, outcome.out), (plain, shown))
+                    self.assertIn(words, outcome.err)
+                    if what != "filtered to nothing":
+                        self.assert_one_line(outcome.err)
+                    outcome = run_main(self.serve(answer), "hi", "-j", *way)
+                    self.assertEqual(outcome.status, with_json)
+                    self.assertIn(words, outcome.err)
+                    for line in outcome.out.splitlines():
+                        json.loads(line)
+
+    def test_an_answer_that_a_schema_asked_for_is_json_or_status_1_in_one_line(self):
+        schema = ["--schema", json.dumps(SCHEMA), "hi"]
+        for text, reason, words in NOT_BY_SCHEMA:
+            for way in ([], ["-j"]):
+                with self.subTest(text, way=way, reason=reason):
+                    server = self.serve(streamed(text, reason))
+                    outcome = run_main(server, *schema, *way)
+                    self.assertEqual(outcome.status, 1)
+                    self.assertTrue(outcome.out)
+                    self.assert_one_line(outcome.err, words)
+        outcome = run_main(self.serve(streamed('{"answer": 1}')), *schema)
+        self.assertEqual(outcome, (0, '{"answer": 1}\n', ""))
+        refused = streamed(refusal=REFUSES)
+        outcome = run_main(self.serve(refused), "-j", *schema)
+        self.assertEqual(outcome.status, 0)
+        self.assert_one_line(outcome.err, REFUSES)
+
+    def test_failures_are_told_as_a_person_would(self):
+        for answer, arguments, beginning in SPOKEN:
+            with self.subTest(beginning):
+                outcome = run_main(self.serve(answer), "hi", *arguments)
+                self.assertEqual(outcome.status, 1)
+                self.assert_one_line(outcome.err, beginning)
+                self.assertNotIn("chunk", outcome.err)
+
+    def test_json_is_json_whatever_the_service_sends(self):
+        odd = '{"choices": [], "usage": {"a": NaN, "b": Infinity, "c": 1e999}}'
+        server = self.serve(sse(ONCE, END, odd, "[DONE]"))
+        outcome = run_main(server, "-j", "-u", "hi")
+        self.assertEqual(outcome.status, 0)
+        for line in outcome.out.splitlines():
+            json.loads(line, parse_constant=self.fail)
+
+    def test_verbose_tells_attempts_and_retries_on_standard_error_alone(self):
+        server = self.serve(http_answer(429, "slow", Retry_After="0"), STREAM)
+        outcome = run_process(server, *COMMAND, "-v", "hi")
+        self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
+        for words in ("connecting", "waiting", "429", "retrying", "(1 of 2)", "200"):
+            self.assertIn(words, outcome.err)
+        for line in outcome.err.splitlines():
+            self.assertTrue(line.startswith("siraya-chat: "), line)
+
+    def test_the_help_fits_80_columns_without_broken_words(self):
+        outcome = run_main(None, "-h", COLUMNS="40")
+        self.assertLess(max(map(len, outcome.out.splitlines())), 80)
+        for words in ("deadline=60", "max_retries=0", "FILE;type=image/png"):
+            self.assertIn(words, outcome.out)
+
+
+MODELS = {"object": "list", "data": [{"id": "a/b"}, {"id": "c", "owned_by": "d"}]}
+
+
+class CommandLineModels(Test):
+    def test_models_are_listed_one_a_line_or_as_json(self):
+        server = self.serve(http_answer(200, MODELS))
+        self.assertEqual(run_main(server, "--models"), (0, "a/b\nc\n", ""))
+        outcome = run_main(server, "--models", "-j")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assertEqual(json.loads(outcome.out), MODELS["data"])
+        self.assertEqual(server.requests[0].method, "GET")
+
+    def test_what_is_no_list_of_models_is_status_1(self):
+        for answer in (http_answer(404, "no"), http_answer(200, {"models": 1})):
+            outcome = run_main(self.serve(answer), "--models")
+            self.assertEqual((outcome.status, outcome.out), (1, ""))
+            self.assert_one_line(outcome.err)
+
+    def test_a_dry_run_does_not_ask_for_them_either(self):
+        server = self.serve(http_answer(200, MODELS))
+        outcome = run_main(server, "--models", "-n")
+        self.assertEqual((outcome.status, outcome.out), (2, ""))
+        self.assert_one_line(outcome.err, "-n")
+        self.assertEqual(server.connections, 0)
+
+
+C_LOCALE = {
+    "LC_ALL": "C",
+    "PYTHONUTF8": "0",
+    "PYTHONCOERCECLOCALE": "0",
+    "PYTHONIOENCODING": None,
+}
+ACUTE = "caf\u00e9"
+REFUSED_OPTIONS = (  # of -o; the second column is in the message
+    (" temperature=1", "' temperature=1'"),
+    ("temperature =1", "'temperature =1'"),
+    (" api_key=x", "' api_key=x'"),
+    ("api_key=x", "api_key"),
+    ("base_url=https://x.example", "base_url"),
+    ("headers={}", "headers"),
+    ("proxy=http://x.example", "proxy"),
+    ("connect_timeout=1", "connect_timeout"),
+    ("stream=true", "stream"),
+)
+REFUSED_BY_A_DRY_RUN = (
+    "timeout=0",
+    "timeout=soon",
+    "max_retries=-1",
+    "max_retries=two",
+    "deadline=0",
+    "temperature=9",
+    "extra_headers=1",
+)
+
+
+class CommandLineInput(Test):
+    def content(self, server):
+        return server.requests[-1].json["messages"][-1]["content"]
+
+    def check_content(self, content, *arguments, **options):
+        server = self.serve(STREAM)
+        outcome = run_process(server, *COMMAND, *arguments, **options)
+        self.assertEqual(outcome, (0, "Once upon\n", ""))
+        self.assertEqual(self.content(server), content)
+
+    def test_options_stand_between_words_and_after_two_hyphens_all_are_words(self):
+        mixed = ("one", "-m", "m", "two", "-s", "x", "three")
+        self.check_content("one two three -n -- --x", *mixed, "--", "-n", "--", "--x")
+
+    def test_a_hyphen_attaches_standard_input(self):
+        content = [{"type": "text", "text": "hi"}, attach(PNG)]
+        self.check_content(content, "-a", "-", "hi", stdin=PNG)
+        self.check_content([attach(PNG)], "-a", "-", stdin=PNG)
+
+    def test_a_type_after_the_name_of_a_file_overrules_detection(self):
+        path = self.file("odd.bin", b"\0\1\2\3")
+        server = self.serve(STREAM)
+        outcome = run_main(server, "-a", path + ";type=image/webp")
+        self.assertEqual((outcome.status, outcome.err), (0, ""))
+        self.assertEqual(self.content(server), [attach(path, media_type="image/webp")])
+        outcome = run_main(server, "-a", path + ";type=webp")
+        self.assertEqual(outcome.status, 2)
+        self.assert_one_line(outcome.err, "webp")
+
+    def test_everything_is_utf_8_in_a_locale_that_knows_ascii_alone(self):
+        name = "na\u00efve.txt"
+        path = self.file(name, ACUTE.encode())
+        server = self.serve(streamed(ACUTE))
+        arguments = (ACUTE, "-s", ACUTE, "-a", name)
+        options = dict(C_LOCALE, stdin=ACUTE.encode(), cwd=self.folder)
+        outcome = run_process(server, *COMMAND, *arguments, **options)
+        self.assertEqual(outcome, (0, ACUTE + "\n", ""))
+        first, _ = server.requests[0].json["messages"]
+        self.assertEqual(first, system(ACUTE))
+        text = {"type": "text", "text": ACUTE + "\n\n" + ACUTE}
+        self.assertEqual(self.content(server), [text, attach(path)])
+
+    def test_names_and_errors_are_utf_8_in_that_locale_too(self):
+        refusal = http_answer(400, {"error": {"message": ACUTE}})
+        for arguments, status in ((["hi"], 1), (["-a", ACUTE + ".png", "hi"], 2)):
+            server = self.serve(refusal)
+            outcome = run_process(server, *COMMAND, *arguments, **C_LOCALE)
+            self.assertEqual(outcome.status, status)
+            self.assert_one_line(outcome.err, ACUTE)
+
+    @unittest.skipUnless(os.name == "posix", "needs arguments that are bytes")
+    def test_an_argument_that_is_not_utf_8_is_refused(self):
+        for environment in ({}, C_LOCALE):
+            server = self.serve()
+            arguments = (b"caf\xe9",)
+            outcome = run_process(server, *COMMAND, *arguments, **environment)
+            self.assertEqual((outcome.status, outcome.out), (2, ""))
+            self.assert_one_line(outcome.err, "not UTF-8")
+
+    def test_an_option_that_is_no_parameter_of_a_request_is_refused(self):
+        for option, words in REFUSED_OPTIONS:
+            with self.subTest(option):
+                server = self.serve()
+                outcome = run_main(server, "-o", option, "hi")
+                self.assertEqual((outcome.status, outcome.out), (2, ""))
+                self.assert_one_line(outcome.err, words)
+                self.assertEqual(server.connections, 0)
+
+    def test_a_dry_run_checks_every_setting_of_the_call(self):
+        for option in REFUSED_BY_A_DRY_RUN:
+            with self.subTest(option):
+                arguments = ("-n", "-o", option, "hi")
+                outcome = run_main(None, *arguments, SIRAYA_API_KEY=None)
+                self.assertEqual((outcome.status, outcome.out), (2, ""))
+                self.assert_one_line(outcome.err, option.partition("=")[0])
+        outcome = run_main(None, "-n", "--timeout", "-1", "hi", SIRAYA_API_KEY=None)
+        self.assertEqual((outcome.status, outcome.out), (2, ""))
+
+
+YESTERDAY = [user("a"), assistant("b")]
+NO_HISTORIES = (  # what the file holds, words of standard error
+    (b"{[", "--history: not JSON (line 1, column 2)"),
+    (b"[\n  1,\n  x]", "--history: not JSON (line 3, column 3)"),
+    (b"{}", "list"),
+    (b"[1]", "messages[0]"),
+    (b'[{"role": "user", "content": NaN}]', "messages[0]"),
+    (b"[\xe9]", "--history: the file is not UTF-8"),
+    (b"[" * 100_000, "nested too deeply"),
+)
+
+
+class CommandLineHistory(Test):
+    def history(self, messages):
+        return self.file("talk.json", json.dumps(messages).encode())
+
+    def read(self, path):
+        with open(path, "rb") as file:
+            return file.read()
+
+    def test_the_conversation_goes_on_with_and_without_chat(self):
+        path = self.history(YESTERDAY)
+        server = self.serve(streamed("A"), streamed("B"), streamed("C"))
+        run_main(server, "-c", "--history", path, stdin="One\nTwo\n")
+        outcome = run_main(server, "--history", path, "Three")
+        self.assertEqual(outcome, (0, "C\n", ""))
+        turns = [user("One"), assistant("A"), user("Two"), assistant("B")]
+        asked = [*YESTERDAY, *turns, user("Three")]
+        self.assertEqual(server.requests[2].json["messages"], asked)
+        self.assertEqual(json.loads(self.read(path).decode()), [*asked, assistant("C")])
+        self.assertEqual(os.listdir(self.folder), ["talk.json"])
+
+    def test_a_file_that_is_not_there_or_empty_begins_a_conversation(self):
+        for content in (None, b"", b"\n", b"\xef\xbb\xbf[]"):
+            with self.subTest(content):
+                path = os.path.join(self.folder, ACUTE + ".json")
+                if content is not None:
+                    self.file(ACUTE + ".json", content)
+                server = self.serve(streamed(ACUTE))
+                outcome = run_process(
+                    server, *COMMAND, "--history", path, "hi", **C_LOCALE
+                )
+                self.assertEqual(outcome, (0, ACUTE + "\n", ""))
+                kept = json.loads(self.read(path).decode("utf-8"))
+                self.assertEqual(kept, [user("hi"), assistant(ACUTE)])
+                os.remove(path)
+
+    def test_it_is_saved_after_every_turn(self):
+        path, kept = self.history([]), []
+
+        def answer(received):
+            kept.append(json.loads(self.read(path).decode()))
+            return streamed("A")
+
+        run_main(self.serve(answer), "-c", "--history", path, stdin="One\nTwo\n")
+        self.assertEqual(kept, [[], [user("One"), assistant("A")]])
+
+    def test_a_turn_that_fails_is_not_saved(self):
+        path = self.history(YESTERDAY)
+        for arguments in (["hi"], ["-c"]):
+            before = self.read(path)
+            server = self.serve(BROKEN)
+            outcome = run_main(
+                server, "--history", path, *arguments, stdin="One" * ("-c" in arguments)
+            )
+            self.assertEqual(outcome.status, 1)
+            self.assertEqual(self.read(path), before)
+
+    def test_a_file_that_is_no_conversation_is_refused_and_kept(self):
+        for content, words in NO_HISTORIES:
+            for way in ([], ["-c"]):
+                with self.subTest(content[:40], way=way):
+                    path = self.file("talk.json", content)
+                    server = self.serve()
+                    arguments = ("--history", path, *way)
+                    outcome = run_main(server, *arguments, stdin="One\n")
+                    self.assertEqual((outcome.status, outcome.out), (2, ""))
+                    self.assert_one_line(outcome.err, words)
+                    self.assertEqual(server.connections, 0)
+                    self.assertEqual(self.read(path), content)
+
+    def test_what_cannot_be_saved_to_is_refused_before_anything_is_sent(self):
+        missing = os.path.join(self.folder, "none", "talk.json")
+        for path in (missing, self.folder, os.devnull):
+            with self.subTest(path):
+                server = self.serve()
+                outcome = run_main(server, "--history", path, "hi")
+                self.assertEqual((outcome.status, outcome.out), (2, ""))
+                self.assert_one_line(outcome.err, os.path.basename(path))
+                self.assertEqual(server.connections, 0)
+
+    @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
+    def test_a_full_disk_leaves_the_file_as_it_was(self):
+        path = self.history(YESTERDAY)
+        before = self.read(path)
+        limited = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *COMMAND)
+        server = self.serve(STREAM)
+        outcome = run_process(server, *limited, "--history", path, "hi")
+        self.assertEqual((outcome.status, outcome.out), (1, "Once upon\n"))
+        self.assert_one_line(outcome.err, "--history")
+        self.assertEqual(self.read(path), before)
+        self.assertEqual(os.listdir(self.folder), ["talk.json"])
+
+    @unittest.skipUnless(os.name == "posix", "needs POSIX permissions")
+    def test_who_may_read_it_and_a_link_to_it_stay_as_they_were(self):
+        path = self.history(YESTERDAY)
+        os.chmod(path, 0o600)
+        link = os.path.join(self.folder, "link.json")
+        os.symlink(path, link)
+        run_main(self.serve(STREAM), "--history", link, "hi")
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
+        self.assertEqual(len(json.loads(self.read(path).decode())), 4)
+
+
+DRIVING = "x\x1b[2J\u202ey\u200b\ufeff\x07\x9b2J"
+DRIVES = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\ufeff]")
+DRIVING_USAGE = dict(chunk(), choices=[], usage={DRIVING: 3})
+DRIVING_CALL = tool_call(0, "c1", DRIVING, "{}")
+DRIVEN = (  # answer, arguments
+    (http_answer(400, {"error": {"message": DRIVING, "code": DRIVING}}), ["hi"]),
+    (sse(ONCE, {"error": {"message": DRIVING}}), ["hi"]),
+    (sse(ONCE, END, DRIVING_USAGE, "[DONE]"), ["-u", "hi"]),
+    (sse(chunk(tool_calls=[DRIVING_CALL]), END, "[DONE]"), ["hi"]),
+    (streamed(refusal=DRIVING), ["hi"]),
+    (streamed(DRIVING), ["--schema", "{}", "hi"]),
+    (STREAM, ["-a", DRIVING, "hi"]),
+    (STREAM, ["--schema", DRIVING, "hi"]),
+    (STREAM, ["--history", "none/" + DRIVING, "hi"]),
+    (STREAM, ["--" + DRIVING, "hi"]),
+    (STREAM, ["--timeout", DRIVING, "hi"]),
+    (STREAM, ["-o", DRIVING, "hi"]),
+    (http_answer(404, {"error": "no " + DRIVING}), ["-m", DRIVING, "hi"]),
+)
+
+
+class CommandLineSafety(Test):
+    def test_nothing_on_standard_error_drives_a_terminal(self):
+        for answer, arguments in DRIVEN:
+            with self.subTest(arguments=arguments):
+                outcome = run_main(self.serve(answer), *arguments)
+                self.assertIn("x", outcome.err)
+                self.assertIsNone(DRIVES.search(outcome.err), outcome.err)
+
+    def test_a_name_of_a_model_drives_no_terminal(self):
+        server = self.serve(http_answer(200, {"data": [{"id": DRIVING}]}))
+        outcome = run_main(server, "--models")
+        self.assertEqual(outcome.status, 0)
+        self.assertIsNone(DRIVES.search(outcome.out))
+        typed = Keyboard("")
+        outcome = run_main(server, "-c", "-m", DRIVING, stdin=typed)
+        self.assertIsNone(DRIVES.search(outcome.err))
+
+    def test_to_a_pipe_the_characters_go_as_they_came(self):
+        for way, answer in (
+            ([], streamed(DRIVING)),
+            (["--no-stream"], http_answer(200, completion(DRIVING))),
+        ):
+            outcome = run_process(self.serve(answer), *COMMAND, "hi", *way)
+            self.assertEqual(outcome, (0, DRIVING + "\n", ""))
+
+
+CLOSED = ("<&-", ">&-", "2>&-", "<&- 2>&-", "<&- >&- 2>&-")
+FULL = (">/dev/full", "2>/dev/full", ">/dev/full 2>/dev/full")
+KEPT_OPEN = http_answer(400, "no")  # after which the connection would be used again
+
+
+@unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
+class CommandLineDevelopmentMode(Test):
+    def check_quiet(self, redirection, answer, *arguments):
+        """At most one line, and none of Python's own."""
+        with self.subTest(redirection=redirection, arguments=arguments):
+            shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh")
+            command = (sys.executable, "-X", "dev", MODULE)
+            ran = run_process(self.serve(answer), *shell, *command, *arguments)
+            said = ran.out + ran.err
+            for words in ("Traceback", "unclosed", "Warning", "Exception ignored"):
+                self.assertNotIn(words, said)
+            self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
+            return ran
+
+    def test_closed_streams_cause_no_second_line(self):
+        for redirection in CLOSED:
+            for answer, arguments in (
+                (STREAM, ["hi"]),
+                (STREAM, ["-n", "hi"]),
+                (KEPT_OPEN, ["hi"]),
+            ):
+                ran = self.check_quiet(redirection, answer, *arguments)
+                succeeds = answer is STREAM and ">&-" not in redirection.split()
+                self.assertEqual(ran.status == 0, succeeds, ran)
+
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_a_full_disk_causes_no_second_line(self):
+        for redirection in FULL:
+            for answer, arguments in ((STREAM, ["hi"]), (KEPT_OPEN, ["hi"])):
+                ran = self.check_quiet(redirection, answer, *arguments)
+                succeeds = answer is STREAM and redirection == "2>/dev/full"
+                self.assertEqual(ran.status == 0, succeeds, ran)
+
+    def test_a_reader_that_leaves_causes_no_line(self):
+        long = sse(*[chunk("x" * 1000)] * 500, END, "[DONE]")
+        ran = self.check_quiet("| head -c 1", long, "hi")
+        self.assertEqual((ran.out, ran.err), ("x", ""))
+
+
+LOOP = 'for i in 1 2 3; do echo "turn $i"; "$0" "$@" hi; done; echo "not reached"'
+PASTED = "\x1b[200~one\ntwo\nthree\x1b[201~"
+ODD_ANSWERS = (  # none of which ends a conversation
+    sse(
+        chunk("a\ud83d"), END, dict(chunk(), choices=[], usage=[1, "\ud83d"]), "[DONE]"
+    ),
+    sse(chunk("b"), END, dict(chunk(), choices=[], usage={"\ud83d": 1}), "[DONE]"),
+    sse(ONCE, {"error": {"message": "\ud83d"}}),
+    sse('{"choices": [{"index": "x", "delta": 7}]}', "[DONE]"),
+    streamed(refusal="\ud83d"),
+    http_answer(400, "\udcff".encode("utf-8", "surrogatepass")),
+    STREAM,
+)
+
+
+class CommandLineConversations(Test):
+    def test_nothing_that_an_answer_contains_ends_a_conversation(self):
+        server = self.serve(*ODD_ANSWERS)
+        path = os.path.join(self.folder, "talk.json")
+        lines = "".join("%d\n" % number for number, _ in enumerate(ODD_ANSWERS))
+        outcome = run_main(server, "-c", "-u", "--history", path, stdin=lines)
+        self.assertEqual(len(server.requests), len(ODD_ANSWERS))
+        self.assertTrue(outcome.out.endswith("Once upon\n"))
+        self.assertNotIn("Traceback", outcome.err)
+
+
+@unittest.skipUnless(pty, "needs pseudo-terminals")
+class CommandLineStatus(Test):
+    def test_the_line_of_status_tells_of_a_retry_and_is_gone_when_text_comes(self):
+        slow = http_answer(429, "slow", Retry_After="1")
+        with Terminal(self.serve(slow, STREAM), "hi") as terminal:
+            terminal.expect(rb"connecting")
+            terminal.expect(rb"waiting")
+            terminal.expect(rb"429: trying again in 1 s \(1 of 2\)")
+            status, data = terminal.end()
+        self.assertEqual((status, screen(data)), (0, ["Once upon"]))
+
+    def test_verbose_prints_lines_in_its_place(self):
+        with Terminal(self.serve(STREAM), "-v", "hi") as terminal:
+            status, data = terminal.end()
+        *told, answer = screen(data)
+        self.assertEqual((status, answer), (0, "Once upon"))
+        self.assertTrue(all(line.startswith("siraya-chat: ") for line in told), told)
+        self.assertNotIn("\x1b", data)
+
+    def test_control_c_stops_a_loop_of_the_shell(self):
+        server = self.serve([SILENCE])
+        command = ("bash", "-c", LOOP, *COMMAND)
+        if not shutil.which("bash"):
+            self.skipTest("needs bash")
+        with mock.patch.dict(globals(), COMMAND=command):
+            with Terminal(server) as terminal:
+                terminal.expect(rb"waiting")
+                terminal.type("\x03")
+                status, data = terminal.end()
+        self.assertEqual(status, -signal.SIGINT)
+        self.assertNotIn("turn 2", data)
+        self.assertNotIn("Traceback", data)
+        self.assertNotIn("not reached", data)
+
+    @unittest.skipIf(sys.version_info < (3, 11), "needs a line editor that can tell")
+    def test_several_pasted_lines_are_one_turn(self):
+        server = self.serve(STREAM)
+        with Terminal(server, "-c") as terminal:
+            if b"?2004h" not in terminal.expect(rb"\n.*> "):
+                self.skipTest("needs a line editor that knows pasted lines")
+            terminal.type(PASTED + "\r")
+            terminal.expect(rb"Once upon\r\n")
+            terminal.expect(rb"> ")
+            terminal.type("\x04")
+            self.assertEqual(terminal.end()[0], 0)
+        (received,) = server.requests
+        self.assertEqual(received.json["messages"], [user("one\ntwo\nthree")])
+
+    def test_control_c_in_a_chat_saves_what_had_arrived(self):
+        path = os.path.join(self.folder, "talk.json")
+        with Terminal(self.serve(HELD), "-c", "--history", path) as terminal:
+            terminal.expect(rb"> ")
+            terminal.type("One\n")
+            terminal.expect(rb"Once")
+            terminal.interrupt(rb"> ", 2)
+            terminal.type("\x04")
+            self.assertEqual(terminal.end()[0], 0)
+        with open(path, encoding="utf-8") as file:
+            self.assertEqual(json.load(file), [user("One"), assistant("Once")])
 
 
 # === readme ===========================================================================
