@@ -2650,7 +2650,9 @@ class _Connection(http.client.HTTPConnection):
         except socket.timeout as error:
             raise self.limits.explain(error) from None
 
-    def response_class(self, sock: Any, **options: Any) -> Any:  # type: ignore[override]
+    def response_class(  # type: ignore[override]
+        self, sock: Any, **options: Any
+    ) -> Any:
         """The object for an answer; http.client calls this as a class."""
         self.response = _Response(self, **options)  # type: ignore[arg-type]
         return self.response
@@ -4238,7 +4240,8 @@ class Client(BaseClient):
         """
         if stream:
             raise TypeError("complete() gives a whole answer: use stream() for pieces")
-        return self.prepare(messages, model, False, **params).run()  # type: ignore[no-any-return]
+        call = self.prepare(messages, model, False, **params)
+        return call.run()  # type: ignore[no-any-return]
 
     def stream(
         self,
@@ -4255,7 +4258,8 @@ class Client(BaseClient):
         """
         if not stream:
             raise TypeError("stream() gives pieces: use complete() for a whole answer")
-        return self.prepare(messages, model, True, **params).run()  # type: ignore[no-any-return]
+        call = self.prepare(messages, model, True, **params)
+        return call.run()  # type: ignore[no-any-return]
 
     def list_models(self, **options: Any) -> list[JSONObject]:
         """The models that the service lists, a `JSONObject` each.
@@ -4769,8 +4773,8 @@ class _Output:
             return
         import logging
 
-        handler = logging.Handler()
-        handler.emit = self._print_record if is_verbose else self._show_record  # type: ignore[method-assign]
+        handler: Any = logging.Handler()
+        handler.emit = self._print_record if is_verbose else self._show_record
         logger = logging.getLogger("siraya_chat")
         logger.handlers = [handler]
         logger.propagate = False
