@@ -1804,7 +1804,8 @@ class SSEParser:
 # A fold: each object below takes one piece of a field after the other, and can be asked
 # at any time for the value so far.  Which object it is depends on the field's name.
 
-# The fields that come in pieces.  Every other one is kept as it was said last.
+# The fields that come in pieces, at whatever depth.  Every other one is kept as it was
+# said last.  A new field of the API also goes into _API_FIELDS.
 _GROWING_FIELDS = {
     "content",
     "refusal",
@@ -2517,6 +2518,7 @@ class _Response(http.client.HTTPResponse):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if status >= 200:
                 self.status = status
+                self.reason = reason.strip()
                 return version, status, reason
             if status == 101:
                 break
@@ -2623,12 +2625,10 @@ class _Connection(http.client.HTTPConnection):
         self.limits.begin_step()
         try:
             self._tunnel()  # type: ignore[attr-defined]
-        except OSError as error:
+        except OSError:
             status = getattr(self.response, "status", None)
             if isinstance(status, int) and status >= 300:
-                # http.client says "Tunnel connection failed: 407 REASON".
-                reason = str(error).partition("%d " % status)[2]
-                raise _ProxyRefused(status, reason) from None
+                raise _ProxyRefused(status, self.response.reason) from None
             raise
         finally:
             if self.response is not None:
@@ -3033,6 +3033,8 @@ def _describe(error: BaseException) -> str:
         )
     if isinstance(error, (_LimitPassed, _Closed, _NotConnected, _ProxyRefused)):
         return str(error)
+    if isinstance(error, ResponseError):
+        return error.message
     if isinstance(error, http.client.IncompleteRead):
         return "the connection ended within the answer"
     if isinstance(error, OSError) and error.strerror:
@@ -3466,6 +3468,8 @@ class Stream:
 
     def _connection_lost(self, error: Exception) -> None:
         """The connection failed: the answer may be there all the same."""
+        if self._state == "closed":
+            return  # by close(), in another thread
         try:
             rest = self._answer.end(is_whole=False)
         except ResponseError as reported:
@@ -3728,17 +3732,16 @@ class Call:
             self._encoded.length if self._encoded else 0,
         )
         if exchange.status >= 300:
-            return self._refusal(request, exchange)
+            return self._status_failure(request, exchange)
         try:
             return self._read_answer(self, exchange)
         except ResponseError as error:
             # The one case in which a request is sent again after a 2xx: the whole
-            # answer is nothing but an error that may pass.  (Of a
-            # 5xx the model may have run.)
+            # answer is nothing but an error that may pass.  After one of 5xx the model
+            # may have run, and the first event of a stream is the stream's to raise.
             may_retry = str(error.code) in map(str, _PASSING_STATUSES)
-            is_error_alone = isinstance(error.body, dict) and not error.body.get(
-                "choices"
-            )
+            body = error.body
+            is_error_alone = isinstance(body, dict) and not body.get("choices")
             return _Failure(error, may_retry and is_error_alone, str(error.code))
 
     def _log_attempt(self, started: float, outcome: str) -> None:
@@ -3781,7 +3784,7 @@ class Call:
             kind(message), may_retry, "no time" if is_timeout else "no answer"
         )
 
-    def _refusal(self, request: _Request, exchange: _Exchange) -> _Failure:
+    def _status_failure(self, request: _Request, exchange: _Exchange) -> _Failure:
         """The failure of an attempt that was answered with another status than 2xx."""
         exchange.max_size = MAX_ERROR_BODY_BYTES
         content, _ = _read_all(exchange)
@@ -3815,8 +3818,6 @@ class Call:
         """The error for an answer that broke off; what had arrived is its body."""
         text = self.mask(content.decode("utf-8", "replace"))
         reason = self.mask(_describe(error))
-        if isinstance(error, ResponseError):
-            reason = error.message
         message = "the answer broke off after %d characters: %s" % (len(text), reason)
         if isinstance(error, (ResponseError, zlib.error)):
             return ResponseError(message, text)

@@ -9089,8 +9089,8 @@ def streamed(text=None, finish_reason="stop", **delta):
 
 
 REFUSES = "I will not."
-COMMAND_ENDINGS = (  # what, the message, its finish_reason, standard error, statuses without
-    # and with -j
+# What, the message, its finish_reason, standard error, statuses without and with -j.
+COMMAND_ENDINGS = (
     ("cut", {"content": "Half"}, "length", "limit of tokens", 0, 0),
     ("filtered", {"content": "Half"}, "content_filter", "content filter", 0, 0),
     ("unknown", {"content": "Half"}, None, "does not say", 0, 0),
@@ -9406,9 +9406,19 @@ class CommandLineHistory(Test):
                     self.assertEqual(server.connections, 0)
                     self.assertEqual(self.read(path), content)
 
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "needs named pipes")
+    def test_a_device_is_neither_read_for_ever_nor_replaced(self):
+        path = os.path.join(self.folder, "pipe")  # like a device, it is no file
+        os.mkfifo(path)
+        server = self.serve()
+        outcome = run_process(server, *COMMAND, "--history", path, "hi")
+        self.assertEqual((outcome.status, outcome.out), (2, ""))
+        self.assert_one_line(outcome.err, path)
+        self.assertEqual(os.listdir(self.folder), ["pipe"])
+
     def test_what_cannot_be_saved_to_is_refused_before_anything_is_sent(self):
         missing = os.path.join(self.folder, "none", "talk.json")
-        for path in (missing, self.folder, os.devnull):
+        for path in (missing, self.folder):
             with self.subTest(path):
                 server = self.serve()
                 outcome = run_main(server, "--history", path, "hi")
