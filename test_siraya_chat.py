@@ -4985,6 +4985,8 @@ HOSTILE_FRAMES = (  # what follows the headers of a chunked answer: it is lost w
 )
 BLANKS, LETTERS = framed(b" " * 1000), framed(b"x" * 1000)
 COMMENT = framed(b":" + b"x" * 998 + b"\n")
+# Newer versions of http.client have a bound for trailers of their own.
+BOUNDED = (ResponseError, APIConnectionError)
 TRAILERS = b"0\r\n" + b"X: y\r\n" * 100000
 EXTENDED = b"1;" + b"x" * 60 + b"\r\n \r\n"  # a chunk of one byte
 ERROR_HEAD = JSON_HEAD.replace(b"200 OK", b"400 No")
@@ -4996,7 +4998,7 @@ ENDLESS = (  # what, streamed, answer, error where the limits are reached
     ("comments", True, SSE_HEAD + COMMENT * 500, StreamError),
     ("events", True, SSE_HEAD + framed(event(ONCE)) * 2000, StreamError),
     ("an error body", False, ERROR_HEAD + LETTERS * 500, BadRequestError),
-    ("trailers", False, JSON_HEAD + GOOD_CHUNK + TRAILERS, ResponseError),
+    ("trailers", False, JSON_HEAD + GOOD_CHUNK + TRAILERS, BOUNDED),
     ("chunk extensions", False, JSON_HEAD + EXTENDED * 20000, ResponseError),
 )
 ODD_VALUES = (None, True, -1, 1e308, "x", [], {}, [[{}]], {"a": {"b": None}})
