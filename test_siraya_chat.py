@@ -34,7 +34,8 @@ reads stands just before its class.
     streams       EndsOfStreams: whole or cut off; Cancelling: close, drop, leave
     bounded calls TimeLimits; SendingAgain; Watching: the log, request ids;
                   KeepingConnections; Addresses; ChoiceOfProxy; CertificateStores;
-                  ChangesOfSettings; Costs: memory and time of hostile answers
+                  ChangesOfSettings; Costs: memory and time of hostile answers;
+                  SharedWays: clients and proxies together
     asyncio       Asyncio, AsyncCancelling, AsyncStreams; ComingFromTheSDK: its habits
     command line  CommandLineRequests, CommandLineOutput, CommandLineMistakes,
                   CommandLineHelp, CommandLineProcesses, CommandLineChat,
@@ -7105,6 +7106,44 @@ class Costs(Test):
             with self.subTest(kind.__name__):
                 (parsed_event,) = SSEParser().feed(kind(b"data: x\n\n"))
                 self.assertEqual(parsed_event.data, "x")
+
+
+class SharedWays(Test):
+    def test_clients_that_share_connections_do_not_close_each_others(self):
+        servers = [self.serve(ANSWER), self.serve(ANSWER)]
+        first = self.client(servers[0])
+        second = first.with_options(base_url=servers[1].base_url)
+        for _ in range(4):
+            first.complete("hi")
+            second.complete("hi")
+        self.assertEqual([server.connections for server in servers], [1, 1])
+
+    def test_a_proxy_that_echoes_its_password_does_not_publish_it(self):
+        def script(received):
+            return http_answer(502, "no " + received.headers["proxy-authorization"])
+
+        proxy = self.serve(script)
+        client = self.client(
+            "http://localhost:9/v1",
+            proxy="http://user:password@" + proxy.address,
+            max_retries=0,
+        )
+        error = self.refused(
+            InternalServerError, ["no Basic ***"], client.complete, "hi"
+        )
+        self.assertNotIn(text64(b"user:password"), str(error) + str(error.body))
+
+    def test_a_stream_that_begins_with_blank_lines_costs_what_they_weigh(self):
+        servers = {}
+        for size in (2000, 8000):
+            blanks = framed(b"\n") * size
+            servers[size] = self.serve(SSE_HEAD + blanks + STREAM[len(SSE_HEAD) :])
+
+        def read(size):
+            stream = self.client(servers[size]).stream("hi")
+            self.assertEqual(stream.get_final_completion().text, "Once upon")
+
+        self.assertLess(growth(read, 2000, 8000), 10)
 
 
 # === asyncio ==========================================================================
