@@ -76,7 +76,7 @@ if TYPE_CHECKING:
 
     Messages = str | Sequence[Mapping[str, Any]]
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
-    Rule = Callable[[str, Any], None]
+    Rule = Callable[[str, Any], object]
 
 __version__ = "2.0.0"
 __all__ = [
@@ -934,6 +934,14 @@ def _pattern(pattern: str, allowed: str) -> Rule:
     return check
 
 
+def _optional(rule: Rule) -> Rule:
+    def check(name: str, value: Any) -> None:
+        if value is not None:
+            rule(name, value)
+
+    return check
+
+
 def _list_of(rule: Rule) -> Rule:
     def check(name: str, value: Any) -> None:
         if not isinstance(value, (list, tuple)):
@@ -1064,7 +1072,7 @@ _REQUEST_RULES: dict[str, Rule] = {
     "provider": _provider,
     "response_format": _response_format,
 }
-_SECONDS = _number(0.001, 1e9)
+_SECONDS = _optional(_number(0.001, 1e9))
 
 
 def _check_json(name: str, value: Any) -> None:
@@ -1743,7 +1751,9 @@ class SSEParser:
         """The events that these bytes complete."""
         events: list[Event] = []
         for line in self._complete_lines(data):
-            if line:
+            if line.startswith("data: "):  # as most lines do
+                self._data.append(line[6:])
+            elif line:
                 self._take_field(line)
             else:
                 self._dispatch(events)
@@ -2266,12 +2276,15 @@ class _Closed(OSError):
 
 
 class _NotConnected(OSError):
-    """No connection came about.  *may_retry*: another attempt may fare better."""
+    """No connection came about.  *cause*: the error of the step that failed."""
 
-    def __init__(self, message: str, is_timeout: bool, may_retry: bool) -> None:
+    def __init__(self, message: str, cause: Exception) -> None:
         super().__init__(message)
-        self.is_timeout = is_timeout
-        self.may_retry = may_retry
+        self.cause = cause
+
+
+class _NotTrusted(_NotConnected):
+    """The server's certificate, or the file to verify it with, cannot be used."""
 
 
 class _ProxyRefused(OSError):
@@ -3015,12 +3028,10 @@ def _connect(connection: _Connection) -> None:
     except _Closed:
         raise
     except (OSError, http.client.HTTPException) as error:
-        is_timeout = isinstance(error, _LimitPassed)
-        may_retry = not isinstance(error, ssl.SSLCertVerificationError)
-        if isinstance(error, _ProxyRefused):
-            may_retry = error.status >= 500
         message = "%s: %s" % (connection.stage, _describe(error))
-        raise _NotConnected(message, is_timeout, may_retry) from None
+        if isinstance(error, ssl.SSLCertVerificationError):
+            raise _NotTrusted(message, error) from None
+        raise _NotConnected(message, error) from None
 
 
 def _describe(error: BaseException) -> str:
@@ -3054,7 +3065,7 @@ def _default_context() -> ssl.SSLContext:
                 _quote(file),
                 _describe(error),
             )
-            raise _NotConnected(message, is_timeout=False, may_retry=False) from None
+            raise _NotTrusted(message, error) from None
     return context
 
 
@@ -3497,8 +3508,6 @@ class Stream:
 _FRAMING_HEADERS = ("content-length", "transfer-encoding")
 # Their values are secrets.
 _SECRET_HEADERS = ("Authorization", "Proxy-Authorization", "Api-Key", "X-Api-Key")
-# Arguments of a call that are no parameters of its body.
-_CALL_OPTIONS = ("timeout", "deadline", "max_retries", "extra_headers", "extra_query")
 _LOOPBACK = r"(localhost|127\.[0-9.]+|::1)\Z"
 
 
@@ -3593,28 +3602,102 @@ def _check_headers(name: str, headers: Any) -> dict[str, str]:
     return checked
 
 
-def _check_key(value: Any) -> str:
+def _check_key(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(
-            "api_key must be a string, or a plain function that gives one, not %s"
-            % type(value).__name__
+            "%s must be a string, or a plain function that gives one, not %s"
+            % (name, type(value).__name__)
         )
     key = value.strip()
     if not re.match(r"[!-~]*\Z", key):
         raise ValueError(
-            "api_key (SIRAYA_API_KEY) must be visible ASCII characters, "
-            "which is not so (it is not shown)"
+            "%s (SIRAYA_API_KEY) must be visible ASCII characters, "
+            "which is not so (it is not shown)" % name
         )
     if key[:1] in ("'", '"') or key[-1:] in ("'", '"'):
-        raise ValueError("api_key (SIRAYA_API_KEY) must not stand in quotes")
+        raise ValueError("%s (SIRAYA_API_KEY) must not stand in quotes" % name)
     return key
 
 
-# Beside 5xx: what may be another in a moment.
-_PASSING_STATUSES = (408, 409, 429)
-# An attempt that failed: its error, whether another attempt may help, and why, in
-# short.
+def _key_or_function(name: str, value: Any) -> None:
+    if not callable(value):
+        _check_key(name, value)
+
+
+def _proxy_setting(name: str, value: Any) -> None:
+    _string(name, value)
+    if value:
+        _parse_proxy(name, value)
+
+
+def _ssl_context(name: str, value: Any) -> None:
+    if not isinstance(value, ssl.SSLContext):
+        raise _wrong_type(name, value, "an ssl.SSLContext")
+
+
+# The settings of a client.
+_SETTING_RULES: dict[str, Rule] = {
+    "api_key": _key_or_function,
+    "base_url": _string,  # and what _Endpoint makes of it
+    "model": _optional(_string),
+    "timeout": _SECONDS,
+    "connect_timeout": _SECONDS,
+    "deadline": _SECONDS,
+    "max_retries": _integer(0),
+    "headers": _check_headers,
+    "ssl_context": _optional(_ssl_context),
+    "proxy": _optional(_proxy_setting),
+}
+# The arguments of a call that are no parameters of its body.
+_CALL_OPTION_RULES: dict[str, Rule] = {
+    "timeout": _SECONDS,
+    "deadline": _SECONDS,
+    "max_retries": _optional(_integer(0)),
+    "extra_headers": _check_headers,
+    "extra_query": _optional(_object),
+}
+
+
+# An attempt that failed: its error, whether another attempt may help, and the reason in
+# a word or two, for the log.
 _Failure = collections.namedtuple("_Failure", "error may_retry reason")
+
+# Whether another attempt may help is decided here: by the status of the answer, by the
+# error in an answer, by the error that came in place of one.  How long to wait before
+# it is decided in Call._wait_before_retry().
+
+# Beside 5xx: the statuses that say "not now".
+_PASSING_STATUSES = (408, 409, 429)
+
+
+def _may_retry_status(status: int) -> bool:
+    return status in _PASSING_STATUSES or status >= 500
+
+
+def _may_retry_error(error: ResponseError) -> bool:
+    """Whether a whole answer of 2xx is nothing but an error that says "not now".
+
+    This is the one case in which a request is sent again after a 2xx.  After an error
+    of 5xx the model may have run; and an error in a stream is the stream's to raise.
+    """
+    body = error.body
+    is_error_alone = isinstance(body, dict) and not body.get("choices")
+    return is_error_alone and str(error.code) in map(str, _PASSING_STATUSES)
+
+
+def _may_retry_unanswered(request: _Request, error: Exception) -> bool:
+    """Whether to send a request again that got no head of an answer."""
+    if isinstance(error, (_NotTrusted, _Closed, ResponseError)):
+        return False
+    if isinstance(error, _NotConnected):
+        # What a proxy refuses with a 4xx, it will refuse again.
+        cause = error.cause
+        return not isinstance(cause, _ProxyRefused) or cause.status >= 500
+    if 200 <= request.status < 300:
+        return False  # the server began to answer, so that it will be paid
+    if isinstance(error, _LimitPassed):
+        return not request.is_sent  # it would be paid twice, and be too slow again
+    return True
 
 
 class Call:
@@ -3736,13 +3819,7 @@ class Call:
         try:
             return self._read_answer(self, exchange)
         except ResponseError as error:
-            # The one case in which a request is sent again after a 2xx: the whole
-            # answer is nothing but an error that may pass.  After one of 5xx the model
-            # may have run, and the first event of a stream is the stream's to raise.
-            may_retry = str(error.code) in map(str, _PASSING_STATUSES)
-            body = error.body
-            is_error_alone = isinstance(body, dict) and not body.get("choices")
-            return _Failure(error, may_retry and is_error_alone, str(error.code))
+            return _Failure(error, _may_retry_error(error), str(error.code))
 
     def _log_attempt(self, started: float, outcome: str) -> None:
         seconds = time.monotonic() - started
@@ -3764,25 +3841,24 @@ class Call:
 
     def _no_answer(self, request: _Request, error: Exception) -> _Failure:
         """The failure of an attempt that brought no head of an answer."""
-        description = self.mask(_describe(error))
-        message = "no answer from %s: %s" % (self._shown_url, description)
-        is_timeout = isinstance(error, _LimitPassed)
-        may_retry = not 200 <= request.status < 300 and not isinstance(error, _Closed)
+        may_retry = _may_retry_unanswered(request, error)
+        message = self._describe_no_answer(request, error)
+        cause = error.cause if isinstance(error, _NotConnected) else error
+        if isinstance(cause, ResponseError):
+            return _Failure(ResponseError(message), may_retry, "no answer")
+        if isinstance(cause, _LimitPassed):
+            return _Failure(APITimeoutError(message), may_retry, "time limit")
+        return _Failure(APIConnectionError(message), may_retry, "no answer")
+
+    def _describe_no_answer(self, request: _Request, error: Exception) -> str:
+        description: str = self.mask(_describe(error))
         if isinstance(error, _NotConnected):
-            message = description
-            is_timeout = error.is_timeout
-            may_retry = error.may_retry
-        elif request.route is not None and request.route.proxy is not None:
+            return description
+        message = "no answer from %s: %s" % (self._shown_url, description)
+        if request.route is not None and request.route.proxy is not None:
             proxy = request.route.proxy
             message += " (through the proxy %s)" % _address(proxy.host, proxy.port)
-        if is_timeout and request.is_sent:
-            may_retry = False  # it would be paid twice, and be too slow again
-        if isinstance(error, ResponseError):
-            return _Failure(ResponseError(message), False, "")
-        kind = APITimeoutError if is_timeout else APIConnectionError
-        return _Failure(
-            kind(message), may_retry, "no time" if is_timeout else "no answer"
-        )
+        return message
 
     def _status_failure(self, request: _Request, exchange: _Exchange) -> _Failure:
         """The failure of an attempt that was answered with another status than 2xx."""
@@ -3797,11 +3873,13 @@ class Call:
             self.mask(text),
             self._advice(status, request),
         )
-        may_retry = status in _PASSING_STATUSES or status >= 500
-        return _Failure(error, may_retry, str(status))
+        return _Failure(error, _may_retry_status(status), str(status))
 
     def _advice(self, status: int, request: _Request) -> str:
-        """What to try where the proxy's password or the path may be wrong."""
+        """What to try where the proxy's password or the path may be wrong.
+
+        A 407 comes here for plain http; for https it answers CONNECT: _open_tunnel().
+        """
         proxy = request.route.proxy
         if status in (401, 407) and proxy is not None:
             return "it came through the proxy " + _address(proxy.host, proxy.port)
@@ -3899,11 +3977,6 @@ def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
     if not isinstance(items, list) or not all(map(_is_object, items)):
         raise ResponseError("this is no list of models", call.mask(value))
     return _List(items)
-
-
-def _optional_seconds(name: str, value: Any) -> None:
-    if value is not None:
-        _SECONDS(name, value)
 
 
 class _Chat:
@@ -4036,34 +4109,11 @@ class BaseClient:
         self._transport_settings = (proxy, ssl_context)
 
     def _check_settings(self) -> None:
-        if not callable(self.api_key):
-            _check_key(self.api_key)
-        for name in ("timeout", "connect_timeout", "deadline"):
-            _optional_seconds(name, getattr(self, name))
-        _integer(0)("max_retries", self.max_retries)
-        _check_headers("headers", self.headers)
-        if self.model is not None:
-            _string("model", self.model)
-        if self.proxy is not None:
-            _string("proxy", self.proxy)
-            if self.proxy:
-                _parse_proxy("proxy", self.proxy)
-        if not isinstance(self.ssl_context, (ssl.SSLContext, type(None))):
-            raise _wrong_type("ssl_context", self.ssl_context, "an ssl.SSLContext")
+        for name, rule in _SETTING_RULES.items():
+            rule(name, getattr(self, name))
 
     def _settings(self) -> dict[str, Any]:
-        return {
-            "api_key": self.api_key,
-            "base_url": self.base_url,
-            "model": self.model,
-            "timeout": self.timeout,
-            "connect_timeout": self.connect_timeout,
-            "max_retries": self.max_retries,
-            "headers": self.headers,
-            "ssl_context": self.ssl_context,
-            "proxy": self.proxy,
-            "deadline": self.deadline,
-        }
+        return {name: getattr(self, name) for name in _SETTING_RULES}
 
     def __repr__(self) -> str:
         return "%s(base_url=%r, model=%r)" % (
@@ -4084,7 +4134,7 @@ class BaseClient:
 
     def with_options(self, **changes: Any) -> Self:
         """A client that differs in these settings.  It shares the kept connections."""
-        unknown = sorted(set(changes) - set(self._settings()))
+        unknown = sorted(set(changes) - set(_SETTING_RULES))
         if unknown:
             raise TypeError("with_options() has no setting %r" % unknown[0])
         client = type(self)(**{**self._settings(), **changes})
@@ -4096,14 +4146,16 @@ class BaseClient:
         self, messages: Messages, model: str | None, stream: bool, **params: Any
     ) -> Call:
         """A call that is checked and not yet sent: see `Call`."""
-        options = {name: params.pop(name) for name in _CALL_OPTIONS if name in params}
+        options = {
+            name: params.pop(name) for name in _CALL_OPTION_RULES if name in params
+        }
         body = build_request(messages, model or self.model, stream=stream, **params)
         read_answer = _open_stream if stream else _read_completion
         return self._new_call("POST", "/chat/completions", body, read_answer, options)
 
     def prepare_list(self, **options: Any) -> Call:
         """A call for the list of models."""
-        unknown = sorted(set(options) - set(_CALL_OPTIONS))
+        unknown = sorted(set(options) - set(_CALL_OPTION_RULES))
         if unknown:
             raise TypeError("list() has no argument %r" % unknown[0])
         return self._new_call("GET", "/models", None, _read_list, options)
@@ -4118,17 +4170,11 @@ class BaseClient:
     ) -> Call:
         """A call with the settings of the client, where the options have no others."""
         self._check_settings()
-        timeout = options.get("timeout", self.timeout)
-        deadline = options.get("deadline", self.deadline)
+        for name, value in options.items():
+            _CALL_OPTION_RULES[name](name, value)
         max_retries = options.get("max_retries")
         if max_retries is None:
             max_retries = self.max_retries
-        extra_query = options.get("extra_query")
-        _optional_seconds("timeout", timeout)
-        _optional_seconds("deadline", deadline)
-        _integer(0)("max_retries", max_retries)
-        if extra_query is not None:
-            _object("extra_query", extra_query)
         own = _check_headers("headers", self.headers)
         own.update(_check_headers("extra_headers", options.get("extra_headers")))
         endpoint = _Endpoint("base_url", self.base_url)
@@ -4138,9 +4184,13 @@ class BaseClient:
         return Call(
             transport,
             method,
-            endpoint.url(path, extra_query),
+            endpoint.url(path, options.get("extra_query")),
             body,
-            (timeout, self.connect_timeout, deadline),
+            (
+                options.get("timeout", self.timeout),
+                self.connect_timeout,
+                options.get("deadline", self.deadline),
+            ),
             max_retries,
             lambda: self._headers(endpoint, body, own),
             read_answer,
@@ -4175,7 +4225,8 @@ class BaseClient:
         }
         if body is not None:
             headers["Content-Type"] = "application/json"
-        key = _check_key(self.api_key() if callable(self.api_key) else self.api_key)
+        key = self.api_key() if callable(self.api_key) else self.api_key
+        key = _check_key("api_key", key)
         if key:
             headers["Authorization"] = "Bearer " + key
         headers.update(own)
