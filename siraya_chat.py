@@ -67,12 +67,24 @@ if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
         Callable,
+        Coroutine,
         Iterable,
         Iterator,
         Mapping,
         Sequence,
     )
-    from typing import Any, BinaryIO, Literal, Self, TypedDict, Unpack, overload
+    from typing import (
+        Any,
+        BinaryIO,
+        Literal,
+        Protocol,
+        Required,
+        Self,
+        TypedDict,
+        TypeVar,
+        Unpack,
+        overload,
+    )
 
     Messages = str | Sequence[Mapping[str, Any]]
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
@@ -120,9 +132,8 @@ __all__ = [
 ]
 
 DEFAULT_BASE_URL = "https://llm.siraya.pro/v1"
-DEFAULT_MODEL = (
-    "anthropic/claude-sonnet-4.5"  # of the command line; the library has none
-)
+# Of the command line; the library has none.
+DEFAULT_MODEL = "anthropic/claude-sonnet-4.5"
 
 # Of an answer, compressed or not: ten minutes of speech in base64 take 40 MB.
 MAX_ANSWER_BYTES = 64 << 20
@@ -1240,12 +1251,12 @@ def attach(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
     """
     content = _load("attach", source)
     if not content.url and not content.data and not content.name:
-        raise content.refusal("empty")
+        raise content.error("empty")
     _set_type(content, media_type)
     if content.is_text():
         return _build_text(content)
     if not content.type:
-        raise content.refusal("of no known type, and not UTF-8 text")
+        raise content.error("of no known type, and not UTF-8 text")
     _check_type(content, content.family())
     if content.family() == "image":
         return _build_image(content, None)
@@ -1343,7 +1354,7 @@ class _Content:
         self.type = ""  # what _set_type() made of all that
         self.is_given = False  # the caller named the type
 
-    def refusal(self, reason: str) -> ValueError:
+    def error(self, reason: str) -> ValueError:
         what = repr(_printable(self.name)) if self.name else "the source"
         return ValueError(
             "%s: %s is %s (media_type=, as in media_type='image/png', overrules that)"
@@ -1423,19 +1434,19 @@ def _normal_type(media_type: str) -> str:
 def _check_type(content: _Content, kind: str) -> None:
     """Refuse a content that a part of this kind cannot hold."""
     if content.url and "audio" in (kind, content.family()):
-        raise content.refusal(
+        raise content.error(
             "a URL, but the API takes audio as data only: download it first"
         )
     if not content.url and not content.data:
-        raise content.refusal("empty")
+        raise content.error("empty")
     accepted = _ACCEPTED_TYPES.get(kind)
     if accepted is None or content.type in accepted:  # None: a document
         return
     if not content.type:
-        raise content.refusal("of no known type")
+        raise content.error("of no known type")
     if content.is_given and kind == content.family() and kind in ("image", "video"):
         return  # the caller knows what the API has learned
-    raise content.refusal(
+    raise content.error(
         "%s; the API takes %s" % (_printable(content.type), ", ".join(accepted))
     )
 
@@ -1675,6 +1686,10 @@ if TYPE_CHECKING:
         extra_headers: Mapping[str, str] | None
         extra_query: Mapping[str, Any] | None
 
+    class CreateParams(Params, total=False):
+        messages: Required[Messages]
+        model: str | None
+
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 # What a JSON string carries as it is (RFC 8259 § 7).
@@ -1739,9 +1754,8 @@ class SSEParser:
     def __init__(self) -> None:
         self._line = bytearray()  # the beginning of a line whose end has not come
         self._ended_with_cr = False  # a line feed that comes next belongs to that end
-        self._encoding = (
-            "utf-8-sig"  # a byte order mark may come, before the first line
-        )
+        # Until the first line is complete, a byte order mark may come.
+        self._encoding = "utf-8-sig"
         self._type = ""  # of the event that is being read, and so the next two
         self._data: list[str] = []
         self._retry: int | None = None
@@ -2317,9 +2331,8 @@ class _Limits:
         self.counts_every_byte = True
         self._started = time.monotonic()
         self._silence = 0.0  # seconds in which we waited and heard nothing
-        self._step_started: float | None = (
-            None  # of connecting; None while not connecting
-        )
+        # When the present step of connecting began; None while not connecting.
+        self._step_started: float | None = None
         self._socket: Any = None  # the one that cancel() shuts down
         self._cancelling = threading.Event()
 
@@ -2474,8 +2487,8 @@ class _SocketReader(io.RawIOBase):
 
     def __init__(self, connection: _Connection) -> None:
         self.connection = connection
-        self.is_paused = False  # then it has nothing
-        self._file = connection.socket.makefile("rb", buffering=0)
+        self.is_paused = False  # set by _Reader.close(): do not read the socket
+        self._file = connection.own_socket.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
@@ -2485,7 +2498,7 @@ class _SocketReader(io.RawIOBase):
             return None
         connection = self.connection
         limits = connection.limits
-        connection.socket.settimeout(limits.time_left())
+        connection.own_socket.settimeout(limits.time_left())
         started = time.monotonic()
         try:
             count = self._file.readinto(buffer)
@@ -2512,8 +2525,9 @@ class _Reader(io.BufferedReader):
         return line
 
     def close(self) -> None:
+        """The answer is read: note whether more than it has come into the buffer."""
         if not self.closed:
-            self.raw.is_paused = True
+            self.raw.is_paused = True  # so that peek() looks at the buffer alone
             self.raw.connection.has_surplus = bool(self.peek(1))
         super().close()
 
@@ -2576,7 +2590,8 @@ class _Connection(http.client.HTTPConnection):
         self.route = route
         self.context = context  # for https
         self.pid = os.getpid()  # a forked child must not use what its parent has opened
-        self.socket: Any = None  # http.client drops its own before the answer is read
+        # http.client's "sock" becomes None before the answer is read.
+        self.own_socket: Any = None
         self.limits: Any = None  # those of the present call
         self.response: Any = None  # the last answer, from its first line on
         self.has_surplus = False  # more came than the last answer
@@ -2598,7 +2613,7 @@ class _Connection(http.client.HTTPConnection):
         if route.proxy is not None:
             self.stage = "no connection to the proxy " + _address(self.host, self.port)
         _log_debug("connecting to %s", _address(self.host, self.port))
-        self.sock = self.socket = self._open_socket()
+        self.sock = self.own_socket = self._open_socket()
         if route.proxy is not None and route.scheme == "https":
             self.stage = "the proxy %s gave no connection to %s" % (
                 _address(self.host, self.port),
@@ -2651,15 +2666,15 @@ class _Connection(http.client.HTTPConnection):
     def _start_tls(self) -> None:
         context: Any = self.context
         self.limits.begin_step()
-        self.sock = self.socket = context.wrap_socket(
-            self.socket,
+        self.sock = self.own_socket = context.wrap_socket(
+            self.own_socket,
             server_hostname=self.route.host,
             do_handshake_on_connect=False,
         )
-        self.limits.guard(self.socket)
-        self.socket.settimeout(self.limits.time_left())
+        self.limits.guard(self.own_socket)
+        self.own_socket.settimeout(self.limits.time_left())
         try:
-            self.socket.do_handshake()
+            self.own_socket.do_handshake()
         except socket.timeout as error:
             raise self.limits.explain(error) from None
 
@@ -2678,9 +2693,9 @@ class _Connection(http.client.HTTPConnection):
         """Send bytes; the time limit starts again whenever some have left."""
         view = memoryview(data)
         while view:
-            self.socket.settimeout(self.limits.time_left())
+            self.own_socket.settimeout(self.limits.time_left())
             try:
-                sent = self.socket.send(view[:SEND_BYTES])
+                sent = self.own_socket.send(view[:SEND_BYTES])
             except socket.timeout as error:
                 raise self.limits.explain(error) from None
             view = view[sent:]
@@ -2729,8 +2744,8 @@ class _Connection(http.client.HTTPConnection):
             self._drain(patience)
             if self.has_surplus:
                 return False
-            self.socket.settimeout(0)
-            self.socket.recv(1)  # the end, or an answer that nobody asked for
+            self.own_socket.settimeout(0)
+            self.own_socket.recv(1)  # the end, or an answer that nobody asked for
         except (BlockingIOError, ssl.SSLWantReadError):
             return True  # open and silent
         except (ResponseError, *_NETWORK_ERRORS):
@@ -2748,7 +2763,7 @@ class _Connection(http.client.HTTPConnection):
 
     def dispose(self) -> None:
         """Close the connection; a forked child leaves its parent's open."""
-        sock, self.socket = self.socket, None
+        sock, self.own_socket = self.own_socket, None
         if sock is None:
             return
         self.sock = None
@@ -2862,7 +2877,7 @@ class _Exchange:
         if not self._claim_end():
             return
         self._is_closed = True
-        sock = self._connection.socket
+        sock = self._connection.own_socket
         if self._is_reading and self._connection.pid == os.getpid():
             _shut_down(sock)  # the reader wakes, and disposes of the connection
         else:
@@ -2972,10 +2987,10 @@ class _Transport(urllib.request.BaseHandler):
             connection = _Connection(request.route, context)
         connection.limits = request.limits
         try:
-            if connection.socket is None:
+            if connection.own_socket is None:
                 _connect(connection)
             else:
-                request.limits.guard(connection.socket)
+                request.limits.guard(connection.own_socket)
             connection.exchange(request)
             return _Exchange(self, connection, request)
         except BaseException:
@@ -3528,12 +3543,12 @@ class _Endpoint:
                 host = _ascii_host(host)
             port = place.port
         except ValueError:  # of a port, an IPv6 address or a name that is none
-            raise self._refusal(name, url) from None
+            raise self._wrong_url(name, url) from None
         is_plain = re.match(r"https?://[^\s\x00-\x1f#@%\\]+\Z", url, re.I)
         if not is_plain or port == 0 or not re.match(r"[A-Za-z0-9._:-]+\Z", host):
-            raise self._refusal(name, url)
+            raise self._wrong_url(name, url)
         if not re.match(r"[!-~]*\Z", place.path + place.query):
-            raise self._refusal(name, url)
+            raise self._wrong_url(name, url)
         self.scheme = place.scheme.lower()
         self.host = host
         self.port = port or (443 if self.scheme == "https" else 80)
@@ -3546,7 +3561,7 @@ class _Endpoint:
         self.query = place.query
 
     @staticmethod
-    def _refusal(name: str, url: str) -> ValueError:
+    def _wrong_url(name: str, url: str) -> ValueError:
         return _wrong_value(name, _without_user(url), "http(s)://HOST[:PORT][/PATH]")
 
     def base_url(self) -> str:
@@ -3923,27 +3938,36 @@ def _read_all(exchange: _Exchange) -> tuple[bytearray, Exception | None]:
     return content, None
 
 
-def _read_completion(call: Call, exchange: _Exchange) -> Completion:
+def _read_text(call: Call, exchange: _Exchange) -> str:
+    """The whole body as text; raises what `Call.lost` makes of one that broke off."""
     content, error = _read_all(exchange)
     if error is not None:
         failure = call.lost(error, content)
-        del error
+        del error  # with its traceback it would make a circle
         raise failure
-    text = content.decode("utf-8", "replace")
-    if _looks_like_events(
-        text
-    ):  # from a server that streams although nobody asked for it
-        answer = _StreamedAnswer(1, call.mask)
-        answer.feed(bytes(content))
-        rest = answer.end(is_whole=True)
-        if not answer.is_complete:
-            message = "the stream ended before the answer did"
-            raise StreamError(message, call.mask(rest) or None, answer.completion())
-        completion = answer.completion()
+    return content.decode("utf-8", "replace")
+
+
+def _read_completion(call: Call, exchange: _Exchange) -> Completion:
+    text = _read_text(call, exchange)
+    # Some servers stream although nobody asked for it.
+    if _looks_like_events(text):
+        completion = _parse_events(text, call.mask)
     else:
         completion = _parse_completion(text, call.mask)
     completion._set_headers(call.masked_headers(exchange))
     return completion
+
+
+def _parse_events(text: str, mask: Callable[[Any], Any]) -> Completion:
+    """The answer in a whole event stream; `StreamError` if it is not complete."""
+    answer = _StreamedAnswer(1, mask)
+    answer.feed(text.encode())
+    rest = answer.end(is_whole=True)
+    if not answer.is_complete:
+        message = "the stream ended before the answer did"
+        raise StreamError(message, mask(rest) or None, answer.completion())
+    return answer.completion()
 
 
 def _open_stream(call: Call, exchange: _Exchange) -> Stream:
@@ -3962,10 +3986,7 @@ class _List(list):  # type: ignore[type-arg]
 
 
 def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
-    content, error = _read_all(exchange)
-    if error is not None:
-        raise call.lost(error, content)
-    text = content.decode("utf-8", "replace")
+    text = _read_text(call, exchange)
     try:
         value = _decode_json(text)
     except ValueError as reason:
@@ -3992,36 +4013,6 @@ class _Completions:
     def __init__(self, client: Any) -> None:
         self._client = client
 
-    if TYPE_CHECKING:
-
-        @overload
-        def create(
-            self,
-            *,
-            messages: Messages,
-            stream: Literal[True],
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Stream: ...
-        @overload
-        def create(
-            self,
-            *,
-            messages: Messages,
-            stream: Literal[False] | None = ...,
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Completion: ...
-        @overload
-        def create(
-            self,
-            *,
-            messages: Messages,
-            stream: bool,
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Completion | Stream: ...
-
     def create(
         self,
         *,
@@ -4047,6 +4038,33 @@ class _Models:
     def list(self, **options: Any) -> Any:
         """What the service offers: see `Client.list_models`."""
         return self._client.list_models(**options)
+
+
+if TYPE_CHECKING:
+    # client.chat as type checkers see it: Whole is what create() gives without
+    # stream=True, and Pieces with it.
+    Whole = TypeVar("Whole", covariant=True)
+    Pieces = TypeVar("Pieces", covariant=True)
+    Result = TypeVar("Result")
+    Awaited = Coroutine[Any, Any, Result]
+
+    class TypedCompletions(Protocol[Whole, Pieces]):
+        @overload
+        def create(
+            self, *, stream: Literal[True], **params: Unpack[CreateParams]
+        ) -> Pieces: ...
+        @overload
+        def create(
+            self, *, stream: Literal[False] | None = ..., **params: Unpack[CreateParams]
+        ) -> Whole: ...
+        @overload
+        def create(
+            self, *, stream: bool, **params: Unpack[CreateParams]
+        ) -> Whole | Pieces: ...
+
+    class TypedChat(Protocol[Whole, Pieces]):
+        @property
+        def completions(self) -> TypedCompletions[Whole, Pieces]: ...
 
 
 class BaseClient:
@@ -4202,7 +4220,7 @@ class BaseClient:
         return _Chat(self)
 
     @property
-    def models(self) -> Any:
+    def models(self) -> _Models:
         """The OpenAI SDK's door: ``client.models.list()``."""
         return _Models(self)
 
@@ -4324,9 +4342,7 @@ class Client(BaseClient):
     if TYPE_CHECKING:
 
         @property
-        def chat(self) -> _Chat: ...
-        @property
-        def models(self) -> _Models: ...
+        def chat(self) -> TypedChat[Completion, Stream]: ...
 
 
 # ---------------------------------------------------------------------------- asyncio
@@ -4460,6 +4476,7 @@ class _Pump:
     async def next_chunk(self) -> JSONObject:
         """The next chunk; raises StopAsyncIteration or `StreamError` at the end."""
         while not self._arrived:
+            # The thread may have added the last chunk after the line above.
             if self._has_ended and not self._arrived:
                 if self._error is not None:
                     raise self._error
@@ -4597,48 +4614,7 @@ class AsyncClient(BaseClient):
     if TYPE_CHECKING:
 
         @property
-        def chat(self) -> _AsyncChat: ...
-        @property
-        def models(self) -> _AsyncModels: ...
-
-
-if TYPE_CHECKING:  # what the doors give whose methods return AsyncClient's coroutines
-
-    class _AsyncChat:
-        completions: _AsyncCompletions
-
-    class _AsyncModels:
-        async def list(self, **options: Any) -> Any: ...
-
-    class _AsyncCompletions:
-        @overload
-        async def create(
-            self,
-            *,
-            messages: Messages,
-            stream: Literal[True],
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> AsyncStream: ...
-        @overload
-        async def create(
-            self,
-            *,
-            messages: Messages,
-            stream: Literal[False] | None = ...,
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Completion: ...
-        @overload
-        async def create(
-            self,
-            *,
-            messages: Messages,
-            stream: bool,
-            model: str | None = ...,
-            **params: Unpack[Params],
-        ) -> Completion | AsyncStream: ...
-        async def create(self, **params: Any) -> Any: ...
+        def chat(self) -> TypedChat[Awaited[Completion], Awaited[AsyncStream]]: ...
 
 
 # ----------------------------------------------------------------------- command line
