@@ -192,7 +192,9 @@ _UNPRINTABLE = (
 
 def _printable(text: str) -> str:
     """The text on one line, fit for a terminal."""
-    return " ".join(re.sub(_UNPRINTABLE, " ", text).split())
+    if not text.isprintable():  # first, since to compile the pattern takes 1 ms
+        text = re.sub(_UNPRINTABLE, " ", text)
+    return " ".join(text.split())
 
 
 def _cut(text: str, limit: int) -> str:
@@ -2627,7 +2629,8 @@ class _Connection(http.client.HTTPConnection):
     def _open_socket(self) -> socket.socket:
         """A connected socket: the host's addresses are tried one after the other."""
         failure: Exception = OSError("the name has no address")
-        addresses = socket.getaddrinfo(self.host, self.port, 0, socket.SOCK_STREAM)
+        host = self.host.encode("ascii")  # a str would import encodings.idna: 2 ms
+        addresses = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
         for family, kind, protocol, _, address in addresses:
             sock = socket.socket(family, kind, protocol)
             try:
@@ -2812,7 +2815,7 @@ class _Exchange:
         self._connection = connection
         self._is_reading = False  # set by the reading thread
         self._is_closed = False  # set by close(), in whatever thread
-        self._ends = [True]  # who takes this first, ends the exchange; pop() is atomic
+        self._end = threading.Lock()  # who acquires it first; it is never released
         self._blocks = self._content()
 
     def _content(self) -> Iterator[bytes]:
@@ -2889,10 +2892,7 @@ class _Exchange:
 
     def _claim_end(self) -> bool:
         """Whether this call is the first that ends the exchange."""
-        try:
-            return self._ends.pop()
-        except IndexError:
-            return False
+        return self._end.acquire(blocking=False)
 
 
 def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
