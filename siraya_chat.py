@@ -677,13 +677,11 @@ _DECODER: Any = json.JSONDecoder(
 )
 
 
-def _decode_json(text: str) -> Any:
-    """The value of a JSON text (RFC 8259); ``ValueError`` if it is none."""
-    return _decode_first_json(text, None)
+def _decode_json(text: str, after: str | None = None) -> Any:
+    """The value of a JSON text (RFC 8259), which *after* may follow.
 
-
-def _decode_first_json(text: str, after: str | None) -> Any:
-    """The value of a JSON text, which *after* may follow."""
+    Raises ``ValueError`` if it is none.
+    """
     text = text.lstrip("\ufeff \t\r\n")
     items = text.count(",") + text.count("{") + text.count("[")
     if items > MAX_JSON_ITEMS:
@@ -721,7 +719,7 @@ def _parse_completion(text: str, mask: Callable[[Any], Any]) -> Completion:
     *mask*, here and below: takes the keys out of what an error quotes.
     """
     try:
-        value = _decode_first_json(text, after="data: [DONE]")
+        value = _decode_json(text, after="data: [DONE]")
     except ValueError as error:
         raise _not_a_completion(str(error), mask(text)) from None
     _raise_if_error(value, mask)
@@ -1857,9 +1855,16 @@ _CONTINUED_TYPES = ("text", "thinking", "reasoning.text", "reasoning.summary")
 # Said once for the whole answer; servers leave them empty in later chunks.
 _FIRST_SAID_FIELDS = ("id", "model", "created")
 # Of a chunk and of a choice: those with a place of their own, or of the stream alone.
-_CHUNK_FIELDS = ("choices", "object", "obfuscation")
+_CHUNK_FIELDS = {"choices", "object", "obfuscation"}
 # Some servers repeat the whole message beside each delta.
-_CHOICE_FIELDS = ("index", "delta", "message", "obfuscation")
+_CHOICE_FIELDS = {
+    "index",
+    "delta",
+    "message",
+    "finish_reason",
+    "logprobs",
+    "obfuscation",
+}
 
 
 class _LastSaid:
@@ -2155,16 +2160,13 @@ class _Choice:
         self._rest = _Object()
 
     def add(self, choice: JSONObject) -> None:
-        for name, value in choice.delta.items():
-            if name != "obfuscation":
-                self._message.add_field(name, value)
+        self._message.add(choice.delta)
+        if _says_finished(choice.get("finish_reason")):
+            self.finish_reason = choice["finish_reason"]
+        if "logprobs" in choice:
+            self._add_logprobs(choice["logprobs"])
         for name, value in choice.items():
-            if name == "logprobs":
-                self._add_logprobs(value)
-            elif name == "finish_reason":
-                if _says_finished(value):
-                    self.finish_reason = value
-            elif name not in _CHOICE_FIELDS:
+            if name not in _CHOICE_FIELDS:
                 self._rest.add_field(name, value)
 
     def _add_logprobs(self, value: Any) -> None:
@@ -2186,6 +2188,7 @@ class _Choice:
     def value(self) -> JSONObject:
         message = JSONObject(role=None, content=None)
         message.update(self._message.value())
+        message.pop("obfuscation", None)
         _complete_message(message)
         choice = JSONObject(index=self.index, message=message)
         choice["finish_reason"] = self.finish_reason
