@@ -2559,6 +2559,8 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head.  Refuse what says two things of the body's length."""
+        route = self.fp.raw.connection.route
+        _log_debug("waiting for %s", _address(route.host, route.port))
         super().begin()
         transfer = self.headers.get("Transfer-Encoding")
         length = self.headers.get("Content-Length")
@@ -2715,7 +2717,6 @@ class _Connection(http.client.HTTPConnection):
             blocks = None if request.body is None else request.blocks()
             self.request(request.get_method(), request.selector, blocks, request.fields)
             request.is_sent = True
-            _log_debug("waiting for %s", _address(self.route.host, self.route.port))
         except ConnectionError:
             pass  # who refuses a request need not read all of it, and may say why
         try:
