@@ -2544,6 +2544,8 @@ class _Response(http.client.HTTPResponse):
     _tunnel() in _Connection.
     """
 
+    fp: Any  # a _Reader
+
     def _read_status(self) -> Any:
         """Read the status line.  Interim answers are skipped (RFC 9110 § 15.2)."""
         for _ in range(MAX_INTERIM_ANSWERS):
