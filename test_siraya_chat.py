@@ -71,6 +71,7 @@ import math
 import os
 import pathlib
 import pickle
+import py_compile
 import random
 import re
 import select
@@ -554,7 +555,7 @@ def is_inside_the_module(frame):
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = os.path.abspath(siraya_chat.__file__)
-COMMAND = (sys.executable, "-m", "siraya_chat")  # whose compiled form is kept
+COMMAND = (sys.executable, "-m", "siraya_chat")
 EITHER = (ValueError, TypeError)  # where both would be a good answer
 # Line ends, and what a terminal would obey.
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -682,19 +683,22 @@ def ask(client, streamed):
     return client.complete("hi")
 
 
-# For the module's compiled form, so that not every process compiles it.
-COMPILED = tempfile.mkdtemp()
-atexit.register(shutil.rmtree, COMPILED, ignore_errors=True)
+@functools.lru_cache(None)
+def compiled_module():
+    """A folder that holds the module in compiled form alone, so that a process need not
+    compile it."""
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    compiled = os.path.join(folder, "siraya_chat.pyc")
+    py_compile.compile(MODULE, compiled, MODULE, doraise=True)
+    return folder
 
 
 def own_environment(server=None, **changes):
     """The environment of a command: that of the `Test`, a key, the server's address.
     *changes*: variables; what is ``None`` goes."""
     environment = dict(os.environ, SIRAYA_API_KEY=KEY, PYTHONIOENCODING="utf-8")
-    environment["PYTHONPATH"] = HERE
-    if sys.version_info >= (3, 8):  # older versions would write beside the module
-        environment["PYTHONPYCACHEPREFIX"] = COMPILED
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)
+    environment["PYTHONPATH"] = compiled_module()
     environment["SIRAYA_BASE_URL"] = "https://nowhere.invalid/v1"
     if server:
         environment["SIRAYA_BASE_URL"] = server.base_url
@@ -738,6 +742,7 @@ def start_process(
     stdin=subprocess.DEVNULL,
     stdout=subprocess.PIPE,
     cwd=None,
+    preexec_fn=None,
     **changes,
 ):
     """A process with pipes; *changes* are of its environment."""
@@ -748,7 +753,7 @@ def start_process(
         stderr=subprocess.PIPE,
         cwd=cwd,
         env=own_environment(server, **changes),
-        preexec_fn=default_interrupt if os.name == "posix" else None,  # noqa: PLW1509
+        preexec_fn=preexec_fn,  # noqa: PLW1509
     )
 
 
@@ -853,6 +858,15 @@ class Test(unittest.TestCase):
             # Its cause's traceback refers to this frame: together they would be a
             # cycle.
             del caught, raised
+
+    def side_by_side(self, check, rows):
+        """*check* holds for every row of arguments; some are looked at at a time, since
+        most of the time goes into waiting for processes and servers."""
+        with ThreadPoolExecutor(4) as threads:
+            checks = [threads.submit(check, *row) for row in rows]
+        for row, checked in zip(rows, checks):
+            with self.subTest(repr(row)[:200]):
+                checked.result()
 
     def assert_close_wakes_a_reader(self, client, server):
         """close() from another thread ends the request, and a loop that waits for a
@@ -4551,7 +4565,7 @@ class Reuse(Test):
     def test_a_forked_child_has_connections_of_its_own(self):
         server = self.serve()
         command = (sys.executable, "-c", FORKING)
-        self.assertEqual(run_process(server, *command, PYTHONPATH=HERE), (0, "", ""))
+        self.assertEqual(run_process(server, *command), (0, "", ""))
         connections = {}  # their numbers, by what was asked
         for received in server.requests:
             text = received.json["messages"][0]["content"]
@@ -4696,8 +4710,8 @@ class TLS(Test):
         program = (
             "from siraya_chat import Client\nprint(Client().complete('hi', 'm').text)\n"
         )
-        environment = {"PYTHONPATH": HERE, "SSL_CERT_FILE": self.authority}
-        outcome = run_process(server, sys.executable, "-c", program, **environment)
+        command = (sys.executable, "-c", program)
+        outcome = run_process(server, *command, SSL_CERT_FILE=self.authority)
         self.assertIn("model m", outcome.out)
 
     def test_a_tunnel_carries_calls_and_streams_and_sees_nothing_of_them(self):
@@ -5900,7 +5914,7 @@ class Cancelling(Test):
     def test_an_interpreter_that_ends_with_an_open_stream_says_nothing(self):
         server = self.serve(HELD)
         command = (sys.executable, "-X", "dev", "-c", LEFT_OPEN)
-        outcome = run_process(server, *command, PYTHONPATH=HERE)
+        outcome = run_process(server, *command)
         self.assertEqual(outcome, (0, "Once\n", ""))
         self.assertTrue(server.wait_closed())
 
@@ -5937,7 +5951,7 @@ def fork_without_warning():
 def peak_of_process(server, program):
     """The most bytes that a process which runs this program had in memory."""
     program += "\nprint(open('/proc/self/status').read())"
-    outcome = run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE)
+    outcome = run_process(server, sys.executable, "-c", program)
     found = re.search(r"VmHWM:\s*(\d+) kB", outcome.out)
     assert found, outcome.err
     return int(found.group(1)) << 10
@@ -6327,7 +6341,7 @@ class Watching(Test):
             "\nprint('logging' in sys.modules)"
         )
         server = self.serve(ANSWER)
-        outcome = run_process(server, sys.executable, "-c", program, PYTHONPATH=HERE)
+        outcome = run_process(server, sys.executable, "-c", program)
         self.assertEqual((outcome.out.strip(), outcome.err), ("False", ""))
 
     def answers(self):
@@ -7566,14 +7580,14 @@ class Asyncio(AsyncTest):
     def test_asyncios_debug_mode_has_no_complaint(self):
         server = self.serve(by_what_was_asked)
         command = (sys.executable, "-X", "dev", "-c", EVERYTHING)
-        outcome = run_process(server, *command, PYTHONPATH=HERE)
+        outcome = run_process(server, *command)
         self.assertEqual((outcome.status, outcome.err), (0, ""))
         self.assertTrue(outcome.out.startswith(EVERYTHING_SAID), outcome.out)
 
     def test_an_answer_that_comes_after_the_loop_has_gone_is_dropped_in_silence(self):
         server = self.serve(by_what_was_asked)
         command = (sys.executable, "-X", "dev", "-c", LATE_ANSWER)
-        outcome = run_process(server, *command, PYTHONPATH=HERE)
+        outcome = run_process(server, *command)
         self.assertEqual(outcome, (0, "timed out\ntimed out\n", ""))
         self.assertEqual(server.requests, [])
 
@@ -7586,7 +7600,6 @@ class Asyncio(AsyncTest):
                     server,
                     *(sys.executable, "-X", "dev", "-c", CLOSED_LOOP % call),
                     stdin=subprocess.PIPE,
-                    PYTHONPATH=HERE,
                 )
                 with process:
                     self.assertEqual(process.stdout.readline(), b"closed\n")
@@ -7831,7 +7844,8 @@ class AsyncCancelling(AsyncTest):
     def test_ctrl_c_ends_the_request_in_silence(self):
         server = self.serve(HELD)
         command = (sys.executable, "-X", "dev", "-c", INTERRUPTED)
-        with start_process(server, *command, PYTHONPATH=HERE) as process:
+        process = start_process(server, *command, preexec_fn=default_interrupt)
+        with process:
             self.assertEqual(process.stdout.readline(), b"Once\n")
             process.send_signal(signal.SIGINT)
             try:
@@ -8012,7 +8026,7 @@ class AsyncStreams(AsyncTest):
     def test_an_interpreter_that_ends_with_an_open_stream_says_nothing(self):
         server = self.serve(HELD)
         command = (sys.executable, "-X", "dev", "-c", ASYNC_LEFT_OPEN)
-        outcome = run_process(server, *command, PYTHONPATH=HERE)
+        outcome = run_process(server, *command)
         self.assertEqual(outcome, (0, "Once\n", ""))
         self.assertTrue(server.wait_closed())
 
@@ -8076,7 +8090,7 @@ class ComingFromTheSDK(AsyncTest):
             "from siraya_chat import AsyncClient as AsyncOpenAI",
         )
         command = (sys.executable, "-c", program)
-        outcome = run_process(self.serve(), *command, PYTHONPATH=HERE)
+        outcome = run_process(self.serve(), *command)
         self.assertEqual((outcome.status, outcome.err), (0, ""))
         streamed, whole = outcome.out.strip().split("|")
         self.assertIn("model gpt-4o; 1 message (user)", streamed)
@@ -8591,14 +8605,16 @@ class CommandLineHelp(Test):
         ):
             self.file(name, b"#!/bin/sh\n%s\n" % command.encode(), 0o755)
         path = self.folder + os.pathsep + os.environ["PATH"]
-        for example in examples:
-            with self.subTest(example):
-                server, shell = self.serve(), ("sh", "-c", example)
-                options = {"stdin": b"hi\n", "cwd": self.folder, "PATH": path}
-                outcome = run_process(server, *shell, **options)
-                self.assertEqual((outcome.status, outcome.err), (0, ""))
-                self.assertEqual(len(server.requests), 1)
-                self.assertTrue(outcome.out)
+
+        def check(example):
+            server, shell = self.serve(), ("sh", "-c", example)
+            options = {"stdin": b"hi\n", "cwd": self.folder, "PATH": path}
+            outcome = run_process(server, *shell, **options)
+            self.assertEqual((outcome.status, outcome.err), (0, ""))
+            self.assertEqual(len(server.requests), 1)
+            self.assertTrue(outcome.out)
+
+        self.side_by_side(check, [[example] for example in examples])
 
 
 ZIP_MAIN = "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n"
@@ -8647,9 +8663,7 @@ class CommandLineProcesses(Test):
 
     def test_it_runs_in_every_way_that_python_runs_a_file(self):
         self.copies()
-        for arguments in WAYS_TO_RUN:
-            with self.subTest(arguments):
-                self.check_run(arguments)
+        self.side_by_side(self.check_run, [[arguments] for arguments in WAYS_TO_RUN])
 
     def test_it_runs_from_an_archive_on_the_path(self):
         self.copies()
@@ -8666,17 +8680,17 @@ class CommandLineProcesses(Test):
         self.check_run("-X dev siraya_chat.py", PYTHONWARNINGS="error")
 
     def test_statuses_and_streams_of_a_real_process(self):
-        for answer, arguments, environment, status, out, err in (
-            (STREAM, ["hi"], {}, 0, "Once upon\n", False),
-            (BROKEN, ["hi"], {}, 1, "Once upon\n", True),
-            (STREAM, ["-o", "top_p=2", "hi"], {}, 2, "", True),
-            (STREAM, ["--schema", "none.json", "hi"], {}, 2, "", True),
-        ):
-            with self.subTest(arguments=arguments, status=status):
-                server = self.serve(answer)
-                outcome = run_process(server, *COMMAND, *arguments, **environment)
-                self.assertEqual((outcome.status, outcome.out), (status, out))
-                self.assertEqual(bool(outcome.err), err)
+        def check(arguments, answer, status, out, err):
+            outcome = run_process(self.serve(answer), *COMMAND, *arguments)
+            self.assertEqual((outcome.status, outcome.out), (status, out))
+            self.assertEqual(bool(outcome.err), err)
+
+        rows = (
+            (["hi"], STREAM, 0, "Once upon\n", False),
+            (["hi"], BROKEN, 1, "Once upon\n", True),
+            (["-o", "top_p=2", "hi"], STREAM, 2, "", True),
+        )
+        self.side_by_side(check, rows)
 
     def test_a_character_that_the_encoding_lacks_is_replaced(self):
         server = self.serve(sse(chunk("caf\u00e9 \u2014 "), chunk("ok"), END, "[DONE]"))
@@ -8695,13 +8709,15 @@ class CommandLineProcesses(Test):
         self.assertEqual(outcome, (0, "a\ufffd\n", ""))
 
     def test_input_that_is_no_text_is_refused_with_the_way_out(self):
-        for data in (b"caf\xe9 \xff?\n", b"\x89PNG\r\n\x1a\n\0", b"a\0b"):
-            with self.subTest(data):
-                server = self.serve(STREAM)
-                status, out, err = run_process(server, *COMMAND, "hi", stdin=data)
-                self.assertEqual((status, out), (2, ""))
-                self.assert_one_line(err, "-a -")
-                self.assertEqual(server.requests, [])
+        def check(data):
+            server = self.serve(STREAM)
+            status, out, err = run_process(server, *COMMAND, "hi", stdin=data)
+            self.assertEqual((status, out), (2, ""))
+            self.assert_one_line(err, "-a -")
+            self.assertEqual(server.requests, [])
+
+        inputs = (b"caf\xe9 \xff?\n", b"\x89PNG\r\n\x1a\n\0", b"a\0b")
+        self.side_by_side(check, [[data] for data in inputs])
 
     def test_input_in_utf_16_with_its_mark_is_text(self):
         server = self.serve(STREAM)
@@ -8724,58 +8740,66 @@ class CommandLineProcesses(Test):
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX pipes")
     def test_whatever_is_printed_a_reader_that_has_left_gets_no_traceback(self):
-        for arguments in (
+        def check(*arguments):
+            server = self.serve()
+            reader, writer = os.pipe()
+            os.close(reader)
+            try:
+                ran = run_process(server, *COMMAND, *arguments, stdout=writer)
+            finally:
+                os.close(writer)
+            self.assertEqual((ran.status, ran.err), (0, ""))
+
+        rows = (
             ["hi"],
             ["-j", "hi"],
             ["--no-stream", "hi"],
             ["-n", "hi"],
             ["--help"],
             ["--version"],
-        ):
-            with self.subTest(arguments=arguments):
-                server = self.serve()
-                reader, writer = os.pipe()
-                os.close(reader)
-                try:
-                    ran = run_process(server, *COMMAND, *arguments, stdout=writer)
-                finally:
-                    os.close(writer)
-                self.assertEqual((ran.status, ran.err), (0, ""))
+        )
+        self.side_by_side(check, rows)
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_streams_that_are_closed_cause_no_traceback(self):
-        for redirection, arguments, succeeds in REDIRECTIONS:
+        def check(redirection, arguments, succeeds):
             if "full" in redirection and not os.path.exists("/dev/full"):
-                continue
-            with self.subTest(redirection=redirection, arguments=arguments):
-                shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh")
-                ran = run_process(self.serve(), *shell, *COMMAND, *arguments)
-                self.assertNotIn("Traceback", ran.err)
-                self.assertNotIn("Exception ignored", ran.err)
-                self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
-                self.assertEqual(ran.status == 0, succeeds, ran)
+                return
+            shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh")
+            ran = run_process(self.serve(), *shell, *COMMAND, *arguments)
+            self.assertNotIn("Traceback", ran.err)
+            self.assertNotIn("Exception ignored", ran.err)
+            self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
+            self.assertEqual(ran.status == 0, succeeds, ran)
+
+        self.side_by_side(check, REDIRECTIONS)
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX signals")
     def test_control_c_ends_the_process_by_the_signal_and_shows_what_had_arrived(self):
         a_chunk = json.dumps(ONCE).encode() + b"\n"
         died = -signal.SIGINT  # by the signal, so that a shell's loop stops too
-        for name, answer, arguments, arrived, rest in (
-            ("streaming", HELD, ["hi"], b"Once", b"\n"),
-            ("waiting", [SILENCE], ["hi"], b"", b""),
-            ("whole", [SILENCE], ["--no-stream", "hi"], b"", b""),
-            ("JSON", HELD, ["-j", "hi"], a_chunk, b""),
-        ):
-            with self.subTest(name):
-                server = self.serve(answer)
-                with start_process(server, *COMMAND, *arguments) as process:
-                    self.assertEqual(process.stdout.read(len(arrived)), arrived)
-                    self.assertTrue(server.wait_asked())
-                    process.send_signal(signal.SIGINT)
-                    out, err = process.communicate(timeout=20)
-                    self.assertEqual((process.returncode, out), (died, rest))
-                    self.assertNotIn(b"Traceback", err)
-                    self.assertLessEqual(err.count(b"\n"), 1)
-                self.assertTrue(server.wait_closed())
+
+        def check(arguments, answer, arrived, rest):
+            server, command = self.serve(answer), (*COMMAND, *arguments)
+            with start_process(
+                server, *command, preexec_fn=default_interrupt
+            ) as process:
+                self.assertEqual(process.stdout.read(len(arrived)), arrived)
+                self.assertTrue(server.wait_asked())
+                process.send_signal(signal.SIGINT)
+                out, err = process.communicate(timeout=20)
+                self.assertEqual((process.returncode, out), (died, rest))
+                self.assertNotIn(b"Traceback", err)
+                self.assertLessEqual(err.count(b"\n"), 1)
+            self.assertTrue(server.wait_closed())
+
+        rows = (
+            (["hi"], HELD, b"Once", b"\n"),
+            (["hi"], [SILENCE], b"", b""),
+            (["--no-stream", "hi"], [SILENCE], b"", b""),
+            (["-j", "hi"], HELD, a_chunk, b""),
+        )
+        self.side_by_side(check, rows)
 
 
 class Keyboard(io.StringIO):
@@ -9547,30 +9571,33 @@ KEPT_OPEN = http_answer(400, "no")  # after which the connection would be used a
 class CommandLineDevelopmentMode(Test):
     def check_quiet(self, redirection, answer, *arguments):
         """At most one line, and none of Python's own."""
-        with self.subTest(redirection=redirection, arguments=arguments):
-            shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh")
-            command = (sys.executable, "-X", "dev", MODULE)
-            ran = run_process(self.serve(answer), *shell, *command, *arguments)
-            said = ran.out + ran.err
-            for words in ("Traceback", "unclosed", "Warning", "Exception ignored"):
-                self.assertNotIn(words, said)
-            self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
-            return ran
+        shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh")
+        command = (sys.executable, "-X", "dev", "-m", "siraya_chat")
+        ran = run_process(self.serve(answer), *shell, *command, *arguments)
+        said = ran.out + ran.err
+        for words in ("Traceback", "unclosed", "Warning", "Exception ignored"):
+            self.assertNotIn(words, said)
+        self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
+        return ran
 
     def test_closed_streams_cause_no_second_line(self):
-        for redirection in CLOSED:
-            for answer in (STREAM, KEPT_OPEN):
-                ran = self.check_quiet(redirection, answer, "hi")
-                succeeds = answer is STREAM and ">&-" not in redirection.split()
-                self.assertEqual(ran.status == 0, succeeds, ran)
+        def check(redirection, answer):
+            ran = self.check_quiet(redirection, answer, "hi")
+            succeeds = answer is STREAM and ">&-" not in redirection.split()
+            self.assertEqual(ran.status == 0, succeeds, ran)
+
+        rows = itertools.product(CLOSED, (STREAM, KEPT_OPEN))
+        self.side_by_side(check, [*rows])
 
     @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
     def test_a_full_disk_causes_no_second_line(self):
-        for redirection in FULL:
-            for answer, arguments in ((STREAM, ["hi"]), (KEPT_OPEN, ["hi"])):
-                ran = self.check_quiet(redirection, answer, *arguments)
-                succeeds = answer is STREAM and redirection == "2>/dev/full"
-                self.assertEqual(ran.status == 0, succeeds, ran)
+        def check(redirection, answer):
+            ran = self.check_quiet(redirection, answer, "hi")
+            succeeds = answer is STREAM and redirection == "2>/dev/full"
+            self.assertEqual(ran.status == 0, succeeds, ran)
+
+        rows = itertools.product(FULL, (STREAM, KEPT_OPEN))
+        self.side_by_side(check, [*rows])
 
     def test_a_reader_that_leaves_causes_no_line(self):
         long = sse(*[chunk("x" * 1000)] * 500, END, "[DONE]")
