@@ -4790,7 +4790,7 @@ class _Output:
     def report(self, what: object) -> None:
         """Print a line on standard error."""
         self.set_status("")
-        print("%s: %s" % (_PROGRAM, _printable(str(what))), file=sys.stderr, flush=True)
+        _tell(what)
 
     def set_status(self, text: str) -> None:
         """Show the line of status, on a terminal; an empty one takes it away."""
@@ -5230,7 +5230,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = 0
     except OSError as error:
         status = 1
-        _report_os_error(error)
+        _tell(_describe_os_error(error))
     return _flush(status)
 
 
@@ -5238,7 +5238,7 @@ def _run_command(argv: Sequence[str] | None) -> int:
     try:
         _prepare_streams()
     except ValueError as error:
-        print("%s: %s" % (_PROGRAM, error), file=sys.stderr)
+        _tell(error)
         return 1
     output = _Output()
     warnings.showwarning = lambda message, *_: output.report(message)
@@ -5278,10 +5278,14 @@ def _describe_os_error(error: OSError) -> str:
     return "%s: %s" % (name, error.strerror)
 
 
-def _report_os_error(error: OSError) -> None:
-    with contextlib.suppress(OSError):  # standard error may be full, too
-        what = _printable(_describe_os_error(error))
-        print("%s: %s" % (_PROGRAM, what), file=sys.stderr)
+def _tell(what: object) -> None:
+    """Print a line on standard error; that this cannot be done changes no status."""
+    line = "%s: %s\n" % (_PROGRAM, _printable(str(what)))
+    try:
+        sys.stderr.write(line)  # in one piece, since other programs write there, too
+        sys.stderr.flush()
+    except OSError:
+        _discard_output(2)
 
 
 def _flush(status: int) -> int:
@@ -5292,12 +5296,16 @@ def _flush(status: int) -> int:
     except OSError as error:
         if status == 0 and not isinstance(error, BrokenPipeError):
             status = 1
-            _report_os_error(error)
-        # Nothing more can be written, not even at exit.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.close(nowhere)
+            _tell(_describe_os_error(error))
+        _discard_output(1)
     return status
+
+
+def _discard_output(descriptor: int) -> None:
+    """Give up what cannot be written there, or Python tries again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def run_as_command() -> None:

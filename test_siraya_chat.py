@@ -9572,6 +9572,30 @@ class CommandLineDevelopmentMode(Test):
                 succeeds = answer is STREAM and redirection == "2>/dev/full"
                 self.assertEqual(ran.status == 0, succeeds, ran)
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_a_full_disk_of_errors_changes_no_status(self):
+        for answer, arguments, status in (
+            (STREAM, ["-u", "hi"], 0),
+            (KEPT_OPEN, ["hi"], 1),
+            (STREAM, ["--nonsense"], 2),
+        ):
+            ran = self.check_quiet("2>/dev/full", answer, *arguments)
+            self.assertEqual(ran.status, status)
+
+    def test_a_reader_of_errors_that_leaves_changes_no_status(self):
+        with start_process(self.serve(KEPT_OPEN), *COMMAND, "hi") as process:
+            process.stderr.close()
+            self.assertEqual(process.wait(20), 1)
+
+    def test_a_line_of_an_error_is_written_at_once(self):
+        # Another program that writes to the same terminal would come between.
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs:
+            environment = own_environment(PYTHONUNBUFFERED="1")
+            mistake = [*COMMAND, "--nonsense"]
+            subprocess.call(mistake, stderr=theirs, env=environment)
+            self.assertRegex(ours.recv(1000), rb"\A[^\n]+\n\Z")
+
     def test_a_reader_that_leaves_causes_no_line(self):
         long = sse(*[chunk("x" * 1000)] * 500, END, "[DONE]")
         ran = self.check_quiet("| head -c 1", long, "hi")
