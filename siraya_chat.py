@@ -4972,28 +4972,27 @@ class _Conversation:
             _write_history(self._options.history, self._messages)
 
     def _report_ending(self, completion: Completion) -> int:
-        """Say on standard error what the answer lacks; gives the exit status."""
-        problems: list[Any] = list(_describe_ending(completion))
-        is_answer = bool(completion.text)
+        """Say in one line what the answer lacks; gives the exit status."""
+        problems = list(_describe_ending(completion))
+        answer: Any = completion.text
         if self._options.json:  # then these are the answer, too
-            refusal = completion.message.refusal if completion.message else None
-            is_answer = bool(is_answer or refusal or completion.tool_calls)
-        if is_answer and completion.text and self._options.schema is not None:
+            answer = answer or _refusal(completion) or completion.tool_calls
+        if completion.text and self._options.schema is not None:
             try:
                 completion.json()
-            except ResponseError as error:
-                is_answer = False
-                problems = [error]  # which says why, too
-        for problem in problems:
-            self._output.report(problem)
-        return 0 if is_answer else 1
+            except ResponseError:
+                answer = None
+                problems.append("the answer is not JSON")
+        if problems:
+            self._output.report("; ".join(problems))
+        return 0 if answer else 1
 
 
 def _describe_ending(completion: Completion) -> Iterator[str]:
     """What is to be said of an answer that is none, or not all of it."""
-    refusal = completion.message.refusal if completion.message else None
+    refusal = _refusal(completion)
     if refusal:
-        yield "the model refused: %s" % refusal
+        yield "the model refused: " + refusal
     names = [_tool_name(call) for call in completion.tool_calls]
     if names:
         yield "the model wants to call: " + ", ".join(names)
@@ -5005,6 +5004,12 @@ def _describe_ending(completion: Completion) -> Iterator[str]:
         yield "the service does not say whether the answer is whole"
     if not completion.text and not refusal and not names:
         yield "the answer is empty"
+
+
+def _refusal(completion: Completion) -> str:
+    """The words in which the model refused."""
+    refusal = completion.message.refusal if completion.message else None
+    return str(refusal or "")
 
 
 def _tool_name(call: Any) -> str:
