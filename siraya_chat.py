@@ -4865,7 +4865,8 @@ class _Conversation:
             return self._chat()
         prompt = " ".join(self._options.prompt)
         if "-" not in self._options.attach and not sys.stdin.isatty():
-            prompt = "\n\n".join(filter(None, [prompt, _read_standard_input()]))
+            piped = _decode_input(sys.stdin.buffer.read())
+            prompt = "\n\n".join(filter(None, [prompt, piped]))
         if not prompt and not self._parts:
             raise ValueError("no prompt: give some words, pipe a text, or use -c")
         if self._options.dry_run:
@@ -5098,16 +5099,16 @@ def _file_name(argument: str) -> str:
     return os.fsdecode(argument.encode("utf-8", "surrogateescape"))
 
 
-def _read_standard_input() -> str:
-    data = sys.stdin.buffer.read()
+def _decode_input(data: bytes) -> str:
+    """Text from a pipe, without a byte order mark and the line ends around it."""
     is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+        text = data.decode("utf-16" if is_utf16 else sys.stdin.encoding)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise ValueError("standard input is not UTF-8 text; for a file use -a -")
-    return text.strip("\r\n")
+    return text.lstrip("\ufeff").strip("\r\n")
 
 
 def _read_history(options: Any) -> list[Any]:
@@ -5174,10 +5175,10 @@ def _read_turn(is_terminal: bool) -> str:
         target = sys.stdout if sys.stdout.isatty() else sys.stderr
         with contextlib.redirect_stdout(target):
             return input("> ")
-    line = sys.stdin.readline()
+    line = sys.stdin.buffer.readline()
     if not line:
         raise EOFError
-    return line.rstrip("\r\n")
+    return _decode_input(line)
 
 
 def _open_nothing(mode: str) -> Any:
@@ -5200,8 +5201,6 @@ def _prepare_streams() -> None:
             continue
         if stream.isatty() or os.environ.get("PYTHONIOENCODING"):
             reconfigure(errors="replace")
-        elif stream is sys.stdin:
-            reconfigure(encoding="utf-8-sig", errors="replace")
         else:
             reconfigure(encoding="utf-8", errors="replace")
 

@@ -8710,6 +8710,15 @@ class CommandLineProcesses(Test):
         (message,) = server.requests[0].json["messages"]
         self.assertEqual(message["content"], "caf\u00e9")
 
+    def test_input_is_in_the_encoding_that_a_variable_of_python_names(self):
+        for arguments in ([], ["-c"]):
+            server, data = self.serve(STREAM), "caf\u00e9\n".encode("latin-1")
+            latin_1 = {"stdin": data, "PYTHONIOENCODING": "latin-1"}
+            outcome = run_process(server, *COMMAND, *arguments, **latin_1)
+            self.assertEqual(outcome, (0, "Once upon\n", ""))
+            (message,) = server.requests[0].json["messages"]
+            self.assertEqual(message["content"], "caf\u00e9")
+
     def test_text_is_written_as_it_arrives_and_a_reader_may_leave(self):
         left = threading.Event()
         more = framed(event(chunk(" upon" * 20)))
