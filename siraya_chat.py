@@ -4932,9 +4932,8 @@ class _Conversation:
         try:
             completion = self._ask(messages)
         except KeyboardInterrupt:
-            if not self._options.chat or not self._printed:
-                raise
-            self._remember(messages, self._printed)
+            if self._options.chat:
+                self._remember(messages, self._printed)
             raise
         finally:
             self._output.set_status("")
@@ -4942,7 +4941,7 @@ class _Conversation:
         if self._options.usage:
             self._output.report(_describe_usage(completion))
         status = self._report_ending(completion)
-        self._remember(messages, completion.text)
+        self._remember(messages, completion.text or _refusal(completion))
         return status
 
     def _ask(self, messages: list[Any]) -> Completion:
@@ -4967,6 +4966,12 @@ class _Conversation:
         self._output.write(text)
 
     def _remember(self, messages: list[Any], answer: str) -> None:
+        """Keep the turn, unless no words were said.
+
+        Services refuse an empty message, and a tool call without its result.
+        """
+        if not answer:
+            return
         self._messages = [*messages, assistant(answer)]
         self._parts = []
         if self._options.history is not None:

@@ -8831,11 +8831,28 @@ class CommandLineChat(Test):
             ],
         )
 
-    def test_an_answer_without_text_is_sent_back_as_an_empty_one(self):
-        silent = sse(chunk(None, "stop", role="assistant"), "[DONE]")
-        server = self.serve(silent, STREAM)
+    def test_a_refusal_is_sent_back_as_what_the_model_said(self):
+        server = self.serve(streamed(refusal=REFUSES), STREAM)
         run_main(server, "-c", stdin="One\nTwo\n")
-        self.assertEqual(self.contents(server)[1], ["One", "", "Two"])
+        self.assertEqual(self.contents(server)[1], ["One", REFUSES, "Two"])
+
+    def test_a_turn_without_an_answer_is_left_out(self):
+        # Services refuse an empty message, and a tool call without its result.
+        for silent in (streamed(), streamed(tool_calls=[dict(CALL, index=0)])):
+            server = self.serve(silent, STREAM)
+            cat = self.file("cat.png", PNG)
+            outcome = run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
+            self.assertEqual(outcome.status, 1)
+            second = [{"type": "text", "text": "Two"}, attach(cat)]
+            self.assertEqual(self.contents(server)[1], [second])
+
+    def test_input_that_is_no_text_is_refused_in_a_chat_too(self):
+        for data in (PNG, b"a\0b\n", b"caf\xe9\n"):
+            server = self.serve(STREAM)
+            outcome = run_process(server, *COMMAND, "-c", stdin=data)
+            self.assertEqual((outcome.status, outcome.out), (2, ""))
+            self.assert_one_line(outcome.err, "-a -")
+            self.assertEqual(server.requests, [])
 
     def test_attachments_are_part_of_the_first_turn_alone(self):
         server = self.serve(STREAM)
