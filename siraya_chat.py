@@ -4751,13 +4751,24 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
     )
     add("--version", action="version", version="siraya_chat " + __version__)
     parser.error = _refuse_arguments
-    words: list[str] = []
-    if "--" in argv:  # after it all are words
-        end = list(argv).index("--")
-        argv, words = argv[:end], list(argv[end + 1 :])
-    options = parser.parse_intermixed_args(argv)
+    arguments, words = list(argv), []
+    if "--" in arguments:  # after it all are words
+        end = arguments.index("--")
+        arguments, words = arguments[:end], arguments[end + 1 :]
+    options = parser.parse_intermixed_args(_join_attachments(arguments))
     options.prompt += words
     return options
+
+
+def _join_attachments(arguments: list[str]) -> list[str]:
+    """The arguments with -a=-;type=…, since argparse takes -;type=… for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if argument.startswith("-;") and joined[-1:] in (["-a"], ["--attach"]):
+            joined[-1] += "=" + argument
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _refuse_arguments(message: str) -> None:
@@ -5096,7 +5107,12 @@ def _attachment(source: str) -> dict[str, Any]:
         what = sys.stdin.buffer.read()
     elif re.match(r"(https?|data):", path, re.I):
         what = path
-    return attach(what, media_type=media_type or None)
+    try:
+        return attach(what, media_type=media_type or None)
+    except ValueError as error:
+        advice = "media_type=, as in media_type='image/png',"
+        ours = str(error).replace(advice, "FILE;type=image/png")
+        raise ValueError(ours) from None
 
 
 def _file_name(argument: str) -> str:

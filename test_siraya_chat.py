@@ -9329,6 +9329,9 @@ class CommandLineInput(Test):
         content = [{"type": "text", "text": "hi"}, attach(PNG)]
         self.check_content(content, "-a", "-", "hi", stdin=PNG)
         self.check_content([attach(PNG)], "-a", "-", stdin=PNG)
+        for option in ("-a", "--attach"):
+            webp = [attach(PNG, media_type="image/webp")]
+            self.check_content(webp, option, "-;type=image/webp", stdin=PNG)
 
     def test_a_type_after_the_name_of_a_file_overrules_detection(self):
         path = self.file("odd.bin", b"\0\1\2\3")
@@ -9339,6 +9342,10 @@ class CommandLineInput(Test):
         outcome = run_main(server, "-a", path + ";type=webp")
         self.assertEqual(outcome.status, 2)
         self.assert_one_line(outcome.err, "webp")
+        outcome = run_main(server, "-a", path)
+        self.assertEqual(outcome.status, 2)
+        self.assert_one_line(outcome.err, "'odd.bin'")
+        self.assertIn("FILE;type=image/png", outcome.err)
 
     def test_everything_is_utf_8_in_a_locale_that_knows_ascii_alone(self):
         name = "na\u00efve.txt"
