@@ -4809,18 +4809,24 @@ class _Output:
             print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
             self._has_status = bool(text)
 
-    def follow_log(self, is_verbose: bool) -> None:
-        """Show what the library's logger says, as lines or in the line of status."""
-        if not is_verbose and not self._shows_status:
-            return
-        import logging
+    def follow_library(self, is_verbose: bool) -> contextlib.ExitStack:
+        """Show what the library warns of and logs, until the stack is closed."""
+        before = contextlib.ExitStack()  # a program that calls main() has its own ways
+        before.callback(setattr, warnings, "showwarning", warnings.showwarning)
+        warnings.showwarning = lambda message, *_: self.report(message)
+        if is_verbose or self._shows_status:
+            import logging
 
-        handler: Any = logging.Handler()
-        handler.emit = self._print_record if is_verbose else self._show_record
-        logger = logging.getLogger("siraya_chat")
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(logging.DEBUG)
+            handler: Any = logging.Handler()
+            handler.emit = self._print_record if is_verbose else self._show_record
+            logger = logging.getLogger("siraya_chat")
+            before.callback(setattr, logger, "handlers", logger.handlers)
+            before.callback(setattr, logger, "propagate", logger.propagate)
+            before.callback(logger.setLevel, logger.level)
+            logger.handlers = [handler]
+            logger.propagate = False
+            logger.setLevel(logging.DEBUG)
+        return before
 
     def _print_record(self, record: Any) -> None:
         self.report(record.getMessage())
@@ -5266,13 +5272,12 @@ def _run_command(argv: Sequence[str] | None) -> int:
         _tell(error)
         return 1
     output = _Output()
-    warnings.showwarning = lambda message, *_: output.report(message)
     try:
         options = _parse_arguments(_decode_arguments(argv))
-        output.follow_log(options.verbose)
-        conversation = _prepare_conversation(options, output)
-        with conversation.client:
-            return conversation.run()
+        with output.follow_library(options.verbose):
+            conversation = _prepare_conversation(options, output)
+            with conversation.client:
+                return conversation.run()
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
     except _FAILURES as error:

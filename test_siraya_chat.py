@@ -42,7 +42,7 @@ reads stands just before its class.
                   CommandLineTerminals; CommandLineTruth: what an answer lacks;
                   CommandLineModels, CommandLineInput, CommandLineHistory,
                   CommandLineSafety, CommandLineDevelopmentMode,
-                  CommandLineConversations, CommandLineStatus
+                  CommandLineInPrograms, CommandLineConversations, CommandLineStatus
     readme        Readme: its examples run, its links and names are right
     fuzzing       Fuzzing: random inputs, against oracles
     bench         Bench: the comparison of speed
@@ -67,6 +67,7 @@ import importlib.util
 import io
 import itertools
 import json
+import logging
 import math
 import os
 import pathlib
@@ -9645,6 +9646,22 @@ ODD_ANSWERS = (  # none of which ends a conversation
     http_answer(400, "\udcff".encode("utf-8", "surrogatepass")),
     STREAM,
 )
+
+
+class CommandLineInPrograms(Test):
+    def test_logger_and_warnings_of_a_program_are_afterwards_as_they_were(self):
+        logger = logging.getLogger("siraya_chat")
+        logged = io.StringIO()
+        handler = logging.StreamHandler(logged)
+        logger.addHandler(handler)
+        self.addCleanup(logger.removeHandler, handler)
+        before = logger.handlers[:], logger.level, logger.propagate
+        show_warning = warnings.showwarning
+        for arguments in (["-v", "hi"], ["-v", "--nonsense"], ["-v", "-a", "none.png"]):
+            run_main(self.serve(STREAM), *arguments)
+            after = logger.handlers[:], logger.level, logger.propagate
+            self.assertEqual(after, before)
+            self.assertIs(warnings.showwarning, show_warning)
 
 
 class CommandLineConversations(Test):
