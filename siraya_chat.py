@@ -4754,13 +4754,24 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
     )
     add("--version", action="version", version="siraya_chat " + __version__)
     parser.error = _refuse_arguments
-    words: list[str] = []
-    if "--" in argv:  # after it all are words
-        end = list(argv).index("--")
-        argv, words = argv[:end], list(argv[end + 1 :])
-    options = parser.parse_intermixed_args(argv)
+    arguments, words = list(argv), []
+    if "--" in arguments:  # after it all are words
+        end = arguments.index("--")
+        arguments, words = arguments[:end], arguments[end + 1 :]
+    options = parser.parse_intermixed_args(_join_attachments(arguments))
     options.prompt += words
     return options
+
+
+def _join_attachments(arguments: list[str]) -> list[str]:
+    """The arguments with -a=-;type=…, since argparse takes -;type=… for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if argument.startswith("-;") and joined[-1:] in (["-a"], ["--attach"]):
+            joined[-1] += "=" + argument
+        else:
+            joined.append(argument)
+    return joined
 
 
 def _refuse_arguments(message: str) -> None:
@@ -4793,7 +4804,7 @@ class _Output:
     def report(self, what: object) -> None:
         """Print a line on standard error."""
         self.set_status("")
-        print("%s: %s" % (_PROGRAM, _printable(str(what))), file=sys.stderr, flush=True)
+        _tell(what)
 
     def set_status(self, text: str) -> None:
         """Show the line of status, on a terminal; an empty one takes it away."""
@@ -4801,18 +4812,24 @@ class _Output:
             print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
             self._has_status = bool(text)
 
-    def follow_log(self, is_verbose: bool) -> None:
-        """Show what the library's logger says, as lines or in the line of status."""
-        if not is_verbose and not self._shows_status:
-            return
-        import logging
+    def follow_library(self, is_verbose: bool) -> contextlib.ExitStack:
+        """Show what the library warns of and logs, until the stack is closed."""
+        before = contextlib.ExitStack()  # a program that calls main() has its own ways
+        before.callback(setattr, warnings, "showwarning", warnings.showwarning)
+        warnings.showwarning = lambda message, *_: self.report(message)
+        if is_verbose or self._shows_status:
+            import logging
 
-        handler: Any = logging.Handler()
-        handler.emit = self._print_record if is_verbose else self._show_record
-        logger = logging.getLogger("siraya_chat")
-        logger.handlers = [handler]
-        logger.propagate = False
-        logger.setLevel(logging.DEBUG)
+            handler: Any = logging.Handler()
+            handler.emit = self._print_record if is_verbose else self._show_record
+            logger = logging.getLogger("siraya_chat")
+            before.callback(setattr, logger, "handlers", logger.handlers)
+            before.callback(setattr, logger, "propagate", logger.propagate)
+            before.callback(logger.setLevel, logger.level)
+            logger.handlers = [handler]
+            logger.propagate = False
+            logger.setLevel(logging.DEBUG)
+        return before
 
     def _print_record(self, record: Any) -> None:
         self.report(record.getMessage())
@@ -4868,7 +4885,8 @@ class _Conversation:
             return self._chat()
         prompt = " ".join(self._options.prompt)
         if "-" not in self._options.attach and not sys.stdin.isatty():
-            prompt = "\n\n".join(filter(None, [prompt, _read_standard_input()]))
+            piped = _decode_input(sys.stdin.buffer.read())
+            prompt = "\n\n".join(filter(None, [prompt, piped]))
         if not prompt and not self._parts:
             raise ValueError("no prompt: give some words, pipe a text, or use -c")
         if self._options.dry_run:
@@ -4934,9 +4952,8 @@ class _Conversation:
         try:
             completion = self._ask(messages)
         except KeyboardInterrupt:
-            if not self._options.chat or not self._printed:
-                raise
-            self._remember(messages, self._printed)
+            if self._options.chat:
+                self._remember(messages, self._printed)
             raise
         finally:
             self._output.set_status("")
@@ -4944,7 +4961,7 @@ class _Conversation:
         if self._options.usage:
             self._output.report(_describe_usage(completion))
         status = self._report_ending(completion)
-        self._remember(messages, completion.text)
+        self._remember(messages, completion.text or _refusal(completion))
         return status
 
     def _ask(self, messages: list[Any]) -> Completion:
@@ -4969,34 +4986,39 @@ class _Conversation:
         self._output.write(text)
 
     def _remember(self, messages: list[Any], answer: str) -> None:
+        """Keep the turn, unless no words were said.
+
+        Services refuse an empty message, and a tool call without its result.
+        """
+        if not answer:
+            return
         self._messages = [*messages, assistant(answer)]
         self._parts = []
         if self._options.history is not None:
             _write_history(self._options.history, self._messages)
 
     def _report_ending(self, completion: Completion) -> int:
-        """Say on standard error what the answer lacks; gives the exit status."""
-        problems: list[Any] = list(_describe_ending(completion))
-        is_answer = bool(completion.text)
+        """Say in one line what the answer lacks; gives the exit status."""
+        problems = list(_describe_ending(completion))
+        answer: Any = completion.text
         if self._options.json:  # then these are the answer, too
-            refusal = completion.message.refusal if completion.message else None
-            is_answer = bool(is_answer or refusal or completion.tool_calls)
-        if is_answer and completion.text and self._options.schema is not None:
+            answer = answer or _refusal(completion) or completion.tool_calls
+        if completion.text and self._options.schema is not None:
             try:
                 completion.json()
-            except ResponseError as error:
-                is_answer = False
-                problems = [error]  # which says why, too
-        for problem in problems:
-            self._output.report(problem)
-        return 0 if is_answer else 1
+            except ResponseError:
+                answer = None
+                problems.append("the answer is not JSON")
+        if problems:
+            self._output.report("; ".join(problems))
+        return 0 if answer else 1
 
 
 def _describe_ending(completion: Completion) -> Iterator[str]:
     """What is to be said of an answer that is none, or not all of it."""
-    refusal = completion.message.refusal if completion.message else None
+    refusal = _refusal(completion)
     if refusal:
-        yield "the model refused: %s" % refusal
+        yield "the model refused: " + refusal
     names = [_tool_name(call) for call in completion.tool_calls]
     if names:
         yield "the model wants to call: " + ", ".join(names)
@@ -5008,6 +5030,12 @@ def _describe_ending(completion: Completion) -> Iterator[str]:
         yield "the service does not say whether the answer is whole"
     if not completion.text and not refusal and not names:
         yield "the answer is empty"
+
+
+def _refusal(completion: Completion) -> str:
+    """The words in which the model refused."""
+    refusal = completion.message.refusal if completion.message else None
+    return str(refusal or "")
 
 
 def _tool_name(call: Any) -> str:
@@ -5088,7 +5116,12 @@ def _attachment(source: str) -> dict[str, Any]:
         what = sys.stdin.buffer.read()
     elif re.match(r"(https?|data):", path, re.I):
         what = path
-    return attach(what, media_type=media_type or None)
+    try:
+        return attach(what, media_type=media_type or None)
+    except ValueError as error:
+        advice = "media_type=, as in media_type='image/png',"
+        ours = str(error).replace(advice, "FILE;type=image/png")
+        raise ValueError(ours) from None
 
 
 def _file_name(argument: str) -> str:
@@ -5096,16 +5129,16 @@ def _file_name(argument: str) -> str:
     return os.fsdecode(argument.encode("utf-8", "surrogateescape"))
 
 
-def _read_standard_input() -> str:
-    data = sys.stdin.buffer.read()
+def _decode_input(data: bytes) -> str:
+    """Text from a pipe, without a byte order mark and the line ends around it."""
     is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     try:
-        text = data.decode("utf-16" if is_utf16 else "utf-8-sig")
+        text = data.decode("utf-16" if is_utf16 else sys.stdin.encoding)
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise ValueError("standard input is not UTF-8 text; for a file use -a -")
-    return text.strip("\r\n")
+    return text.lstrip("\ufeff").strip("\r\n")
 
 
 def _read_history(options: Any) -> list[Any]:
@@ -5172,10 +5205,10 @@ def _read_turn(is_terminal: bool) -> str:
         target = sys.stdout if sys.stdout.isatty() else sys.stderr
         with contextlib.redirect_stdout(target):
             return input("> ")
-    line = sys.stdin.readline()
+    line = sys.stdin.buffer.readline()
     if not line:
         raise EOFError
-    return line.rstrip("\r\n")
+    return _decode_input(line)
 
 
 def _open_nothing(mode: str) -> Any:
@@ -5198,8 +5231,6 @@ def _prepare_streams() -> None:
             continue
         if stream.isatty() or os.environ.get("PYTHONIOENCODING"):
             reconfigure(errors="replace")
-        elif stream is sys.stdin:
-            reconfigure(encoding="utf-8-sig", errors="replace")
         else:
             reconfigure(encoding="utf-8", errors="replace")
 
@@ -5233,7 +5264,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         status = 0
     except OSError as error:
         status = 1
-        _report_os_error(error)
+        _tell(_describe_os_error(error))
     return _flush(status)
 
 
@@ -5241,16 +5272,15 @@ def _run_command(argv: Sequence[str] | None) -> int:
     try:
         _prepare_streams()
     except ValueError as error:
-        print("%s: %s" % (_PROGRAM, error), file=sys.stderr)
+        _tell(error)
         return 1
     output = _Output()
-    warnings.showwarning = lambda message, *_: output.report(message)
     try:
         options = _parse_arguments(_decode_arguments(argv))
-        output.follow_log(options.verbose)
-        conversation = _prepare_conversation(options, output)
-        with conversation.client:
-            return conversation.run()
+        with output.follow_library(options.verbose):
+            conversation = _prepare_conversation(options, output)
+            with conversation.client:
+                return conversation.run()
     except SystemExit as end:  # argparse has said why
         return int(end.code or 0)
     except _FAILURES as error:
@@ -5281,10 +5311,14 @@ def _describe_os_error(error: OSError) -> str:
     return "%s: %s" % (name, error.strerror)
 
 
-def _report_os_error(error: OSError) -> None:
-    with contextlib.suppress(OSError):  # standard error may be full, too
-        what = _printable(_describe_os_error(error))
-        print("%s: %s" % (_PROGRAM, what), file=sys.stderr)
+def _tell(what: object) -> None:
+    """Print a line on standard error; that this cannot be done changes no status."""
+    line = "%s: %s\n" % (_PROGRAM, _printable(str(what)))
+    try:
+        sys.stderr.write(line)  # in one piece, since other programs write there, too
+        sys.stderr.flush()
+    except OSError:
+        _discard_output(2)
 
 
 def _flush(status: int) -> int:
@@ -5295,12 +5329,16 @@ def _flush(status: int) -> int:
     except OSError as error:
         if status == 0 and not isinstance(error, BrokenPipeError):
             status = 1
-            _report_os_error(error)
-        # Nothing more can be written, not even at exit.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, 1)
-        os.close(nowhere)
+            _tell(_describe_os_error(error))
+        _discard_output(1)
     return status
+
+
+def _discard_output(descriptor: int) -> None:
+    """Give up what cannot be written there, or Python tries again at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)
 
 
 def run_as_command() -> None:

@@ -42,7 +42,7 @@ reads stands just before its class.
                   CommandLineTerminals; CommandLineTruth: what an answer lacks;
                   CommandLineModels, CommandLineInput, CommandLineHistory,
                   CommandLineSafety, CommandLineDevelopmentMode,
-                  CommandLineConversations, CommandLineStatus
+                  CommandLineInPrograms, CommandLineConversations, CommandLineStatus
     readme        Readme: its examples run, its links and names are right
     fuzzing       Fuzzing: random inputs, against oracles
     bench         Bench: the comparison of speed
@@ -67,6 +67,7 @@ import importlib.util
 import io
 import itertools
 import json
+import logging
 import math
 import os
 import pathlib
@@ -6141,7 +6142,9 @@ class TimeLimits(Test):
         server = self.serve(http_answer(429))
         client = self.client(server, deadline=0.5, max_retries=10**6)
         call = functools.partial(client.complete, "hi")
-        self.assertLess(self.seconds_of(RateLimitError, ["tried"], call), 9)
+        # The deadline may also end an attempt.
+        error = (RateLimitError, APITimeoutError)
+        self.assertLess(self.seconds_of(error, ["tried"], call), 9)
 
     def test_a_pause_beyond_the_deadline_is_raised_at_once(self):
         server = self.serve(http_answer(429, "", Retry_After="30"))
@@ -8730,6 +8733,15 @@ class CommandLineProcesses(Test):
         (message,) = server.requests[0].json["messages"]
         self.assertEqual(message["content"], "caf\u00e9")
 
+    def test_input_is_in_the_encoding_that_a_variable_of_python_names(self):
+        for arguments in ([], ["-c"]):
+            server, data = self.serve(STREAM), "caf\u00e9\n".encode("latin-1")
+            latin_1 = {"stdin": data, "PYTHONIOENCODING": "latin-1"}
+            outcome = run_process(server, *COMMAND, *arguments, **latin_1)
+            self.assertEqual(outcome, (0, "Once upon\n", ""))
+            (message,) = server.requests[0].json["messages"]
+            self.assertEqual(message["content"], "caf\u00e9")
+
     def test_text_is_written_as_it_arrives_and_a_reader_may_leave(self):
         left = threading.Event()
         more = framed(event(chunk(" upon" * 20)))
@@ -8850,11 +8862,28 @@ class CommandLineChat(Test):
             ],
         )
 
-    def test_an_answer_without_text_is_sent_back_as_an_empty_one(self):
-        silent = sse(chunk(None, "stop", role="assistant"), "[DONE]")
-        server = self.serve(silent, STREAM)
+    def test_a_refusal_is_sent_back_as_what_the_model_said(self):
+        server = self.serve(streamed(refusal=REFUSES), STREAM)
         run_main(server, "-c", stdin="One\nTwo\n")
-        self.assertEqual(self.contents(server)[1], ["One", "", "Two"])
+        self.assertEqual(self.contents(server)[1], ["One", REFUSES, "Two"])
+
+    def test_a_turn_without_an_answer_is_left_out(self):
+        # Services refuse an empty message, and a tool call without its result.
+        for silent in (streamed(), streamed(tool_calls=[dict(CALL, index=0)])):
+            server = self.serve(silent, STREAM)
+            cat = self.file("cat.png", PNG)
+            outcome = run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
+            self.assertEqual(outcome.status, 1)
+            second = [{"type": "text", "text": "Two"}, attach(cat)]
+            self.assertEqual(self.contents(server)[1], [second])
+
+    def test_input_that_is_no_text_is_refused_in_a_chat_too(self):
+        for data in (PNG, b"a\0b\n", b"caf\xe9\n"):
+            server = self.serve(STREAM)
+            outcome = run_process(server, *COMMAND, "-c", stdin=data)
+            self.assertEqual((outcome.status, outcome.out), (2, ""))
+            self.assert_one_line(outcome.err, "-a -")
+            self.assertEqual(server.requests, [])
 
     def test_attachments_are_part_of_the_first_turn_alone(self):
         server = self.serve(STREAM)
@@ -9177,12 +9206,12 @@ COMMAND_ENDINGS = (
         0,
     ),
     ("empty", {}, "stop", "empty", 1, 1),
-    ("filtered to nothing", {}, "content_filter", "content filter", 1, 1),
+    ("filtered to nothing", {}, "content_filter", "filter; the answer is empty", 1, 1),
 )
 NOT_BY_SCHEMA = (  # the answer to --schema, its finish_reason, words of standard error
-    ("no JSON", "stop", "not JSON"),
-    ('{"answer":', "length", "limit of tokens"),
-    ('{"answer":', "content_filter", "content filter"),
+    ("no JSON", "stop", ": the answer is not JSON\n"),
+    ('{"answer":', "length", "limit of tokens; the answer is not JSON\n"),
+    ('{"answer":', "content_filter", "content filter; the answer is not JSON\n"),
 )
 REPORTED = {"error": {"message": "overloaded", "code": 529}}
 LOST = [SSE_HEAD + framed(event(chunk("x" * 120))), CLOSE]
@@ -9206,12 +9235,10 @@ class CommandLineTruth(Test):
                     outcome = run_main(self.serve(answer), "hi", *way)
                     shown = text + "\n" if text else ""
                     self.assertEqual((outcome.status, outcome.out), (plain, shown))
-                    self.assertIn(words, outcome.err)
-                    if what != "filtered to nothing":
-                        self.assert_one_line(outcome.err)
+                    self.assert_one_line(outcome.err, words)
                     outcome = run_main(self.serve(answer), "hi", "-j", *way)
                     self.assertEqual(outcome.status, with_json)
-                    self.assertIn(words, outcome.err)
+                    self.assert_one_line(outcome.err, words)
                     for line in outcome.out.splitlines():
                         json.loads(line)
 
@@ -9334,9 +9361,15 @@ class CommandLineInput(Test):
         self.check_content("one two three -n -- --x", *mixed, "--", "-n", "--", "--x")
 
     def test_a_hyphen_attaches_standard_input(self):
-        check = functools.partial(self.check_content, stdin=PNG)
-        with_text = [{"type": "text", "text": "hi"}, attach(PNG)]
-        rows = (with_text, "-a", "-", "hi"), ([attach(PNG)], "-a", "-")
+        def check(content, *arguments):
+            self.check_content(content, *arguments, stdin=PNG)
+
+        webp = [attach(PNG, media_type="image/webp")]
+        rows = [
+            ([{"type": "text", "text": "hi"}, attach(PNG)], "-a", "-", "hi"),
+            ([attach(PNG)], "-a", "-"),
+            *((webp, option, "-;type=image/webp") for option in ("-a", "--attach")),
+        ]
         self.side_by_side(check, rows)
 
     def test_a_type_after_the_name_of_a_file_overrules_detection(self):
@@ -9348,6 +9381,10 @@ class CommandLineInput(Test):
         outcome = run_main(server, "-a", path + ";type=webp")
         self.assertEqual(outcome.status, 2)
         self.assert_one_line(outcome.err, "webp")
+        outcome = run_main(server, "-a", path)
+        self.assertEqual(outcome.status, 2)
+        self.assert_one_line(outcome.err, "'odd.bin'")
+        self.assertIn("FILE;type=image/png", outcome.err)
 
     def test_everything_is_utf_8_in_a_locale_that_knows_ascii_alone(self):
         name = "na\u00efve.txt"
@@ -9537,7 +9574,6 @@ DRIVEN = (  # answer, arguments
     (sse(ONCE, END, DRIVING_USAGE, "[DONE]"), ["-u", "hi"]),
     (sse(chunk(tool_calls=[DRIVING_CALL]), END, "[DONE]"), ["hi"]),
     (streamed(refusal=DRIVING), ["hi"]),
-    (streamed(DRIVING), ["--schema", "{}", "hi"]),
     (STREAM, ["-a", DRIVING, "hi"]),
     (STREAM, ["--schema", DRIVING, "hi"]),
     (STREAM, ["--history", "none/" + DRIVING, "hi"]),
@@ -9612,6 +9648,30 @@ class CommandLineDevelopmentMode(Test):
         rows = itertools.product(FULL, (STREAM, KEPT_OPEN))
         self.side_by_side(check, [*rows])
 
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_a_full_disk_of_errors_changes_no_status(self):
+        for answer, arguments, status in (
+            (STREAM, ["-u", "hi"], 0),
+            (KEPT_OPEN, ["hi"], 1),
+            (STREAM, ["--nonsense"], 2),
+        ):
+            ran = self.check_quiet("2>/dev/full", answer, *arguments)
+            self.assertEqual(ran.status, status)
+
+    def test_a_reader_of_errors_that_leaves_changes_no_status(self):
+        with start_process(self.serve(KEPT_OPEN), *COMMAND, "hi") as process:
+            process.stderr.close()
+            self.assertEqual(process.wait(20), 1)
+
+    def test_a_line_of_an_error_is_written_at_once(self):
+        # Another program that writes to the same terminal would come between.
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+        with ours, theirs:
+            environment = own_environment(PYTHONUNBUFFERED="1")
+            mistake = [*COMMAND, "--nonsense"]
+            subprocess.call(mistake, stderr=theirs, env=environment)
+            self.assertRegex(ours.recv(1000), rb"\A[^\n]+\n\Z")
+
     def test_a_reader_that_leaves_causes_no_line(self):
         long = sse(*[chunk("x" * 1000)] * 500, END, "[DONE]")
         ran = self.check_quiet("| head -c 1", long, "hi")
@@ -9631,6 +9691,22 @@ ODD_ANSWERS = (  # none of which ends a conversation
     http_answer(400, "\udcff".encode("utf-8", "surrogatepass")),
     STREAM,
 )
+
+
+class CommandLineInPrograms(Test):
+    def test_logger_and_warnings_of_a_program_are_afterwards_as_they_were(self):
+        logger = logging.getLogger("siraya_chat")
+        logged = io.StringIO()
+        handler = logging.StreamHandler(logged)
+        logger.addHandler(handler)
+        self.addCleanup(logger.removeHandler, handler)
+        before = logger.handlers[:], logger.level, logger.propagate
+        show_warning = warnings.showwarning
+        for arguments in (["-v", "hi"], ["-v", "--nonsense"], ["-v", "-a", "none.png"]):
+            run_main(self.serve(STREAM), *arguments)
+            after = logger.handlers[:], logger.level, logger.propagate
+            self.assertEqual(after, before)
+            self.assertIs(warnings.showwarning, show_warning)
 
 
 class CommandLineConversations(Test):
