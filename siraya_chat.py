@@ -361,10 +361,12 @@ _STATUS_ERRORS = {
 
 
 def _status_error(
-    status: int, reason: str, headers: Any, text: str, advice: str = ""
+    status: int, reason: str, headers: Any, body: Any, said: str, advice: str
 ) -> APIStatusError:
-    """The error for an answer with this status and this text as its body."""
-    body, said = _read_error_body(text)
+    """The error for an answer with this status.
+
+    *body* and *said*: see `_read_error_body`.  *advice*: what to try; may be empty.
+    """
     if 300 <= status < 400 and headers.get("Location"):
         said = "it points to %s; redirects are not followed: set base_url to it" % (
             _cut(headers["Location"], MAX_QUOTED_LENGTH)
@@ -380,15 +382,19 @@ def _status_error(
     return kind(message, body, status, headers)
 
 
-def _read_error_body(text: str) -> tuple[Any, str]:
-    """What to keep of an error's body, and the sentence in it."""
+def _read_error_body(text: str, mask: Callable[[Any], Any]) -> tuple[Any, str]:
+    """What to keep of an error's body, and the sentence in it.
+
+    *mask*, here and below: takes the keys out of a text or of a JSON value.
+    """
     try:
-        body = json.loads(text)
+        body = mask(json.loads(text))
     except (ValueError, RecursionError):
+        text = mask(text)
         return text, _page_title(_cut(text, 10 * MAX_MESSAGE_LENGTH))
-    words = _error_words(body) or text
+    words = _error_words(body) or mask(text)
     # pickle carries less depth than json does.
-    return text if _is_deeper(body, MAX_JSON_DEPTH) else body, words
+    return mask(text) if _is_deeper(body, MAX_JSON_DEPTH) else body, words
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -714,10 +720,7 @@ def _mend(value: Any) -> Any:
 
 
 def _parse_completion(text: str, mask: Callable[[Any], Any]) -> Completion:
-    """A whole answer; `ResponseError` if it is none.
-
-    *mask*, here and below: takes the keys out of what an error quotes.
-    """
+    """A whole answer; `ResponseError` if it is none."""
     try:
         value = _decode_json(text, after="data: [DONE]")
     except ValueError as error:
@@ -2318,8 +2321,8 @@ class _Limits:
     """How long a call may take, and whether it was cancelled.
 
     *timeout*: seconds of silence while we wait.  *connect_timeout*: seconds for a step
-    of connecting.  *deadline*: seconds for the whole call, from now.  ``None``: no
-    limit.
+    of connecting.  *deadline*: seconds for the whole call, from now; looking up the
+    host's name, which nothing can interrupt, may take longer.  ``None``: no limit.
     """
 
     def __init__(
@@ -2467,21 +2470,16 @@ class _Request(urllib.request.Request):
         for block in body.blocks():
             if sent - logged >= LOG_BYTES:
                 logged = sent
-                _log_debug("sending %d of %d bytes", sent, body.length)
+                _log("sending %d of %d bytes", sent, body.length)
             yield block
             sent += len(block)
 
 
-def _log_debug(message: str, *values: Any) -> None:
-    _log(10, message, *values)
+def _log(message: str, *values: Any, level: int = 10) -> None:
+    """Give a record to the logger "siraya_chat", if the program uses logging at all.
 
-
-def _log_info(message: str, *values: Any) -> None:
-    _log(20, message, *values)
-
-
-def _log(level: int, message: str, *values: Any) -> None:
-    """Give a record to the logger "siraya_chat", if the program uses logging at all."""
+    *level*: 10 is DEBUG and 20 is INFO.
+    """
     logging: Any = sys.modules.get("logging")
     if hasattr(logging, "getLogger"):
         logging.getLogger("siraya_chat").log(level, message, *values)
@@ -2562,7 +2560,7 @@ class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
         """Read the head.  Refuse what says two things of the body's length."""
         route = self.fp.raw.connection.route
-        _log_debug("waiting for %s", _address(route.host, route.port))
+        _log("waiting for %s", _address(route.host, route.port))
         super().begin()
         transfer = self.headers.get("Transfer-Encoding")
         length = self.headers.get("Content-Length")
@@ -2621,7 +2619,7 @@ class _Connection(http.client.HTTPConnection):
         self.stage = "no connection to " + target
         if route.proxy is not None:
             self.stage = "no connection to the proxy " + _address(self.host, self.port)
-        _log_debug("connecting to %s", _address(self.host, self.port))
+        _log("connecting to %s", _address(self.host, self.port))
         self.sock = self.own_socket = self._open_socket()
         if route.proxy is not None and route.scheme == "https":
             self.stage = "the proxy %s gave no connection to %s" % (
@@ -2639,7 +2637,11 @@ class _Connection(http.client.HTTPConnection):
         host = self.host.encode("ascii")  # a str would import encodings.idna: 2 ms
         addresses = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
         for family, kind, protocol, _, address in addresses:
-            sock = socket.socket(family, kind, protocol)
+            try:
+                sock = socket.socket(family, kind, protocol)
+            except OSError as error:  # such as IPv6, which a system may lack
+                failure = error
+                continue
             try:
                 self.limits.begin_step()
                 self.limits.guard(sock)
@@ -2948,7 +2950,7 @@ class _Transport(urllib.request.BaseHandler):
         # There is no lock, since a deque's methods are atomic: after a fork at whatever
         # moment nothing is locked.
         self._idle: collections.deque[_Connection] = collections.deque()
-        self._known_proxies: dict[tuple[str, str], _Proxy | None] = {}
+        self._known_routes: dict[tuple[str, str], _Route] = {}
 
     def add_parent(self, parent: Any) -> None:
         """Do not hold the opener, which holds this: it would make a circle."""
@@ -2961,25 +2963,23 @@ class _Transport(urllib.request.BaseHandler):
         exchange: Any = opener.open(request)
         return exchange  # type: ignore[no-any-return]
 
-    def proxy_for_url(self, url: str) -> _Proxy | None:
-        """The proxy on the way to a server; ``ValueError`` for an unusable one."""
+    def route_to(self, url: str) -> _Route:
+        """The way to the server of a URL; ``ValueError`` for an unusable proxy."""
         place = urllib.parse.urlsplit(url)
         origin = (place.scheme, place.netloc)
-        if origin not in self._known_proxies:
-            port = place.port or (443 if place.scheme == "https" else 80)
+        if origin not in self._known_routes:
             host = place.hostname or ""
+            port = place.port or (443 if place.scheme == "https" else 80)
             proxy = _find_proxy(self._proxy, place.scheme, host, port)
-            self._known_proxies[origin] = proxy
-        return self._known_proxies[origin]
+            self._known_routes[origin] = _Route(place.scheme, host, port, proxy)
+        return self._known_routes[origin]
 
     def http_request(self, request: Any) -> Any:
-        """Choose the way; urllib calls this before it opens the request."""
-        place = urllib.parse.urlsplit(request.full_url)
-        port = place.port or (443 if place.scheme == "https" else 80)
-        proxy = self.proxy_for_url(request.full_url)
-        request.route = _Route(place.scheme, place.hostname, port, proxy)
-        request.fields.setdefault("Host", place.netloc)
-        if proxy is not None and place.scheme == "http":
+        """Address the request; urllib calls this before it opens it."""
+        request.route = self.route_to(request.full_url)
+        request.fields.setdefault("Host", request.host)
+        proxy = request.route.proxy
+        if proxy is not None and request.route.scheme == "http":
             request.selector = request.full_url
             if proxy.authorization:
                 request.fields["Proxy-Authorization"] = proxy.authorization
@@ -3239,7 +3239,7 @@ class _StreamedAnswer:
     def _take_event(self, event: Event) -> None:
         data = event.data.strip()
         if data.startswith("[DONE]"):
-            if not self._assembler.has_choices():
+            if not self.has_choices():
                 raise ResponseError(
                     "the service gave no answer: its stream has no choice"
                 )
@@ -3251,9 +3251,9 @@ class _StreamedAnswer:
             self._take_chunk(_decode_chunk(data, self._mask))
 
     def _raise_reported(self, data: str) -> None:
-        body, words = _read_error_body(data)
-        message = "the service reported: " + self._mask(words)
-        raise ResponseError(message, self._mask(body))
+        body, words = _read_error_body(data, self._mask)
+        message = "the service reported: " + (words or "no reason was given")
+        raise ResponseError(message, body)
 
     def _take_chunk(self, chunk: Any) -> None:
         if _is_usual_chunk(chunk):
@@ -3310,6 +3310,10 @@ class _StreamedAnswer:
                     raise
                 return event.data  # type: ignore[no-any-return]
         return ""
+
+    def has_choices(self) -> bool:
+        """Whether a part of the answer has arrived."""
+        return self._assembler.has_choices()
 
     def completion(self) -> Completion:
         """The answer so far."""
@@ -3528,7 +3532,13 @@ class Stream:
 # Not for the caller to set: they say how long the body is.
 _FRAMING_HEADERS = ("content-length", "transfer-encoding")
 # Their values are secrets.
-_SECRET_HEADERS = ("Authorization", "Proxy-Authorization", "Api-Key", "X-Api-Key")
+_SECRET_HEADERS = (
+    "Authorization",
+    "Proxy-Authorization",
+    "Api-Key",
+    "X-Api-Key",
+    "X-Goog-Api-Key",
+)
 _LOOPBACK = r"(localhost|127\.[0-9.]+|::1)\Z"
 
 
@@ -3538,7 +3548,7 @@ class _Endpoint:
     def __init__(self, name: str, url: str) -> None:
         _string(name, url)
         url = url.strip()
-        if url[:1] in "\"'" or url[-1:] in "\"'":
+        if url.startswith(("'", '"')) or url.endswith(("'", '"')):
             raise ValueError(
                 "%s must not stand in quotes: %s" % (name, _without_user(url))
             )
@@ -3635,7 +3645,7 @@ def _check_key(name: str, value: Any) -> str:
             "%s (SIRAYA_API_KEY) must be visible ASCII characters, "
             "which is not so (it is not shown)" % name
         )
-    if key[:1] in ("'", '"') or key[-1:] in ("'", '"'):
+    if key.startswith(("'", '"')) or key.endswith(("'", '"')):
         raise ValueError("%s (SIRAYA_API_KEY) must not stand in quotes" % name)
     return key
 
@@ -3701,6 +3711,8 @@ def _may_retry_error(error: ResponseError) -> bool:
     This is the one case in which a request is sent again after a 2xx.  After an error
     of 5xx the model may have run; and an error in a stream is the stream's to raise.
     """
+    if isinstance(error, StreamError):
+        return False  # a part of the answer came before it
     body = error.body
     is_error_alone = isinstance(body, dict) and not body.get("choices")
     return is_error_alone and str(error.code) in map(str, _PASSING_STATUSES)
@@ -3734,7 +3746,7 @@ class Call:
         method: str,
         url: str,
         body: dict[str, Any] | None,
-        limits: tuple[float | None, float | None, float | None],
+        limits: _Limits,
         max_retries: int,
         headers: Callable[[], dict[str, str]],
         read_answer: Callable[[Call, _Exchange], Any],
@@ -3745,7 +3757,7 @@ class Call:
         self._url = url
         self._shown_url = url.partition("?")[0]  # a query may hold a key
         self._encoded = None if body is None else _RequestBody(body)
-        self._limits = _Limits(*limits)
+        self._limits = limits
         self._max_retries = max_retries
         self._headers = headers  # asked before each attempt: a key may expire
         self._read_answer = read_answer
@@ -3780,12 +3792,13 @@ class Call:
                 self._add_history(error, attempt)
                 raise error
             attempt += 1
-            _log_info(
+            _log(
                 "%s: retrying in %.1f s (%d of %d)",
                 outcome.reason,
                 wait,
                 attempt,
                 self._max_retries,
+                level=20,
             )
             self._limits.wait(wait)
             if self._limits.is_cancelled:
@@ -3823,15 +3836,20 @@ class Call:
             exchange = self._transport.open(request)
         except (ResponseError, *_NETWORK_ERRORS) as error:
             failure = self._no_answer(request, error)
-            self._log_attempt(started, type(failure.error).__name__)
+            _log(
+                "%s %s: %s after %.3f s",
+                self._method,
+                self._shown_url,
+                type(failure.error).__name__,
+                time.monotonic() - started,
+            )
             return failure
-        seconds = time.monotonic() - started
-        _log_debug(
+        _log(
             "%s %s: %d in %.3f s, request id %s, %d bytes sent",
             self._method,
             self._shown_url,
             exchange.status,
-            seconds,
+            time.monotonic() - started,
             _printable(self.mask(exchange.headers.get("x-request-id", "-"))),
             self._encoded.length if self._encoded else 0,
         )
@@ -3842,20 +3860,14 @@ class Call:
         except ResponseError as error:
             return _Failure(error, _may_retry_error(error), str(error.code))
 
-    def _log_attempt(self, started: float, outcome: str) -> None:
-        seconds = time.monotonic() - started
-        _log_debug(
-            "%s %s: %s after %.3f s", self._method, self._shown_url, outcome, seconds
-        )
-
     def _request(self) -> _Request:
         headers = self._headers()
-        proxy = self._transport.proxy_for_url(self._url)
+        proxy = self._transport.route_to(self._url).proxy
         values = [headers.get(name, "") for name in _SECRET_HEADERS]
         values.append(proxy.authorization if proxy is not None else "")
         for value in values:
-            scheme, _, secret = value.partition(" ")
-            self._secrets.append(secret or scheme)
+            # What follows the scheme, as in "Bearer KEY" (RFC 9110 § 11.4).
+            self._secrets += value.split(None, 1)[-1:]
         if self._encoded is not None:
             headers["Content-Length"] = str(self._encoded.length)
         return _Request(self._method, self._url, headers, self._encoded, self._limits)
@@ -3885,13 +3897,14 @@ class Call:
         """The failure of an attempt that was answered with another status than 2xx."""
         exchange.max_size = MAX_ERROR_BODY_BYTES
         content, _ = _read_all(exchange)
-        text = content.decode("utf-8", "replace")
+        body, said = _read_error_body(content.decode("utf-8", "replace"), self.mask)
         status = exchange.status
         error = _status_error(
             status,
             self.mask(exchange.reason),
             self.masked_headers(exchange),
-            self.mask(text),
+            body,
+            said,
             self._advice(status, request),
         )
         return _Failure(error, _may_retry_status(status), str(status))
@@ -3956,24 +3969,34 @@ def _read_text(call: Call, exchange: _Exchange) -> str:
 
 def _read_completion(call: Call, exchange: _Exchange) -> Completion:
     text = _read_text(call, exchange)
+    headers = call.masked_headers(exchange)
     # Some servers stream although nobody asked for it.
     if _looks_like_events(text):
-        completion = _parse_events(text, call.mask)
+        completion = _parse_events(text, call.mask, headers)
     else:
         completion = _parse_completion(text, call.mask)
-    completion._set_headers(call.masked_headers(exchange))
+    completion._set_headers(headers)
     return completion
 
 
-def _parse_events(text: str, mask: Callable[[Any], Any]) -> Completion:
+def _parse_events(
+    text: str, mask: Callable[[Any], Any], headers: Mapping[str, str]
+) -> Completion:
     """The answer in a whole event stream; `StreamError` if it is not complete."""
     answer = _StreamedAnswer(1, mask)
-    answer.feed(text.encode())
-    rest = answer.end(is_whole=True)
+    message, body = "the stream ended before the answer did", None
+    try:
+        answer.feed(text.encode())
+        body = mask(answer.end(is_whole=True)) or None
+    except ResponseError as error:
+        if not answer.has_choices():  # the error is all that came
+            raise
+        message, body = error.message, error.body
+    completion = answer.completion()
     if not answer.is_complete:
-        message = "the stream ended before the answer did"
-        raise StreamError(message, mask(rest) or None, answer.completion())
-    return answer.completion()
+        completion._set_headers(headers)
+        raise StreamError(message, body, completion)
+    return completion
 
 
 def _open_stream(call: Call, exchange: _Exchange) -> Stream:
@@ -4164,17 +4187,23 @@ class BaseClient:
         client = type(self)(**{**self._settings(), **changes})
         if client._transport_settings == self._transport_settings:
             client._transport = self._transport
+        client._has_warned = self._has_warned
         return client
 
     def prepare(
-        self, messages: Messages, model: str | None, stream: bool, **params: Any
+        self, messages: Messages, model: str | None, is_stream: bool, **params: Any
     ) -> Call:
         """A call that is checked and not yet sent: see `Call`."""
+        if params.pop("stream", is_stream) is not is_stream:
+            raise TypeError(
+                "complete() returns a whole answer, and stream() returns pieces: "
+                "neither takes stream="
+            )
         options = {
             name: params.pop(name) for name in _CALL_OPTION_RULES if name in params
         }
-        body = build_request(messages, model or self.model, stream=stream, **params)
-        read_answer = _open_stream if stream else _read_completion
+        body = build_request(messages, model or self.model, stream=is_stream, **params)
+        read_answer = _open_stream if is_stream else _read_completion
         return self._new_call("POST", "/chat/completions", body, read_answer, options)
 
     def prepare_list(self, **options: Any) -> Call:
@@ -4210,7 +4239,7 @@ class BaseClient:
             method,
             endpoint.url(path, options.get("extra_query")),
             body,
-            (
+            _Limits(
                 options.get("timeout", self.timeout),
                 self.connect_timeout,
                 options.get("deadline", self.deadline),
@@ -4267,7 +4296,7 @@ class BaseClient:
         if self._has_warned or endpoint.scheme == "https":
             return
         places = [endpoint.host]
-        proxy = self._transport.proxy_for_url(endpoint.url(""))
+        proxy = self._transport.route_to(endpoint.url("")).proxy
         if proxy is not None:
             places.append(proxy.host)
         far = [place for place in places if not re.match(_LOOPBACK, place)]
@@ -4304,8 +4333,6 @@ class Client(BaseClient):
         self,
         messages: Messages,
         model: str | None = None,
-        *,
-        stream: bool = False,
         **params: Unpack[Params],
     ) -> Completion:
         """The whole answer.
@@ -4314,8 +4341,6 @@ class Client(BaseClient):
         ``max_retries``, ``extra_headers`` and ``extra_query``.  Raises what that
         raises, `APIConnectionError`, `APIStatusError` and `ResponseError`.
         """
-        if stream:
-            raise TypeError("complete() gives a whole answer: use stream() for pieces")
         call = self.prepare(messages, model, False, **params)
         return call.run()  # type: ignore[no-any-return]
 
@@ -4323,8 +4348,6 @@ class Client(BaseClient):
         self,
         messages: Messages,
         model: str | None = None,
-        *,
-        stream: bool = True,
         **params: Unpack[Params],
     ) -> Stream:
         """The answer as it is generated.
@@ -4332,8 +4355,6 @@ class Client(BaseClient):
         Takes and raises what `complete` does; what comes later is raised by the
         `Stream`.
         """
-        if not stream:
-            raise TypeError("stream() gives pieces: use complete() for a whole answer")
         call = self.prepare(messages, model, True, **params)
         return call.run()  # type: ignore[no-any-return]
 
@@ -4588,13 +4609,9 @@ class AsyncClient(BaseClient):
         self,
         messages: Messages,
         model: str | None = None,
-        *,
-        stream: bool = False,
         **params: Unpack[Params],
     ) -> Completion:
         """The whole answer: see `Client.complete`."""
-        if stream:
-            raise TypeError("complete() gives a whole answer: use stream() for pieces")
         call = self.prepare(messages, model, False, **params)
         return await _run(call)  # type: ignore[no-any-return]
 
@@ -4602,13 +4619,9 @@ class AsyncClient(BaseClient):
         self,
         messages: Messages,
         model: str | None = None,
-        *,
-        stream: bool = True,
         **params: Unpack[Params],
     ) -> AsyncStream:
         """The answer as it is generated: see `Client.stream`."""
-        if not stream:
-            raise TypeError("stream() gives pieces: use complete() for a whole answer")
         pump = _Pump(self.prepare(messages, model, True, **params))
         await pump.open()
         return AsyncStream(pump)
