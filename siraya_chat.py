@@ -473,8 +473,8 @@ def _number_in(value: str | None) -> float | None:
 
 # ---------------------------------------------------------------------------- answers
 
-# The fields that the API defines, beside choices and delta: where one lacks, it reads
-# as None.
+# The fields that the API defines, beside choices and delta: where one is absent, it
+# reads as None.
 _API_FIELDS = frozenset(
     """
     id object created model usage system_fingerprint service_tier provider cost
@@ -524,8 +524,8 @@ class JSONObject(dict):  # type: ignore[type-arg]
         if name in self:
             return self[name]
         raise AttributeError(
-            "%r is no field of this %s, which has: %s"
-            % (name, type(self).__name__, ", ".join(map(str, self)))
+            "this %s has no field %r; it has: %s"
+            % (type(self).__name__, name, ", ".join(map(str, self)))
         )
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -766,7 +766,7 @@ def _is_usual_chunk(value: Any) -> bool:
 
 def _not_a_completion(reason: str, text: str) -> ResponseError:
     quoted = _cut(text, MAX_QUOTED_LENGTH)
-    return ResponseError("this is no chat completion (%s): %r" % (reason, quoted), text)
+    return ResponseError("not a chat completion (%s): %r" % (reason, quoted), text)
 
 
 def _raise_if_error(value: Any, mask: Callable[[Any], Any]) -> None:
@@ -815,16 +815,14 @@ def _check_choices(value: Any, holder: str, mask: Callable[[Any], Any]) -> None:
     *holder*: the field of a choice that holds its content, "message" or "delta".
     """
     if not isinstance(value, JSONObject):
-        raise _not_a_completion("it is no object", json.dumps(mask(value)))
+        raise _not_a_completion("not a JSON object", json.dumps(mask(value)))
     if not isinstance(value.choices, list):
-        raise _not_a_completion("choices is no array", json.dumps(mask(value)))
+        raise _not_a_completion("choices is not an array", json.dumps(mask(value)))
     if len(value.choices) > MAX_ITEMS:
         raise ResponseError("it has more than %d choices" % MAX_ITEMS)
     for choice in value.choices:
         if not _is_choice(choice, holder):
-            raise _not_a_completion(
-                "a choice has another form", json.dumps(mask(value))
-            )
+            raise _not_a_completion("a choice is malformed", json.dumps(mask(value)))
 
 
 def _is_choice(choice: Any, holder: str) -> bool:
@@ -1832,7 +1830,8 @@ class SSEParser:
 # at any time for the value so far.  Which object it is depends on the field's name.
 
 # The fields that come in pieces, at whatever depth.  Every other one is kept as it was
-# said last.  A new field of the API also goes into _API_FIELDS.
+# said last.  A new field of the API also goes into _API_FIELDS, so that it reads as
+# None where it is absent.
 _GROWING_FIELDS = {
     "content",
     "refusal",
@@ -1848,7 +1847,6 @@ _GROWING_FIELDS = {
 # What says that two items of a list are pieces of one, where they have these fields.
 # Tool calls have rules of their own: see _ToolCalls.
 _ITEM_IDENTITY = {
-    "choices": ("index",),
     "reasoning_details": ("type", "index"),
     "content": ("type", "index"),
     "thinking": ("type", "index"),
@@ -1894,7 +1892,7 @@ class _Text:
         self._pieces: list[str] = []
         self._parts = _Items(name)
         self._has_parts = False
-        self._other: Any = None  # a value of another type, if there is nothing else
+        self._other: Any = None  # a value of another type: given if no text comes
 
     def add(self, value: Any) -> None:
         if isinstance(value, str):
@@ -1964,7 +1962,10 @@ class _Object:
         field.add(value)
 
     def _field_for(self, name: str, value: Any, known: _LastSaid | None) -> Any:
-        """The field to use: a text, object or list takes the place of another value."""
+        """The field to use.  A text, object or list takes the place of another value.
+
+        Some servers say null first, and then a text.
+        """
         if known is not None and not isinstance(value, (dict, list, str)):
             return known
         field = self._new_field(name, value)
@@ -2214,7 +2215,8 @@ class _Assembler:
         self._choices: dict[int, _Choice] = {}
         self._first_said: dict[str, Any] = {}
         self._rest = _Object()  # the chunks' other fields
-        self._said: dict[str, Any] = {}  # each field as the last chunk had it
+        # Each field as the last chunk had it: what is repeated is not merged again.
+        self._said: dict[str, Any] = {}
 
     def add(self, chunk: JSONObject) -> None:
         """Take a chunk; `ResponseError` if it has too many choices or calls."""
@@ -2298,7 +2300,7 @@ class _Closed(OSError):
 
 
 class _NotConnected(OSError):
-    """No connection came about.  *cause*: the error of the step that failed."""
+    """The connection could not be made.  *cause*: the error of the step that failed."""
 
     def __init__(self, message: str, cause: Exception) -> None:
         super().__init__(message)
@@ -2313,7 +2315,7 @@ class _ProxyRefused(OSError):
     """A proxy refused to connect us.  *status*: an int."""
 
     def __init__(self, status: int, reason: str) -> None:
-        super().__init__("it refused: %d %s" % (status, reason))
+        super().__init__("it said %d %s" % (status, reason))
         self.status = status
 
 
@@ -2335,7 +2337,8 @@ class _Limits:
         self.connect_timeout = connect_timeout
         self.deadline = deadline
         self.is_cancelled = False
-        # Whether each byte is an answer; a stream says itself what is one: see heard().
+        # True: any byte resets the silence.  A Stream sets False, and calls heard()
+        # when something other than a heartbeat has come.
         self.counts_every_byte = True
         self._started = time.monotonic()
         self._silence = 0.0  # seconds in which we waited and heard nothing
@@ -2392,12 +2395,12 @@ class _Limits:
     def passed(self) -> _LimitPassed:
         """The error for the limit that has passed."""
         if self._left_of_deadline() <= min(0.01, self._left_of_step()):
-            return _LimitPassed("not done within %s s (deadline)" % self.deadline)
+            return _LimitPassed("not done after %s s (deadline)" % self.deadline)
         if self._step_started is not None:
             return _LimitPassed(
-                "not within %s s (connect_timeout)" % self.connect_timeout
+                "timed out after %s s (connect_timeout)" % self.connect_timeout
             )
-        return _LimitPassed("no byte for %s s (timeout)" % self.timeout)
+        return _LimitPassed("no data for %s s (timeout)" % self.timeout)
 
     def explain(self, error: OSError) -> OSError:
         """The error for a socket.timeout: our limit, or a failed keep-alive probe."""
@@ -2555,7 +2558,7 @@ class _Response(http.client.HTTPResponse):
             if status == 101:
                 break
             http.client.parse_headers(self.fp)
-        raise http.client.HTTPException("it sends interim answers only")
+        raise http.client.HTTPException("it sent only interim responses (1xx)")
 
     def begin(self) -> None:
         """Read the head.  Refuse what says two things of the body's length."""
@@ -2622,7 +2625,7 @@ class _Connection(http.client.HTTPConnection):
         _log("connecting to %s", _address(self.host, self.port))
         self.sock = self.own_socket = self._open_socket()
         if route.proxy is not None and route.scheme == "https":
-            self.stage = "the proxy %s gave no connection to %s" % (
+            self.stage = "the proxy %s did not connect to %s" % (
                 _address(self.host, self.port),
                 target,
             )
@@ -2722,14 +2725,16 @@ class _Connection(http.client.HTTPConnection):
             self.request(request.get_method(), request.selector, blocks, request.fields)
             request.is_sent = True
         except ConnectionError:
-            pass  # who refuses a request need not read all of it, and may say why
+            # A server that refuses a request need not read all of it.  Its answer may
+            # be there all the same.
+            pass
         try:
             self.getresponse()
         finally:
             status = getattr(self.response, "status", None)
             request.status = status if isinstance(status, int) else 0
         if not request.is_sent:
-            self.response.will_close = True
+            self.response.will_close = True  # the server would wait for the rest
 
     def count_received(self, count: int) -> None:
         self._received += count
@@ -2833,7 +2838,7 @@ class _Exchange:
         elif coding in ("gzip", "x-gzip", "deflate"):
             yield from _inflate(self._plain_blocks(), coding)
         else:
-            raise ResponseError("its Content-Encoding %r was not asked for" % coding)
+            raise ResponseError("unexpected Content-Encoding %r" % coding)
 
     def _plain_blocks(self) -> Iterator[bytes]:
         response = self._connection.response
@@ -3550,7 +3555,7 @@ class _Endpoint:
         url = url.strip()
         if url.startswith(("'", '"')) or url.endswith(("'", '"')):
             raise ValueError(
-                "%s must not stand in quotes: %s" % (name, _without_user(url))
+                "%s must not be in quotes: %s" % (name, _without_user(url))
             )
         try:
             place = urllib.parse.urlsplit(url)
@@ -3622,7 +3627,9 @@ def _check_headers(name: str, headers: Any) -> dict[str, str]:
         if not isinstance(field, str) or not re.match(
             r"[A-Za-z0-9!#$%&'*+.^`|~_-]+\Z", field
         ):
-            raise ValueError("%s: %s is no name of a header" % (name, _quote(field)))
+            raise ValueError(
+                "%s: %s is not a valid header name" % (name, _quote(field))
+            )
         if field.lower() in _FRAMING_HEADERS:
             raise ValueError("%s: %s cannot be set" % (name, field))
         if not isinstance(value, str) or not re.match(r"[\t -~\xa0-\xff]*\Z", value):
@@ -3642,11 +3649,11 @@ def _check_key(name: str, value: Any) -> str:
     key = value.strip()
     if not re.match(r"[!-~]*\Z", key):
         raise ValueError(
-            "%s (SIRAYA_API_KEY) must be visible ASCII characters, "
-            "which is not so (it is not shown)" % name
+            "%s (SIRAYA_API_KEY) must contain only printable ASCII characters "
+            "(its value is not shown)" % name
         )
     if key.startswith(("'", '"')) or key.endswith(("'", '"')):
-        raise ValueError("%s (SIRAYA_API_KEY) must not stand in quotes" % name)
+        raise ValueError("%s (SIRAYA_API_KEY) must not be in quotes" % name)
     return key
 
 
@@ -3697,7 +3704,7 @@ _Failure = collections.namedtuple("_Failure", "error may_retry reason")
 # error in an answer, by the error that came in place of one.  How long to wait before
 # it is decided in Call._wait_before_retry().
 
-# Beside 5xx: the statuses that say "not now".
+# Beside 5xx: the statuses that say "not now".  Error codes in an answer of 2xx, too.
 _PASSING_STATUSES = (408, 409, 429)
 
 
@@ -4020,12 +4027,12 @@ def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
         value = _decode_json(text)
     except ValueError as reason:
         quoted = _cut(call.mask(text), MAX_QUOTED_LENGTH)
-        message = "this is no list of models (%s): %r" % (reason, quoted)
+        message = "not a list of models (%s): %r" % (reason, quoted)
         raise ResponseError(message, call.mask(text)) from None
     _raise_if_error(value, call.mask)
     items = value.get("data") if isinstance(value, dict) else value
     if not isinstance(items, list) or not all(map(_is_object, items)):
-        raise ResponseError("this is no list of models", call.mask(value))
+        raise ResponseError("not a list of models", call.mask(value))
     return _List(items)
 
 
@@ -4251,12 +4258,12 @@ class BaseClient:
 
     @property
     def chat(self) -> Any:
-        """The OpenAI SDK's door: ``client.chat.completions.create(…)``."""
+        """As in the OpenAI SDK: ``client.chat.completions.create(…)``."""
         return _Chat(self)
 
     @property
     def models(self) -> _Models:
-        """The OpenAI SDK's door: ``client.models.list()``."""
+        """As in the OpenAI SDK: ``client.models.list()``."""
         return _Models(self)
 
     def _current_transport(self) -> _Transport:
@@ -4302,7 +4309,7 @@ class BaseClient:
         far = [place for place in places if not re.match(_LOOPBACK, place)]
         if far:
             self._has_warned = True
-            message = "the API key goes over plain http, readable on the way, to "
+            message = "the API key is sent unencrypted (plain http) to "
             warnings.warn(message + far[-1], stacklevel=_levels_to_caller())
 
 
