@@ -1257,7 +1257,7 @@ def attach(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
     if content.is_text():
         return _build_text(content)
     if not content.type:
-        raise content.error("of no known type, and not UTF-8 text")
+        raise content.wrong_type("of no known type, and not UTF-8 text")
     _check_type(content, content.family())
     if content.family() == "image":
         return _build_image(content, None)
@@ -1357,10 +1357,11 @@ class _Content:
 
     def error(self, reason: str) -> ValueError:
         what = repr(_printable(self.name)) if self.name else "the source"
-        return ValueError(
-            "%s: %s is %s (media_type=, as in media_type='image/png', overrules that)"
-            % (self.helper, what, reason)
-        )
+        return ValueError("%s: %s is %s" % (self.helper, what, reason))
+
+    def wrong_type(self, reason: str) -> ValueError:
+        advice = "media_type='image/png', or FILE;type=image/png in the command"
+        return self.error("%s (to overrule that: %s)" % (reason, advice))
 
     def family(self) -> str:
         """The kind of part that the type asks for."""
@@ -1444,10 +1445,10 @@ def _check_type(content: _Content, kind: str) -> None:
     if accepted is None or content.type in accepted:  # None: a document
         return
     if not content.type:
-        raise content.error("of no known type")
+        raise content.wrong_type("of no known type")
     if content.is_given and kind == content.family() and kind in ("image", "video"):
         return  # the caller knows what the API has learned
-    raise content.error(
+    raise content.wrong_type(
         "%s; the API takes %s" % (_printable(content.type), ", ".join(accepted))
     )
 
@@ -2494,6 +2495,7 @@ class _SocketReader(io.RawIOBase):
     def __init__(self, connection: _Connection) -> None:
         self.connection = connection
         self.is_paused = False  # set by _Reader.close(): do not read the socket
+        # It keeps the socket open when http.client closes "its own".
         self._file = connection.own_socket.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
@@ -2507,12 +2509,12 @@ class _SocketReader(io.RawIOBase):
         connection.own_socket.settimeout(limits.time_left())
         started = time.monotonic()
         try:
-            count = self._file.readinto(buffer)
+            count: int = self._file.readinto(buffer)
         except socket.timeout as error:
             raise limits.explain(error) from None
         limits.waited(time.monotonic() - started)
-        connection.count_received(count or 0)
-        return count  # type: ignore[no-any-return]
+        connection.count_received(count)
+        return count
 
     def close(self) -> None:
         self._file.close()
@@ -2527,7 +2529,7 @@ class _Reader(io.BufferedReader):
     def readline(self, size: int | None = -1) -> bytes:
         line = super().readline(size)
         if not line.endswith(b"\n") and len(line) != size:
-            raise http.client.RemoteDisconnected("the server closed the connection")
+            raise http.client.RemoteDisconnected("within a line")
         return line
 
     def close(self) -> None:
@@ -2545,7 +2547,10 @@ class _Response(http.client.HTTPResponse):
     _tunnel() in _Connection.
     """
 
-    fp: Any  # a _Reader
+    fp: Any = None  # a _Reader; None in an object that Ctrl-C left half made
+
+    def flush(self) -> None:
+        """Do nothing.  close() calls it, when the reader may be closed already."""
 
     def _read_status(self) -> Any:
         """Read the status line.  Interim answers are skipped (RFC 9110 § 15.2)."""
@@ -2604,6 +2609,7 @@ class _Connection(http.client.HTTPConnection):
         self.own_socket: Any = None
         self.limits: Any = None  # those of the present call
         self.response: Any = None  # the last answer, from its first line on
+        self._reader: Any = None  # of the next answer, until that takes it
         self.has_surplus = False  # more came than the last answer
         self.stage = ""  # what connect() is doing, for its errors
         self._received = 0  # bytes of the present answer, with their framing
@@ -2666,6 +2672,7 @@ class _Connection(http.client.HTTPConnection):
 
     def _open_tunnel(self) -> None:
         self.limits.begin_step()
+        self._prepare_reader()
         try:
             self._tunnel()  # type: ignore[attr-defined]
         except OSError:
@@ -2700,9 +2707,19 @@ class _Connection(http.client.HTTPConnection):
         self.response = _Response(self, **options)  # type: ignore[arg-type]
         return self.response
 
+    def _prepare_reader(self) -> None:
+        """Make the reader of the next answer, before the request goes out.
+
+        Until the answer comes is when people press Ctrl-C, and Python complains on
+        standard error of a reader that is then half made.
+        """
+        self._reader = _Reader(_SocketReader(self), BLOCK_BYTES // 2)
+
     def makefile(self, mode: str) -> _Reader:
-        """A reader of the socket; HTTPResponse takes the connection for one."""
-        return _Reader(_SocketReader(self), BLOCK_BYTES // 2)
+        """The reader; HTTPResponse takes the connection for a socket."""
+        reader: _Reader = self._reader
+        self._reader = None
+        return reader
 
     def send(self, data: Any) -> None:
         """Send bytes; the time limit starts again whenever some have left."""
@@ -2720,6 +2737,7 @@ class _Connection(http.client.HTTPConnection):
         self.limits.begin_exchange()
         self._received = 0
         self.has_surplus = False
+        self._prepare_reader()
         try:
             blocks = None if request.body is None else request.blocks()
             self.request(request.get_method(), request.selector, blocks, request.fields)
@@ -2789,6 +2807,8 @@ class _Connection(http.client.HTTPConnection):
         _shut_down(sock)
         if self.response is not None:
             self.response.close()
+        if self._reader is not None:
+            self._reader.close()
         sock.close()
 
 
@@ -3074,6 +3094,8 @@ def _describe(error: BaseException) -> str:
         return error.message
     if isinstance(error, http.client.IncompleteRead):
         return "the connection ended within the answer"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "the server closed the connection"
     if isinstance(error, OSError) and error.strerror:
         return "%s (%s)" % (error.strerror, type(error).__name__)
     return "%s (%s)" % (error, type(error).__name__)
@@ -3191,6 +3213,9 @@ def _basic_authorization(place: Any) -> str:
 
 
 # ---------------------------------------------------------------------------- streams
+
+
+_INCOMPLETE = "the answer is not complete"
 
 
 class _StreamedAnswer:
@@ -3498,7 +3523,7 @@ class Stream:
                     self._end("complete")
             else:
                 rest = answer.end(is_whole=True)
-                self._body_ended(rest, "the stream ended before the answer did")
+                self._body_ended(rest, "the stream ended", _INCOMPLETE)
         except ResponseError as error:
             self._fail(error.message, error.body)
         except _NETWORK_ERRORS as error:
@@ -3518,17 +3543,16 @@ class Stream:
         else:
             what = "the connection was lost"
             if isinstance(error, _LimitPassed):
-                what = "the time limit passed"
+                what = "a time limit passed"
             self._body_ended(rest, what, self._mask(_describe(error)))
 
-    def _body_ended(self, rest: str, what: str, reason: str = "") -> None:
+    def _body_ended(self, rest: str, what: str, reason: str) -> None:
         """The body has ended, or the connection has: is the answer there?"""
         if self._answer.is_complete:
             self._end("complete")
             return
-        message = "%s, after %d characters" % (what, len(self._so_far().text))
-        if reason:
-            message += ": " + reason
+        size = len(self._so_far().text)
+        message = "%s after %d characters: %s" % (what, size, reason)
         self._fail(message, self._mask(rest) or None)
 
 
@@ -3991,7 +4015,7 @@ def _parse_events(
 ) -> Completion:
     """The answer in a whole event stream; `StreamError` if it is not complete."""
     answer = _StreamedAnswer(1, mask)
-    message, body = "the stream ended before the answer did", None
+    message, body = "the stream ended: " + _INCOMPLETE, None
     try:
         answer.feed(text.encode())
         body = mask(answer.end(is_whole=True)) or None
@@ -5136,12 +5160,7 @@ def _attachment(source: str) -> dict[str, Any]:
         what = sys.stdin.buffer.read()
     elif re.match(r"(https?|data):", path, re.I):
         what = path
-    try:
-        return attach(what, media_type=media_type or None)
-    except ValueError as error:
-        advice = "media_type=, as in media_type='image/png',"
-        ours = str(error).replace(advice, "FILE;type=image/png")
-        raise ValueError(ours) from None
+    return attach(what, media_type=media_type or None)
 
 
 def _file_name(argument: str) -> str:

@@ -9217,8 +9217,8 @@ REPORTED = {"error": {"message": "overloaded", "code": 529}}
 LOST = [SSE_HEAD + framed(event(chunk("x" * 120))), CLOSE]
 SPOKEN = (  # answer, arguments, how standard error begins
     (sse(ONCE, REPORTED), [], "siraya-chat: the service reported: overloaded"),
-    (LOST, [], "siraya-chat: the connection was lost, after 120 characters"),
-    (LOST, ["-j"], "siraya-chat: the connection was lost, after 120 characters"),
+    (LOST, [], "siraya-chat: the connection was lost after 120 characters"),
+    (LOST, ["-j"], "siraya-chat: the connection was lost after 120 characters"),
     (http_answer(429, "slow"), ["-o", "max_retries=0"], "siraya-chat: HTTP 429"),
 )
 
@@ -10018,7 +10018,7 @@ class Readme(Test):
         application = wsgiref.validate.validator(names["application"])
         for status, words in (
             ("200 OK", "text 4 characters"),
-            ("200 OK", "Once\n[cut off: the stream ended before"),
+            ("200 OK", "Once\n[cut off: the stream ended after"),
             ("502 Bad Gateway", "HTTP 401"),
         ):
             with self.subTest(words):
