@@ -9755,6 +9755,16 @@ Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQD3QJZfIyj9L8twoq2J9bCGccdu
 # They need a network, or would run this test again.
 NOT_RUN = r"pip install|pipx|uvx|git clone|-m unittest|\bbench\b"
 WITH_TESTS_OF_THEIR_OWN = r" demo |def run\(submit|def extract\("
+RUN_BLOCKS = """\
+import contextlib, io, json, os, sys
+printed = []
+for name, folder, code in json.load(sys.stdin):
+    os.chdir(folder)
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(compile(code, name, "exec"), {"__name__": "__main__"})
+    printed.append(out.getvalue())
+json.dump(printed, sys.stdout)
+"""
 Block = collections.namedtuple("Block", "language line code")
 
 
@@ -9795,23 +9805,24 @@ class Readme(Test):
         return block
 
     def run_block(self, server, block, folder=None):
-        """The outcome of a block, in a copy of the examples' folder or in *folder*; any
-        warning is an error."""
-        if folder is None:
-            folder = self.copy_of_examples("line %d" % block.line)
+        """The outcome of a block, in a copy of the examples' folder or in *folder*."""
+        folder = folder or self.copy_of_examples("line %d" % block.line)
         shell = ("sh", "-e", "-c")
         if block.language == "python":
             shell = (sys.executable, "-c")
+        return self.run_strictly(server, *shell, block.code, cwd=folder)
+
+    def run_strictly(self, server, *command, **options):
+        """The outcome of a process for which any warning is an error."""
         programs = os.path.join(self.folder, "bin")
         return run_process(
             server,
-            *shell,
-            block.code,
-            cwd=folder,
+            *command,
             SIRAYA_MODEL="m",
             PYTHONWARNINGS="error",
             PYTHONDEVMODE="1",
             PATH=programs + os.pathsep + os.environ["PATH"],
+            **options,
         )
 
     def assert_well(self, outcome):
@@ -9842,22 +9853,29 @@ class Readme(Test):
         shutil.copytree(os.path.join(self.folder, "examples"), folder)
         return folder
 
-    @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
-    def test_every_block_runs_as_it_stands(self):
-        self.make_examples()
+    def blocks_to_run(self, language):
         blocks = []
         for block in readme_blocks(self.text):
-            if not re.search(NOT_RUN + "|" + WITH_TESTS_OF_THEIR_OWN, block.code):
-                blocks.append(block)
-        self.assertGreater(len(blocks), 20)
+            if block.language == language:
+                if not re.search(NOT_RUN + "|" + WITH_TESTS_OF_THEIR_OWN, block.code):
+                    blocks.append(block)
+        return blocks
+
+    def test_every_block_of_python_runs_as_it_stands(self):
+        self.make_examples()
+        blocks, rows = self.blocks_to_run("python"), []
+        self.assertGreater(len(blocks), 15)
+        for block in blocks:
+            name = "README.md, line %d" % block.line
+            rows.append((name, self.copy_of_examples(name), block.code))
         server = self.serve(describe_as_some_models)
-        with ThreadPoolExecutor(4) as pool:
-            outcomes = pool.map(functools.partial(self.run_block, server), blocks)
-        for block, outcome in zip(blocks, outcomes):
-            with self.subTest("README.md, line %d" % block.line):
-                self.assert_well(outcome)
-                prints = re.search(r"print\(|python3|\.run\(", block.code)
-                self.assertEqual(bool(outcome.out), bool(prints))
+        command, given = (sys.executable, "-c", RUN_BLOCKS), json.dumps(rows).encode()
+        outcome = self.run_strictly(server, *command, stdin=given, cwd=self.folder)
+        self.assert_well(outcome)
+        for (name, _, code), printed in zip(rows, json.loads(outcome.out)):
+            with self.subTest(name):
+                prints = re.search(r"print\(|\.run\(", code)
+                self.assertEqual(bool(printed), bool(prints))
         sent = " ".join(received.body.decode() for received in server.requests)
         for kind in (
             "image_url",
@@ -9869,6 +9887,20 @@ class Readme(Test):
             "allow_fallbacks",
         ):
             self.assertIn(kind, sent)
+
+    @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
+    def test_every_block_of_the_shell_runs_as_it_stands(self):
+        self.make_examples()
+        server = self.serve()
+
+        def check(block):
+            outcome = self.run_block(server, block)
+            self.assert_well(outcome)
+            self.assertEqual(bool(outcome.out), "python3" in block.code)
+
+        blocks = self.blocks_to_run("sh")
+        self.assertGreater(len(blocks), 2)
+        self.side_by_side(check, [[block] for block in blocks])
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_the_output_that_is_shown_is_that_of_the_demo(self):
