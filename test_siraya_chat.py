@@ -2086,7 +2086,7 @@ class Requests(Test):
 
 class Uploads(Test):
     def test_a_large_body_is_sent_piece_by_piece_and_again_by_a_retry(self):
-        size = 16 << 20
+        size = 8 << 20
         messages = [user("What is it?", image(PNG + b"x" * size), '\u00e9"\n\\' * 99)]
         body = build_request(messages, "m")
         expected = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
@@ -4323,7 +4323,7 @@ class Decoding(Test):
 
     def test_what_expands_without_end_is_stopped_early(self):
         self.limit(MAX_ANSWER_BYTES=1 << 20)
-        bomb = gzip.compress(b" " * (64 << 20))
+        bomb = gzip.compress(b" " * (24 << 20))
         for streamed, kind, error in (
             (False, "application/json", ResponseError),
             (True, "text/event-stream", StreamError),
@@ -4588,7 +4588,7 @@ class Reuse(Test):
         client = self.client(server)
 
         def work(thread):
-            for number in range(25):
+            for number in range(16):
                 text = "thread %d, call %d" % (thread, number)
                 if number % 2:
                     reply = client.complete(text)
@@ -4599,7 +4599,7 @@ class Reuse(Test):
 
         with ThreadPoolExecutor(16) as threads:
             list(threads.map(work, range(16)))
-        self.assertEqual(len(server.requests), 400)
+        self.assertEqual(len(server.requests), 256)
         self.assertLessEqual(server.connections, 16)
 
 
@@ -4897,7 +4897,7 @@ class FaultMatrix(Test):
             warnings.filterwarnings(
                 "ignore", "unclosed <ssl.SSLSocket", ResourceWarning
             )
-            with ThreadPoolExecutor(16) as threads:  # which wait for silence to end
+            with ThreadPoolExecutor(32) as threads:  # which wait for silence to end
                 outcomes = list(threads.map(self.outcome, cells))
             gc.collect()
         for (point, fault, streamed, expected), outcome in zip(cells, outcomes):
@@ -5099,10 +5099,10 @@ class HostileAnswers(Test):
     def test_hundreds_of_failures_leave_nothing_behind(self):
         broken, no_json = [SSE_HEAD, RESET], http_answer(200, "x")
         answers = [ANSWER, [CLOSE], http_answer(500), broken, STREAM, no_json]
-        server = self.serve(*answers * 60)
+        server = self.serve(*answers * 40)
         client = self.client(server, max_retries=0)
         threads = threading.active_count()
-        for number in range(360):
+        for number in range(240):
             with contextlib.suppress(SirayaError):
                 if number % 2:
                     client.complete("hi")
@@ -7541,7 +7541,7 @@ class Asyncio(AsyncTest):
         async def until_still():
             """Waits until for a while nothing more is sent."""
             before, still = -1, 0
-            while still < 10:
+            while still < 6:
                 await asyncio.sleep(0.05)
                 still = still + 1 if len(sent) == before else 0
                 before = len(sent)
@@ -8623,20 +8623,16 @@ class CommandLineHelp(Test):
 
 ZIP_MAIN = "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n"
 WAYS_TO_RUN = (  # arguments of Python; in a folder that has copies of the module
-    "-m siraya_chat",
     "other_name.py",
     "-m vendored.siraya_chat",
     "app.zip",
-    "-I -S siraya_chat.py",
-    "-O -O siraya_chat.py",
+    "-I -S -O -O siraya_chat.py",
 )
 REDIRECTIONS = (  # of the shell, arguments, whether it succeeds
-    ("<&-", ["hi"], True),
     ("<&-", ["-c"], True),
     (">&-", ["hi"], False),
     ("2>&-", ["hi"], True),
     ("2>&-", ["-o", "x"], False),
-    (">/dev/full", ["hi"], False),
     (">/dev/full", ["-n", "hi"], False),
 )
 
@@ -8760,7 +8756,6 @@ class CommandLineProcesses(Test):
             ["--no-stream", "hi"],
             ["-n", "hi"],
             ["--help"],
-            ["--version"],
         )
         self.side_by_side(check, rows)
 
@@ -10302,7 +10297,7 @@ class Fuzzing(Test):
         fuzz_parser(random.Random(9), 1500)
 
     def test_a_short_fuzzing_of_the_assembler_finds_nothing(self):
-        fuzz_assembler(random.Random(9), 200)
+        fuzz_assembler(random.Random(9), 150)
 
     def test_a_short_fuzzing_of_the_client_finds_nothing(self):
         fuzz_client(random.Random(9), 100)
