@@ -1124,6 +1124,13 @@ HOSTILE = """
 
 
 class Data(Test):
+    def test_a_field_can_be_taken_away_by_its_name(self):
+        answer = objects({"id": "a", "model": "m"})
+        del answer.id
+        self.assertEqual(answer, {"model": "m"})
+        with self.assertRaises(AttributeError):
+            del answer.id
+
     def test_keys_read_as_attributes_at_any_depth(self):
         message = {"content": "Hi", "x": [[{"odd_name": 1}]]}
         usage = {"total_tokens": 3}
@@ -1327,6 +1334,7 @@ class Messages(Test):
 
     def test_the_id_of_a_tool_call_is_a_string(self):
         self.refused(TypeError, ["tool_call_id", "5"], tool_result, 5, "x")
+        self.refused(ValueError, ["tool_call_id", "empty"], tool_result, "", "x")
 
 
 # === attachments ======================================================================
@@ -1697,6 +1705,14 @@ class Attachments(Test):
         ):
             with open(self.file(name, content)) as file:
                 self.refused(TypeError, ["binary"], helper, file)
+
+    def test_a_temporary_file_has_no_name_that_would_be_sent(self):
+        content, media_type = OF_KIND[pdf]
+        with tempfile.TemporaryFile() as file:
+            file.write(content)
+            file.seek(0)
+            part = pdf(file)
+        self.assertEqual(part, expected_part(pdf, content, media_type, UNNAMED))
 
     def test_encoding_holds_2_8_times_the_size_at_most_and_the_part_afterwards(self):
         start, _ = OF_KIND[image]
@@ -2351,6 +2367,9 @@ class ServerSentEvents(Test):
         self.assertEqual((event.event, event.data, event.id), ("message", "b", ""))
         (event,) = one.feed(b"\n")
         self.assertEqual((event.event, event.data, event.id), ("x", "a", "1"))
+
+    def test_a_text_is_refused_since_bytes_may_cut_a_character(self):
+        self.refused(TypeError, ["bytes", "str"], SSEParser().feed, "data: a\n\n")
 
     # Eight times the bytes; work that grows with their square would take 64 times as
     # long.
@@ -3026,6 +3045,11 @@ REAL_DELTAS = (  # what, the deltas, fields of the message that they make
             {"audio": {"data": text64(b"one, two")[3:]}},
         ],
         audio_of(data=text64(b"one, two")),
+    ),
+    (
+        "audio whose pieces are no base64",
+        [{"audio": {"data": "b=ne"}}, {"audio": {"data": "tw="}}],
+        audio_of(data="b=netw="),
     ),
     (
         "an image in each of two chunks",
@@ -4323,6 +4347,13 @@ class Decoding(Test):
                 self.refused(APIConnectionError, [], ask, client, False)
                 self.refused(StreamError, [], ask, client, True)
 
+    def test_a_flood_of_empty_gzip_members_is_refused(self):
+        flood = gzip.compress(b"") * 1001 + gzip.compress(BODY.encode())
+        client = self.client(
+            self.serve(http_answer(200, flood, Content_Encoding="gzip"))
+        )
+        self.refused(ResponseError, ["members"], client.complete, "hi")
+
     def test_what_expands_without_end_is_stopped_early(self):
         self.limit(MAX_ANSWER_BYTES=1 << 20)
         bomb = gzip.compress(b" " * (24 << 20))
@@ -4687,6 +4718,15 @@ class TLS(Test):
         # One connection a call: it was not tried again.
         self.assertEqual((server.connections, server.requests), (2, []))
 
+    def test_a_system_without_authorities_is_told_which_file_is_missing(self):
+        file, folder = os.path.join(self.folder, "cert.pem"), self.folder
+        paths = ssl.DefaultVerifyPaths(
+            None, None, "SSL_CERT_FILE", file, "SSL_CERT_DIR", folder
+        )
+        client = self.client(self.serve(tls=self.server_side))
+        with mock.patch("ssl.get_default_verify_paths", return_value=paths):
+            self.refused(APIConnectionError, [file], client.complete, "hi")
+
     def test_a_certificate_for_another_name_is_refused(self):
         server = self.serve(tls=self.server_side)
         client = self.trusting(server.base_url.replace("127.0.0.1", "localhost"))
@@ -4943,6 +4983,10 @@ HOSTILE_HEADS = (  # what comes in place of an answer: an APIConnectionError
     ("a status out of range", b"HTTP/1.1 99999 OK\r\n\r\n"),
     ("a negative status", b"HTTP/1.1 -20 OK\r\n\r\n"),
     ("no status", b"HTTP/1.1\r\n\r\n"),
+    (
+        "another protocol from now on",
+        b"HTTP/1.1 101 Switching Protocols\r\n\r\n" + ANSWER,
+    ),
     ("an unknown version", b"HTTP/9.9 200 OK\r\n\r\n{}"),
     ("an endless status line", b"HTTP/1.1 200 " + b"x" * 200000),
     ("an endless header", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200000),
@@ -5234,6 +5278,12 @@ class Calls(Test):
         stream = client.stream("hi")
         self.assertEqual(next(stream).choices[0].delta.role, "assistant")
         self.assertEqual("".join(stream.text_stream), client.complete("hi").text)
+
+    def test_a_method_that_cannot_do_what_stream_says_names_the_one_that_can(self):
+        client = self.client(self.serve())
+        refused = functools.partial(self.refused, TypeError)
+        refused(["complete()"], client.stream, "hi", stream=False)
+        refused(["stream()"], client.complete, "hi", stream=True)
 
     def test_create_is_the_door_of_the_openai_sdk(self):
         create = self.client(self.serve()).chat.completions.create
@@ -5723,6 +5773,14 @@ class EndsOfStreams(Test):
                 self.assertTrue(server.wait_closed())
                 self.assertEqual(len(server.requests), 1)
 
+    def test_a_finish_reason_of_error_is_raised_even_if_no_reason_is_given(self):
+        failed = sse(ONCE, UPON, chunk(None, "error"), "[DONE]")
+        stream = self.client(self.serve(failed)).stream("hi")
+        error = self.refused(
+            StreamError, ["no reason was given"], stream.get_final_completion
+        )
+        self.assertEqual(error.partial.text, "Once upon")
+
     def test_an_answer_with_all_choices_that_were_asked_for_is_complete(self):
         for n, more, count in (
             (2, ["[DONE]"], 1),
@@ -5875,6 +5933,44 @@ class Cancelling(Test):
         self.addCleanup(signal.signal, signal.SIGALRM, before)
         signal.setitimer(signal.ITIMER_REAL, 0.2)
         self.refused(StreamError, ["closed"], list, chunks)
+        self.assertTrue(server.wait_closed())
+
+    @unittest.skipUnless(sys.platform == "linux", "needs a listener that never answers")
+    def test_a_signal_that_interrupts_connecting_leaves_no_socket_open(self):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        self.addCleanup(signal.signal, signal.SIGALRM, before)
+        with contextlib.ExitStack() as stack:
+            listener = stack.enter_context(socket.socket())
+            listener.bind(("127.0.0.1", 0))
+            listener.listen(0)
+            for _ in range(4):  # fill the queue: from now on nothing is answered
+                filler = stack.enter_context(socket.socket())
+                filler.setblocking(False)
+                filler.connect_ex(listener.getsockname())
+            client = self.client("http://127.0.0.1:%d/v1" % listener.getsockname()[1])
+            gc.collect()  # what others have left behind
+            warned = stack.enter_context(warnings.catch_warnings(record=True))
+            warnings.simplefilter("always")
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            with self.assertRaises(KeyboardInterrupt):
+                client.complete("hi")
+            gc.collect()
+        self.assertEqual(warned, [])
+
+    @unittest.skipUnless(hasattr(signal, "setitimer"), "needs POSIX timers")
+    def test_a_call_that_a_signal_interrupts_ends_its_request(self):
+        def interrupt(*_):
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGALRM, interrupt)
+        self.addCleanup(signal.signal, signal.SIGALRM, before)
+        server = self.serve([ANSWER[:-1], SILENCE])
+        signal.setitimer(signal.ITIMER_REAL, 0.2)
+        with self.assertRaises(KeyboardInterrupt):
+            self.client(server).complete("hi")
         self.assertTrue(server.wait_closed())
 
     def test_closing_ends_the_wait_for_a_document_too(self):
@@ -6915,6 +7011,23 @@ class ChangesOfSettings(Test):
             with self.subTest(body=body):
                 self.refused(ResponseError, [], client.models.list)
 
+    def test_a_list_of_models_that_is_cut_off_is_a_lost_connection(self):
+        client = self.client(self.serve([http_answer(200, LISTED)[:-1], CLOSE]))
+        self.refused(APIConnectionError, [], client.models.list)
+
+    def test_an_argument_that_the_list_of_models_lacks_is_refused(self):
+        client = self.client(self.serve())
+        self.refused(TypeError, ["limit"], client.models.list, limit=5)
+
+    def test_with_options_of_another_proxy_goes_through_it(self):
+        server, proxy = self.serve(ANSWER), self.serve(ANSWER)
+        client = self.client(server)
+        client.complete("hi")
+        twin = client.with_options(proxy="http://" + proxy.address)
+        self.addCleanup(twin.close)
+        twin.complete("hi")
+        self.assertEqual((len(server.requests), len(proxy.requests)), (1, 1))
+
     def test_the_list_of_models_is_tried_again(self):
         server = self.serve(http_answer(503), http_answer(200, LISTED))
         self.assertEqual(self.client(server).models.list(), LISTED)
@@ -7067,6 +7180,19 @@ class Costs(Test):
             with self.subTest(name):
                 self.refused(StreamError, [], assembled, *chunks)
                 self.assertLess(time.process_time() - before, 3)
+
+    def test_a_whole_answer_of_more_choices_than_anyone_asks_for_is_refused(self):
+        answer = completion("x")
+        answer["choices"] *= 3000
+        client = self.client(self.serve(http_answer(200, answer)))
+        self.refused(ResponseError, ["choices"], client.complete, "hi")
+
+    def test_more_json_than_any_answer_has_is_refused_before_it_fills_the_memory(self):
+        body = b'{"choices": [%s0]}' % (b"[]," * 1100000)
+        server = self.serve(http_answer(200, body))
+        call = functools.partial(self.client(server).complete, "hi")
+        peak, _ = memory(lambda: self.refused(ResponseError, ["items"], call))
+        self.assertLess(peak, 6 * len(body))
 
     def test_a_long_stream_of_letters_takes_little_memory(self):
         letters = framed(event(chunk("x")) * 1000)
@@ -7455,6 +7581,15 @@ class Asyncio(AsyncTest):
         for name, value, error in SETTINGS:
             with self.subTest(**{name: value}):
                 self.refused(error, [name], AsyncClient, KEY, **{name: value})
+
+    def test_a_method_that_cannot_do_what_stream_says_names_the_one_that_can(self):
+        client = self.async_client(self.serve())
+        for words, call, stream in (
+            (["complete()"], client.stream, False),
+            (["stream()"], client.complete, True),
+        ):
+            work = functools.partial(call, "hi", stream=stream)
+            self.refused_async(TypeError, words, work)
 
     def test_a_failure_that_passes_is_not_seen(self):
         for streamed, answer in ((False, ANSWER), (True, STREAM)):
@@ -7979,6 +8114,25 @@ class AsyncStreams(AsyncTest):
             return first, pieces, (await stream.get_final_completion()).text
 
         self.assertEqual(on_a_loop(main), (ONCE, [" upon"], "Once upon"))
+
+    def test_half_a_surrogate_pair_at_the_end_of_the_text_is_replaced(self):
+        server = self.serve(sse(chunk("a\ud83d"), END, "[DONE]"))
+        pieces = on_a_loop(lambda: read_all(self.async_client(server)))
+        self.assertEqual("".join(pieces), "a\ufffd")
+
+    def test_two_tasks_that_read_one_stream_are_an_error_of_the_second(self):
+        client = self.async_client(self.serve(HELD))
+
+        async def main():
+            stream = await client.stream("hi")
+            self.assertEqual(await stream.__anext__(), ONCE)
+            first = asyncio.ensure_future(stream.__anext__())
+            await asyncio.sleep(0)
+            with self.assertRaisesRegex(RuntimeError, "another task"):
+                await stream.__anext__()
+            self.assertTrue(await is_cancelled(first))
+
+        on_a_loop(main)
 
     def test_a_stream_that_has_ended_stays_so(self):
         async def main():
