@@ -147,6 +147,8 @@ MAX_JSON_ITEMS = 1_000_000
 MAX_JSON_DEPTH = 100
 # Choices of an answer, and tool calls of a message.
 MAX_ITEMS = 500
+# Items of any other list that comes in pieces: each takes a kilobyte of memory.
+MAX_LIST_ITEMS = 10_000
 # Members of a gzip body.
 MAX_GZIP_MEMBERS = 1000
 # Interim answers (RFC 9110 § 15.2) before the answer itself.
@@ -325,10 +327,12 @@ class ResponseError(SirayaError):
     """The answer is not what the API promises: not JSON, too large, an error.
 
     ``body``: what came instead.  ``code`` and ``type``: of an error object in it.
+    ``retry_after``: the seconds that the server asks to wait, or ``None``.
     """
 
     def __init__(self, message: str = "", body: Any = None) -> None:
         super().__init__(message, body)
+        self.retry_after: float | None = None
         fields = _error_fields(body)
         self.code = fields.get("code")
         self.type = fields.get("type")
@@ -369,7 +373,7 @@ def _status_error(
     """
     if 300 <= status < 400 and headers.get("Location"):
         said = "it points to %s; redirects are not followed: set base_url to it" % (
-            _cut(headers["Location"], MAX_QUOTED_LENGTH)
+            _cut(headers["Location"].partition("?")[0], MAX_QUOTED_LENGTH)
         )
     message = "HTTP %d %s" % (status, reason)
     if said:
@@ -445,7 +449,7 @@ def _error_words(body: Any) -> str:
     return error
 
 
-def _retry_after(headers: Mapping[str, str]) -> float | None:
+def _retry_after(headers: Any) -> float | None:
     """The seconds to wait, by ``retry-after-ms`` or RFC 9110 § 10.2.3."""
     milliseconds = _number_in(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -516,7 +520,7 @@ class JSONObject(dict):  # type: ignore[type-arg]
     def delta(self) -> Any:
         """What a chunk adds to a choice; an empty object if that is nothing."""
         value = self.get("delta")
-        return JSONObject() if value is None else value
+        return JSONObject() if value in (None, []) else value  # PHP writes [] for {}
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # of copy and pickle; an answer's keys are not theirs
@@ -829,6 +833,8 @@ def _is_choice(choice: Any, holder: str) -> bool:
     if not isinstance(choice, JSONObject):
         return False
     content = choice.get(holder)
+    if holder == "delta" and content == []:
+        return True  # see JSONObject.delta
     return content is None or isinstance(content, JSONObject)
 
 
@@ -872,7 +878,10 @@ def _quote(value: Any) -> str:
     """The value as it would be written in Python, cut to a bound."""
     if isinstance(value, (str, bytes)):
         value = value[: MAX_QUOTED_LENGTH + 1]
-    return _cut(repr(value), MAX_QUOTED_LENGTH)
+    try:
+        return _cut(repr(value), MAX_QUOTED_LENGTH)
+    except Exception:  # nested too deep, or an object whose __repr__ fails
+        return "this " + type(value).__name__
 
 
 def _wrong_type(name: str, value: Any, allowed: str) -> TypeError:
@@ -886,6 +895,13 @@ def _wrong_value(name: str, value: Any, allowed: str) -> ValueError:
 def _string(name: str, value: Any) -> None:
     if not isinstance(value, str):
         raise _wrong_type(name, value, "a string")
+
+
+def _secret_string(name: str, value: Any) -> None:
+    """A string whose value no message shows."""
+    if not isinstance(value, str):
+        kind = type(value).__name__
+        raise TypeError("%s must be a string, not %s" % (name, kind))
 
 
 def _name(name: str, value: Any) -> None:
@@ -906,7 +922,7 @@ def _object(name: str, value: Any) -> None:
 
 def _number(low: float, high: float) -> Rule:
     def check(name: str, value: Any) -> None:
-        allowed = "a number from %g to %g" % (low, high)
+        allowed = "a number from %s to %s" % (low, high)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise _wrong_type(name, value, allowed)
         if not low <= value <= high:  # NaN is neither
@@ -1084,7 +1100,8 @@ _REQUEST_RULES: dict[str, Rule] = {
     "provider": _provider,
     "response_format": _response_format,
 }
-_SECONDS = _optional(_number(0.001, 1e9))
+# Sockets count milliseconds in 32 bits.
+_SECONDS = _optional(_number(0.001, 1_000_000))
 
 
 def _check_json(name: str, value: Any) -> None:
@@ -1564,6 +1581,8 @@ def _base64_of_file(file: Any) -> str:
     rest = b""
     while True:
         block = file.read(BLOCK_BYTES)  # pipes and raw files may give less
+        if block is None:
+            raise BlockingIOError("a file that does not block has nothing to read yet")
         if not block:
             break
         block = rest + block
@@ -1973,14 +1992,16 @@ class _Object:
         return known if known is not None and type(field) is _LastSaid else field
 
     def _new_field(self, name: str, value: Any) -> Any:
+        if name in _GROWING_FIELDS and isinstance(value, (str, list)):
+            return _Text(name)
+        if not value:  # {} and [] too: what follows says what it is
+            return _LastSaid()
         if name == "tool_calls" and isinstance(value, list):
             return _ToolCalls()
         if name == "data" and self._name == "audio":
             return _Base64()
         if isinstance(value, dict):
             return _Object(name)
-        if name in _GROWING_FIELDS and isinstance(value, (str, list)):
-            return _Text(name)
         if isinstance(value, list):
             return _Items(name)
         return _LastSaid()
@@ -2039,6 +2060,8 @@ class _Items:
     def _add_item(self, item: dict[str, Any]) -> None:
         known = self._known_item(item)
         if known is None:
+            if len(self._items) >= MAX_LIST_ITEMS:
+                raise ResponseError("a list of more than %d items" % MAX_LIST_ITEMS)
             known = _Object()
             self._items.append(known)
             self._last_type = item.get("type")
@@ -2069,6 +2092,7 @@ class _ToolCalls:
 
     def __init__(self) -> None:
         self._calls: list[_ToolCall] = []
+        self._by_index: dict[str, list[_ToolCall]] = {}  # the index as text: see _Items
 
     def add(self, value: Any) -> None:
         for piece in value if isinstance(value, list) else ():
@@ -2080,8 +2104,10 @@ class _ToolCalls:
         if call is None:
             if len(self._calls) >= MAX_ITEMS:
                 raise ResponseError("more than %d tool calls" % MAX_ITEMS)
-            call = _ToolCall(piece.get("index"))
+            index = piece.get("index")
+            call = _ToolCall(index)
             self._calls.append(call)
+            self._by_index.setdefault(repr(index), []).append(call)
         call.add(piece)
 
     def _call_of(self, piece: dict[str, Any]) -> _ToolCall | None:
@@ -2098,7 +2124,9 @@ class _ToolCalls:
         index = piece.get("index")
         call_id = piece.get("id")
         name = _name_in(piece)
-        candidates = [call for call in self._calls if index in (None, call.index)]
+        candidates = self._calls
+        if index is not None:
+            candidates = self._by_index.get(repr(index), [])
         for call in candidates:
             if call_id and call.id == call_id:
                 return call
@@ -2173,6 +2201,11 @@ class _Choice:
         for name, value in choice.items():
             if name not in _CHOICE_FIELDS:
                 self._rest.add_field(name, value)
+
+    def has_content(self) -> bool:
+        """Whether the message has more than its role."""
+        message = self._message.value()
+        return any(value for name, value in message.items() if name != "role")
 
     def _add_logprobs(self, value: Any) -> None:
         """Add the probabilities of further tokens; equal ones are not the same."""
@@ -2251,6 +2284,9 @@ class _Assembler:
 
     def has_choices(self) -> bool:
         return bool(self._choices)
+
+    def has_content(self) -> bool:
+        return any(choice.has_content() for choice in self._choices.values())
 
     def completion(self) -> Completion:
         """The answer so far."""
@@ -3235,6 +3271,8 @@ class _StreamedAnswer:
         # What came before it was known what the body is, and all of a JSON document.
         self._start = bytearray()
         self._is_document: bool | None = None  # None: not known yet
+        self._document: Completion | None = None  # the answer in a JSON document
+        self._has_messages = False  # the chunks have messages in place of deltas
 
     def feed(self, block: bytes) -> None:
         """Take bytes; `ResponseError` for an error and for what is no chunk."""
@@ -3298,11 +3336,19 @@ class _StreamedAnswer:
             _raise_if_error(chunk, self._mask)
         _check_choices(chunk, "delta", self._mask)
         for choice in chunk.choices:
-            # A document has messages, and so have the chunks of some servers.
             if choice.get("delta") is None and _is_object(choice.get("message")):
-                choice["delta"] = choice.pop("message")
+                self._take_message(choice)
         self._assembler.add(chunk)
         _raise_if_error(chunk, self._mask)
+
+    def _take_message(self, choice: JSONObject) -> None:
+        """Take a message in place of a delta, as some servers stream.
+
+        Others repeat the whole message in the last chunk, which adds nothing.
+        """
+        if self._has_messages or not self._assembler.has_content():
+            self._has_messages = True
+            choice["delta"] = choice.pop("message")
 
     def end(self, is_whole: bool) -> str:
         """The body has ended.  Gives what could not be used of it.
@@ -3321,9 +3367,8 @@ class _StreamedAnswer:
         text = self._start.decode("utf-8", "replace")
         if not is_whole:
             return text
-        chunk = JSONObject(_parse_completion(text, self._mask))
-        chunk["object"] = "chat.completion.chunk"
-        self._take_chunk(chunk)
+        self._document = _parse_completion(text, self._mask)
+        self.chunks.append(_as_chunk(self._document))
         self.is_complete = True
         return ""
 
@@ -3347,7 +3392,18 @@ class _StreamedAnswer:
 
     def completion(self) -> Completion:
         """The answer so far."""
+        if self._document is not None:
+            return _copied(self._document)  # type: ignore[no-any-return]
         return self._assembler.completion()
+
+
+def _as_chunk(completion: Completion) -> JSONObject:
+    """A whole answer as the only chunk of a stream."""
+    chunk = JSONObject(_copied(completion))
+    chunk["object"] = "chat.completion.chunk"
+    for choice in chunk.choices:
+        choice["delta"] = choice.pop("message", None)
+    return chunk
 
 
 def _is_json(data: str) -> bool:
@@ -3369,7 +3425,8 @@ def _is_chunk(data: str) -> bool:
 
 def _looks_like_events(text: str) -> bool:
     """Whether a body that should be a document is an event stream."""
-    return text.lstrip("\ufeff \t\r\n").startswith(("data:", "event:", "id:", ":"))
+    fields = ("data:", "event:", "id:", "retry:", ":")
+    return text.lstrip("\ufeff \t\r\n").startswith(fields)
 
 
 class TextReader:
@@ -3525,7 +3582,7 @@ class Stream:
                 rest = answer.end(is_whole=True)
                 self._body_ended(rest, "the stream ended", _INCOMPLETE)
         except ResponseError as error:
-            self._fail(error.message, error.body)
+            self._fail(self._mask(error.message), error.body)
         except _NETWORK_ERRORS as error:
             self._connection_lost(error)
         except BaseException:  # such as Ctrl-C: what a read has lost is not known
@@ -3575,7 +3632,7 @@ class _Endpoint:
     """A base URL taken apart: where the API is."""
 
     def __init__(self, name: str, url: str) -> None:
-        _string(name, url)
+        _secret_string(name, url)
         url = url.strip()
         if url.startswith(("'", '"')) or url.endswith(("'", '"')):
             raise ValueError(
@@ -3590,7 +3647,7 @@ class _Endpoint:
         except ValueError:  # of a port, an IPv6 address or a name that is none
             raise self._wrong_url(name, url) from None
         is_plain = re.match(r"https?://[^\s\x00-\x1f#@%\\]+\Z", url, re.I)
-        if not is_plain or port == 0 or not re.match(r"[A-Za-z0-9._:-]+\Z", host):
+        if not is_plain or port == 0 or not _is_host(host):
             raise self._wrong_url(name, url)
         if not re.match(r"[!-~]*\Z", place.path + place.query):
             raise self._wrong_url(name, url)
@@ -3630,6 +3687,13 @@ def _without_user(url: str) -> str:
         return url
     scheme = re.match(r"https?://", url, re.I)
     return (scheme.group() if scheme else "") + "…@" + after
+
+
+def _is_host(host: str) -> bool:
+    """Whether it is an address, or a name whose labels DNS allows (RFC 1035 § 2.3)."""
+    name = host[:-1] if host.endswith(".") else host
+    has_labels = all(0 < len(label) < 64 for label in name.split("."))
+    return has_labels and bool(re.match(r"[A-Za-z0-9._:-]+\Z", host))
 
 
 def _ascii_host(host: str) -> str:
@@ -3687,7 +3751,7 @@ def _key_or_function(name: str, value: Any) -> None:
 
 
 def _proxy_setting(name: str, value: Any) -> None:
-    _string(name, value)
+    _secret_string(name, value)
     if value:
         _parse_proxy(name, value)
 
@@ -3700,7 +3764,7 @@ def _ssl_context(name: str, value: Any) -> None:
 # The settings of a client.
 _SETTING_RULES: dict[str, Rule] = {
     "api_key": _key_or_function,
-    "base_url": _string,  # and what _Endpoint makes of it
+    "base_url": _secret_string,  # and what _Endpoint makes of it
     "model": _optional(_string),
     "timeout": _SECONDS,
     "connect_timeout": _SECONDS,
@@ -3889,6 +3953,7 @@ class Call:
         try:
             return self._read_answer(self, exchange)
         except ResponseError as error:
+            error.retry_after = _retry_after(exchange.headers)
             return _Failure(error, _may_retry_error(error), str(error.code))
 
     def _request(self) -> _Request:
@@ -4003,7 +4068,7 @@ def _read_completion(call: Call, exchange: _Exchange) -> Completion:
     headers = call.masked_headers(exchange)
     # Some servers stream although nobody asked for it.
     if _looks_like_events(text):
-        completion = _parse_events(text, call.mask, headers)
+        completion = _parse_events(text, _expected_choices(call), call.mask, headers)
     else:
         completion = _parse_completion(text, call.mask)
     completion._set_headers(headers)
@@ -4011,10 +4076,13 @@ def _read_completion(call: Call, exchange: _Exchange) -> Completion:
 
 
 def _parse_events(
-    text: str, mask: Callable[[Any], Any], headers: Mapping[str, str]
+    text: str,
+    expected_choices: int,
+    mask: Callable[[Any], Any],
+    headers: Mapping[str, str],
 ) -> Completion:
     """The answer in a whole event stream; `StreamError` if it is not complete."""
-    answer = _StreamedAnswer(1, mask)
+    answer = _StreamedAnswer(expected_choices, mask)
     message, body = "the stream ended: " + _INCOMPLETE, None
     try:
         answer.feed(text.encode())
@@ -4031,10 +4099,13 @@ def _parse_events(
 
 
 def _open_stream(call: Call, exchange: _Exchange) -> Stream:
+    headers = call.masked_headers(exchange)
+    return Stream(exchange, headers, _expected_choices(call), call.mask)
+
+
+def _expected_choices(call: Call) -> int:
     expected = (call.body or {}).get("n")
-    if not isinstance(expected, int):
-        expected = 1
-    return Stream(exchange, call.masked_headers(exchange), expected, call.mask)
+    return expected if isinstance(expected, int) else 1
 
 
 class _List(list):  # type: ignore[type-arg]
@@ -4196,7 +4267,7 @@ class BaseClient:
     def __repr__(self) -> str:
         return "%s(base_url=%r, model=%r)" % (
             type(self).__name__,
-            _without_user(str(self.base_url)),
+            _without_user(str(self.base_url)).partition("?")[0],
             self.model,
         )
 

@@ -9489,16 +9489,14 @@ class CommandLineInput(Test):
         self.check_content("one two three -n -- --x", *mixed, "--", "-n", "--", "--x")
 
     def test_a_hyphen_attaches_standard_input(self):
-        def check(content, *arguments):
-            self.check_content(content, *arguments, stdin=PNG)
+        content = [{"type": "text", "text": "hi"}, attach(PNG)]
+        self.check_content(content, "-a", "-", "hi", stdin=PNG)
+        self.check_content([attach(PNG)], "-a", "-", stdin=PNG)
 
+    def test_a_type_after_a_hyphen_overrules_detection(self):
         webp = [attach(PNG, media_type="image/webp")]
-        rows = [
-            ([{"type": "text", "text": "hi"}, attach(PNG)], "-a", "-", "hi"),
-            ([attach(PNG)], "-a", "-"),
-            *((webp, option, "-;type=image/webp") for option in ("-a", "--attach")),
-        ]
-        self.side_by_side(check, rows)
+        for option in ("-a", "--attach"):
+            self.check_content(webp, option, "-;type=image/webp", stdin=PNG)
 
     def test_a_type_after_the_name_of_a_file_overrules_detection(self):
         path = self.file("odd.bin", b"\0\1\2\3")
