@@ -1,8 +1,7 @@
-"""Chat completions from Python where nothing may be installed.
+"""An OpenAI-compatible chat-completions client in one file, with no dependencies.
 
-A client for OpenAI-compatible chat-completions servers, and for the Siraya Model Router
-in particular.  One file, standard library only, CPython 3.7 and later.  Copy it beside
-your program, vendor it, or run it:
+For the Siraya Model Router and every other OpenAI-compatible server.  CPython 3.7 and
+later, standard library only.  Copy the file beside your program, vendor it, or run it:
 
     from siraya_chat import Client
 
@@ -13,22 +12,8 @@ your program, vendor it, or run it:
 
     $ python -m siraya_chat "What is the meaning of life?"
 
-The file reads from top to bottom; each section uses only what stands above it:
-
-    text             printable, bounded and masked text
-    errors           the exceptions, and what they read from an error body
-    answers          JSON objects with attributes, completions, chunks
-    rules            checks of arguments
-    messages         system(), user(), assistant(), tool_result(), json_schema()
-    attachments      image(), pdf(), audio(), video(), attach()
-    request          build_request(), and the body in blocks of bytes
-    events           SSEParser: Server-Sent Events
-    assembling       the chunks of a stream become one Completion
-    transport        kept HTTP connections, proxies, TLS, time limits
-    streams          Stream
-    client           Client: settings, retries
-    asyncio          AsyncClient, AsyncStream
-    command line     main()
+Start with help(Client), help(Stream), help(Completion) and help(build_request), which
+lists the parameters of a request.
 
 Logging: if the program has imported `logging`, the logger "siraya_chat" gets a record
 of each attempt (DEBUG) and of each retry (INFO).  No record holds a key or a message's
@@ -36,6 +21,23 @@ text.
 
 SPDX-License-Identifier: MIT
 """
+
+# The file reads from top to bottom; each section uses only what stands above it:
+#
+#   text             printable, bounded and masked text
+#   errors           the exceptions, and what they read from an error body
+#   answers          JSON objects with attributes, completions, chunks
+#   rules            checks of arguments
+#   messages         system(), user(), assistant(), tool_result(), json_schema()
+#   attachments      image(), pdf(), audio(), video(), attach()
+#   request          build_request(), and the body in blocks of bytes
+#   events           SSEParser: Server-Sent Events
+#   assembling       the chunks of a stream become one Completion
+#   transport        kept HTTP connections, proxies, TLS, time limits
+#   streams          Stream
+#   client           Client: settings, retries
+#   asyncio          AsyncClient, AsyncStream
+#   command line     main()
 
 from __future__ import annotations
 
@@ -62,7 +64,7 @@ import urllib.request
 import warnings
 import zlib
 
-TYPE_CHECKING = False  # type checkers take it for true; importing typing takes time
+TYPE_CHECKING = False  # type checkers read it as True; importing typing takes time
 if TYPE_CHECKING:
     from collections.abc import (
         AsyncIterator,
@@ -158,10 +160,10 @@ MAX_MESSAGE_LENGTH = 1000
 # Characters of a value that an error's message quotes.
 MAX_QUOTED_LENGTH = 200
 
-# Seconds between attempts: the first and the longest span of our own backoff ...
+# Seconds between attempts, if the server does not say: at least, and at most.
 MIN_BACKOFF = 0.5
 MAX_BACKOFF = 8.0
-# ... and the longest Retry-After that is waited for.
+# The longest Retry-After, in seconds, that we wait for.
 MAX_RETRY_AFTER = 60.0
 
 MAX_IDLE_CONNECTIONS = 32
@@ -169,14 +171,14 @@ MAX_IDLE_CONNECTIONS = 32
 MAX_IDLE_SECONDS = 30.0
 # Seconds for the bytes that follow [DONE], before a connection is used again.
 DRAIN_SECONDS = 0.1
-# Seconds before TCP looks whether a silent peer is still there, and between two looks.
+# Seconds before the first keep-alive probe of TCP, and between two probes.
 KEEP_ALIVE_SECONDS = 60
-# Stands for a value that is not there, where None is one.
+# Marks a missing value where None is a valid one.
 _UNSET: Any = ...
 
-# Read at once.
+# Of one read.
 BLOCK_BYTES = 64 << 10
-# Sent at once: the size of a TLS record, so that a slow upload is seen to move.
+# Of one send: the size of a TLS record, so that a slow upload is seen to move.
 SEND_BYTES = 16 << 10
 # Sent between two lines of the log.
 LOG_BYTES = 1 << 20
@@ -209,7 +211,7 @@ def _cut(text: str, limit: int) -> str:
 def _mask(value: Any, secrets: Iterable[str]) -> Any:
     """A text, or the texts in a JSON value, without the secrets.
 
-    A secret of a few letters is part of words.
+    Secrets of five characters or fewer stay: they would be parts of ordinary words.
     """
     if isinstance(value, str):
         for secret in secrets:
@@ -397,7 +399,7 @@ def _read_error_body(text: str, mask: Callable[[Any], Any]) -> tuple[Any, str]:
         text = mask(text)
         return text, _page_title(_cut(text, 10 * MAX_MESSAGE_LENGTH))
     words = _error_words(body) or mask(text)
-    # pickle carries less depth than json does.
+    # The error could not be pickled with JSON that is nested deeper.
     return mask(text) if _is_deeper(body, MAX_JSON_DEPTH) else body, words
 
 
@@ -425,14 +427,18 @@ def _error_object(body: Any) -> Any:
     """The error in a body: what stands under "error", or else all of it."""
     if isinstance(body, list) and body:
         body = body[0]
-    if isinstance(body, dict) and body.get("error"):
-        return body["error"]
+    for name in ("error", "errors"):
+        if isinstance(body, dict) and body.get(name):
+            return body[name]
     return body
 
 
 def _error_fields(body: Any) -> dict[str, Any]:
+    """The object that has the error's code and type."""
     error = _error_object(body)
-    return error if isinstance(error, dict) else {}
+    if isinstance(error, dict):
+        return error
+    return body if isinstance(body, dict) else {}
 
 
 def _error_words(body: Any) -> str:
@@ -497,7 +503,7 @@ class JSONObject(dict):  # type: ignore[type-arg]
     """A JSON object of an answer: a ``dict`` whose keys read as attributes too.
 
     A field that the API defines reads as ``None`` where it is absent, ``choices`` as an
-    empty list, ``delta`` as an empty object.  Any other name that is no key raises
+    empty list, ``delta`` as an empty object.  Any other name that is not a key raises
     ``AttributeError``.  Setting an attribute sets the key.  A key that is named like a
     method of ``dict`` is read as ``object["items"]``.
     """
@@ -565,7 +571,11 @@ class JSONObject(dict):  # type: ignore[type-arg]
 
 # Properties without Python code: a loop over a stream reads three for each chunk.
 for _field in _API_FIELDS:
-    setattr(JSONObject, _field, property(operator.methodcaller("get", _field)))
+    setattr(
+        JSONObject,
+        _field,
+        property(operator.methodcaller("get", _field), doc="The field, or ``None``."),
+    )
 
 
 def _is_object(value: Any) -> bool:
@@ -681,7 +691,7 @@ def _finite(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-# NaN and Infinity are no JSON (RFC 8259 § 6); as null they can be sent back.
+# NaN and Infinity are not JSON (RFC 8259 § 6); as null they can be sent back.
 _DECODER: Any = json.JSONDecoder(
     object_hook=JSONObject, parse_float=_finite, parse_constant=lambda name: None
 )
@@ -690,7 +700,7 @@ _DECODER: Any = json.JSONDecoder(
 def _decode_json(text: str, after: str | None = None) -> Any:
     """The value of a JSON text (RFC 8259), which *after* may follow.
 
-    Raises ``ValueError`` if it is none.
+    Raises ``ValueError`` if it is not JSON.
     """
     text = text.lstrip("\ufeff \t\r\n")
     items = text.count(",") + text.count("{") + text.count("[")
@@ -724,7 +734,7 @@ def _mend(value: Any) -> Any:
 
 
 def _parse_completion(text: str, mask: Callable[[Any], Any]) -> Completion:
-    """A whole answer; `ResponseError` if it is none."""
+    """A whole answer; `ResponseError` if the text is not one."""
     try:
         value = _decode_json(text, after="data: [DONE]")
     except ValueError as error:
@@ -741,7 +751,7 @@ def _parse_completion(text: str, mask: Callable[[Any], Any]) -> Completion:
 
 
 def _decode_chunk(text: str, mask: Callable[[Any], Any]) -> Any:
-    """The JSON of a chunk of a streamed answer; `ResponseError` if it is none."""
+    """The JSON of a chunk; `ResponseError` if the text is not JSON."""
     try:
         return _decode_json(text)
     except ValueError as error:
@@ -823,7 +833,7 @@ def _check_choices(value: Any, holder: str, mask: Callable[[Any], Any]) -> None:
     if not isinstance(value.choices, list):
         raise _not_a_completion("choices is not an array", json.dumps(mask(value)))
     if len(value.choices) > MAX_ITEMS:
-        raise ResponseError("it has more than %d choices" % MAX_ITEMS)
+        raise ResponseError("more than %d choices" % MAX_ITEMS)
     for choice in value.choices:
         if not _is_choice(choice, holder):
             raise _not_a_completion("a choice is malformed", json.dumps(mask(value)))
@@ -839,7 +849,7 @@ def _is_choice(choice: Any, holder: str) -> bool:
 
 
 def _content_to_send(content: Any) -> Any:
-    """A message's content in the form that requests have; what is none is dropped."""
+    """A message's content in the form that requests have; anything else is dropped."""
     if isinstance(content, str):
         return content
     if not isinstance(content, list):
@@ -904,7 +914,7 @@ def _secret_string(name: str, value: Any) -> None:
         raise TypeError("%s must be a string, not %s" % (name, kind))
 
 
-def _name(name: str, value: Any) -> None:
+def _nonempty(name: str, value: Any) -> None:
     _string(name, value)
     if not value:
         raise ValueError("%s must not be empty" % name)
@@ -980,6 +990,17 @@ def _list_of(rule: Rule) -> Rule:
     return check
 
 
+def _string_or_list_of(rule: Rule, allowed: str) -> Rule:
+    def check(name: str, value: Any) -> None:
+        if isinstance(value, str):
+            return
+        if not isinstance(value, (list, tuple)):
+            raise _wrong_type(name, value, allowed)
+        _list_of(rule)(name, value)
+
+    return check
+
+
 def _check_fields(
     name: str, value: Any, rules: Mapping[str, Rule], needed: Sequence[str] = ()
 ) -> None:
@@ -994,7 +1015,7 @@ def _check_fields(
 
 
 _FUNCTION_RULES = {
-    "name": _name,
+    "name": _nonempty,
     "description": _string,
     "parameters": _object,
     "strict": _boolean,
@@ -1031,20 +1052,13 @@ def _tool_choice(name: str, value: Any) -> None:
         _check_fields(name, value, {"function": _function}, needed=["function"])
 
 
-def _stop(name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        if not isinstance(value, (list, tuple)):
-            raise _wrong_type(name, value, "a string or a list of strings")
-        _list_of(_string)(name, value)
-
-
 def _provider(name: str, value: Any) -> None:
     _check_fields(name, value, _PROVIDER_RULES)
 
 
 def _response_format(name: str, value: Any) -> None:
     """One of the forms that the API defines; other types pass."""
-    _check_fields(name, value, {"type": _name}, needed=["type"])
+    _check_fields(name, value, {"type": _nonempty}, needed=["type"])
     if value["type"] == "json":
         _check_fields(name, value, _JSON_FORMAT_RULES)
     elif value["type"] == "json_schema":
@@ -1055,16 +1069,11 @@ def _response_format(name: str, value: Any) -> None:
             raise ValueError("%s.json_schema needs 'schema'" % name)
 
 
-def _content(name: str, value: Any) -> None:
-    """A message's content: text, or a list of parts."""
-    if not isinstance(value, str):
-        if not isinstance(value, (list, tuple)):
-            raise _wrong_type(name, value, "a string or a list of parts")
-        _list_of(_part)(name, value)
-
-
 def _part(name: str, value: Any) -> None:
     _check_fields(name, value, {"type": _string}, needed=["type"])
+
+
+_content = _string_or_list_of(_part, "a string or a list of parts")
 
 
 def _message(name: str, value: Any) -> None:
@@ -1087,14 +1096,14 @@ def _messages(name: str, value: Any) -> None:
 
 
 _REQUEST_RULES: dict[str, Rule] = {
-    "model": _name,
+    "model": _nonempty,
     "stream": _boolean,
     "temperature": _number(0, 2),
     "max_tokens": _integer(1),
     "top_p": _number(0, 1),
     "frequency_penalty": _number(-2, 2),
     "presence_penalty": _number(-2, 2),
-    "stop": _stop,
+    "stop": _string_or_list_of(_string, "a string or a list of strings"),
     "tools": _list_of(_tool),
     "tool_choice": _tool_choice,
     "provider": _provider,
@@ -1123,7 +1132,7 @@ def _check_json(name: str, value: Any) -> None:
 
 def _check_text(name: str, value: str) -> None:
     if not value.isascii() and re.search("[\ud800-\udfff]", value):
-        raise ValueError("%s holds half a surrogate pair, which is no text" % name)
+        raise ValueError("%s holds half a surrogate pair, which is not text" % name)
 
 
 def _check_json_object(name: str, value: dict[Any, Any]) -> None:
@@ -1179,7 +1188,7 @@ def tool_result(tool_call_id: str, content: Any) -> dict[str, Any]:
     *tool_call_id*: the ``id`` of the call.  *content*: any JSON value: a str is sent as
     it is, a list of parts as parts, everything else as JSON text.
     """
-    _name("tool_call_id", tool_call_id)
+    _nonempty("tool_call_id", tool_call_id)
     if not isinstance(content, str) and not _is_list_of_parts(content):
         if _is_deeper(content, MAX_JSON_DEPTH):
             raise ValueError("content is nested too deeply, or contains itself")
@@ -1225,7 +1234,7 @@ def image(
 
     *source*, here and in the other helpers: a path, bytes, an open binary file, or an
     ``http(s):`` or ``data:`` URL.  A URL is passed on and never fetched.  *detail*:
-    ``"auto"``, ``"low"`` or ``"high"``.  *media_type* overrules what the content or the
+    ``"auto"``, ``"low"`` or ``"high"``.  *media_type* overrides what the content or the
     name says.  Raises ``OSError`` for what cannot be read, and ``ValueError`` or
     ``TypeError`` for what the part cannot hold.
     """
@@ -1248,7 +1257,7 @@ def audio(
 ) -> dict[str, Any]:
     """An audio part: WAV or MP3, never a URL.  *source*: see `image`.
 
-    *format*: ``"wav"`` or ``"mp3"``, overrules what the content says.
+    *format*: ``"wav"`` or ``"mp3"``, overrides what the content says.
     """
     if format is not None:
         _one_of("wav", "mp3")("format", format)
@@ -1274,7 +1283,10 @@ def attach(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
     if content.is_text():
         return _build_text(content)
     if not content.type:
-        raise content.wrong_type("of no known type, and not UTF-8 text")
+        doubt = (
+            "of no known type" if content.url else "neither UTF-8 nor of a known type"
+        )
+        raise content.wrong_type(doubt)
     _check_type(content, content.family())
     if content.family() == "image":
         return _build_image(content, None)
@@ -1378,7 +1390,7 @@ class _Content:
 
     def wrong_type(self, reason: str) -> ValueError:
         advice = "media_type='image/png', or FILE;type=image/png in the command"
-        return self.error("%s (to overrule that: %s)" % (reason, advice))
+        return self.error("%s (to override that: %s)" % (reason, advice))
 
     def family(self) -> str:
         """The kind of part that the type asks for."""
@@ -1553,7 +1565,7 @@ def _load_file(content: _Content, file: Any) -> None:
     name = getattr(file, "name", "")
     if isinstance(name, (str, bytes)):
         name = os.path.basename(os.fsdecode(name))
-        # A name that is no UTF-8 comes with surrogates, which no text can hold.
+        # A name that is not UTF-8 comes with surrogates, which JSON cannot hold.
         content.name = name.encode("utf-8", "surrogateescape").decode(
             "utf-8", "replace"
         )
@@ -2558,7 +2570,7 @@ class _SocketReader(io.RawIOBase):
 
 
 class _Reader(io.BufferedReader):
-    """The reader of one answer.  A line without its end is no line."""
+    """The reader of one answer.  A line that is cut off is an error."""
 
     raw: Any  # a _SocketReader
 
@@ -2602,33 +2614,34 @@ class _Response(http.client.HTTPResponse):
         raise http.client.HTTPException("it sent only interim responses (1xx)")
 
     def begin(self) -> None:
-        """Read the head.  Refuse what says two things of the body's length."""
+        """Read the head.  Refuse one that leaves the body's length in doubt."""
         route = self.fp.raw.connection.route
         _log("waiting for %s", _address(route.host, route.port))
         super().begin()
-        transfer = self.headers.get("Transfer-Encoding")
-        length = self.headers.get("Content-Length")
-        if transfer is not None and not self.chunked:
-            raise http.client.HTTPException("its Transfer-Encoding is not chunked")
-        if not self.chunked and length is not None:
+        if self.chunked:
+            return  # which goes before Content-Length (RFC 9112 § 6.3)
+        if "Transfer-Encoding" in self.headers:
+            raise http.client.HTTPException("Transfer-Encoding is not chunked")
+        lengths = set(self.headers.get_all("Content-Length", []))
+        if len(lengths) > 1:
+            raise http.client.HTTPException("there are two values of Content-Length")
+        for length in lengths:
             if not re.match(r"[0-9]{1,18}\Z", length[:20].strip()):
-                raise http.client.HTTPException("its Content-Length is no number")
+                raise http.client.HTTPException("Content-Length is not a number")
 
     def _read_next_chunk_size(self) -> int:
         """Read the head of a chunk (RFC 9112 § 7.1); its extensions are dropped."""
         line = self.fp.readline(BLOCK_BYTES)
         size = line.partition(b";")[0].strip()
         if not size or len(size) > 15 or size.strip(b"0123456789abcdefABCDEF"):
-            raise http.client.HTTPException("a chunk of its body has no valid size")
+            raise http.client.HTTPException("a chunk has no valid size")
         return int(size, 16)
 
     def _safe_read(self, size: int) -> bytes:
         """Read what http.client drops: the line end behind a chunk."""
         data: bytes = super()._safe_read(size)  # type: ignore[misc]
         if data != b"\r\n":
-            raise http.client.HTTPException(
-                "a chunk of its body is longer than it says"
-            )
+            raise http.client.HTTPException("a chunk is longer than its size says")
         return data
 
 
@@ -2793,7 +2806,7 @@ class _Connection(http.client.HTTPConnection):
     def count_received(self, count: int) -> None:
         self._received += count
         if self._received > MAX_WIRE_BYTES:
-            raise ResponseError("it is larger than %d bytes" % MAX_WIRE_BYTES)
+            raise ResponseError("the answer is larger than %d bytes" % MAX_WIRE_BYTES)
 
     def set_idle(self) -> None:
         self._idle_since = (time.monotonic(), time.time())
@@ -2882,6 +2895,9 @@ class _Exchange:
         self.max_size = MAX_ANSWER_BYTES
         self._transport = transport
         self._connection = connection
+        # close() sets _is_closed, then looks at _is_reading.  read() resets
+        # _is_reading, then looks at _is_closed.  So one of them disposes of the
+        # connection, whichever comes first.
         self._is_reading = False  # set by the reading thread
         self._is_closed = False  # set by close(), in whatever thread
         self._end = threading.Lock()  # who acquires it first; it is never released
@@ -2904,7 +2920,7 @@ class _Exchange:
                 break
             yield block
         if response.length:
-            raise ConnectionError("its last %d bytes are missing" % response.length)
+            raise ConnectionError("the last %d bytes are missing" % response.length)
         response.close()
 
     def read(self) -> bytes:
@@ -2929,7 +2945,7 @@ class _Exchange:
             raise _Closed("it was closed")
         self.size += len(block)
         if self.size > self.max_size:
-            raise ResponseError("it is larger than %d bytes" % self.max_size)
+            raise ResponseError("the answer is larger than %d bytes" % self.max_size)
         return block
 
     def release(self) -> None:
@@ -2940,7 +2956,7 @@ class _Exchange:
         if self._connection.response.will_close:
             self.close()
         elif self._claim_end():
-            self._blocks = iter(())  # a generator of ours, it would make a circle
+            self._blocks = iter(())  # the generator would make a reference cycle
             self.limits.unguard()
             self._transport.keep(self._connection)
 
@@ -2975,11 +2991,11 @@ def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
                 decoder = _decompressor(coding, block)
                 members += 1
             if members > MAX_GZIP_MEMBERS:
-                raise ResponseError("it has more than %d members" % MAX_GZIP_MEMBERS)
+                raise ResponseError("more than %d gzip members" % MAX_GZIP_MEMBERS)
             yield from _decompress(decoder, block)
             block = decoder.unused_data
     if decoder is not None and not decoder.eof:
-        raise ConnectionError("its compressed content is incomplete")
+        raise ConnectionError("the compressed content is incomplete")
 
 
 def _decompress(decoder: Any, block: bytes) -> Iterator[bytes]:
@@ -3014,7 +3030,7 @@ class _Transport(urllib.request.BaseHandler):
         self._known_routes: dict[tuple[str, str], _Route] = {}
 
     def add_parent(self, parent: Any) -> None:
-        """Do not hold the opener, which holds this: it would make a circle."""
+        """Do not keep the opener, which keeps this: a reference cycle."""
 
     def open(self, request: _Request) -> _Exchange:
         """Send a request.  Raises ``OSError``, ``HTTPException``, `ResponseError`."""
@@ -3209,7 +3225,7 @@ def _is_in_block(entry: str, host: str, port: int) -> bool:
     try:
         block = ipaddress.ip_network(entry, strict=False)
         return ipaddress.ip_address(host) in block
-    except ValueError:  # one of them is none
+    except ValueError:  # one of them is malformed
         return False
 
 
@@ -3275,7 +3291,7 @@ class _StreamedAnswer:
         self._has_messages = False  # the chunks have messages in place of deltas
 
     def feed(self, block: bytes) -> None:
-        """Take bytes; `ResponseError` for an error and for what is no chunk."""
+        """Take bytes; `ResponseError` for an error and for a malformed chunk."""
         self.said_something = False
         if self._is_document is None:
             block = self._look_at_start(block)
@@ -3288,7 +3304,7 @@ class _StreamedAnswer:
                 self.said_something = True
 
     def _look_at_start(self, block: bytes) -> bytes:
-        """Decide by the first bytes what the body is; gives what is to be read."""
+        """Decide by the first bytes what the body is; returns what is to be read."""
         # Blank lines before the first event say nothing.
         start = (bytes(self._start) + block).lstrip(b" \t\r\n")
         self._start.clear()
@@ -3351,7 +3367,7 @@ class _StreamedAnswer:
             choice["delta"] = choice.pop("message")
 
     def end(self, is_whole: bool) -> str:
-        """The body has ended.  Gives what could not be used of it.
+        """The body has ended.  Returns what could not be used of it.
 
         *is_whole*: by HTTP's framing nothing is missing.  Afterwards ``is_complete``
         says whether the answer is there.
@@ -3535,7 +3551,7 @@ class Stream:
     def get_final_completion(self) -> Completion:
         """Read what is left.
 
-        Gives the `Completion` that the answer would have been without streaming.
+        Returns the `Completion` that the answer would have been without streaming.
         Raises `StreamError` if it is not complete.
         """
         collections.deque(self, maxlen=0)
@@ -3617,14 +3633,6 @@ class Stream:
 
 # Not for the caller to set: they say how long the body is.
 _FRAMING_HEADERS = ("content-length", "transfer-encoding")
-# Their values are secrets.
-_SECRET_HEADERS = (
-    "Authorization",
-    "Proxy-Authorization",
-    "Api-Key",
-    "X-Api-Key",
-    "X-Goog-Api-Key",
-)
 _LOOPBACK = r"(localhost|127\.[0-9.]+|::1)\Z"
 
 
@@ -3644,7 +3652,7 @@ class _Endpoint:
             if not host.isascii():
                 host = _ascii_host(host)
             port = place.port
-        except ValueError:  # of a port, an IPv6 address or a name that is none
+        except ValueError:  # a malformed port, IPv6 address or name
             raise self._wrong_url(name, url) from None
         is_plain = re.match(r"https?://[^\s\x00-\x1f#@%\\]+\Z", url, re.I)
         if not is_plain or port == 0 or not _is_host(host):
@@ -3704,6 +3712,16 @@ def _ascii_host(host: str) -> str:
     return encoded.decode("ascii")
 
 
+def _is_secret(header: str) -> bool:
+    """Whether the header's value is a secret, as that of Authorization or X-Api-Key."""
+    return bool(re.search("auth|key|token|secret|cookie", header, re.I))
+
+
+def _has_key(headers: Iterable[str]) -> bool:
+    """Whether one of the headers may tell the service who calls."""
+    return any(_is_secret(name) for name in headers if name != "Proxy-Authorization")
+
+
 def _check_headers(name: str, headers: Any) -> dict[str, str]:
     """Headers as RFC 9110 § 5 allows them.  No value is shown: it may be a secret."""
     if headers is None:
@@ -3731,7 +3749,7 @@ def _check_headers(name: str, headers: Any) -> dict[str, str]:
 def _check_key(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(
-            "%s must be a string, or a plain function that gives one, not %s"
+            "%s must be a string, or a plain function that returns one, not %s"
             % (name, type(value).__name__)
         )
     key = value.strip()
@@ -3774,7 +3792,7 @@ _SETTING_RULES: dict[str, Rule] = {
     "ssl_context": _optional(_ssl_context),
     "proxy": _optional(_proxy_setting),
 }
-# The arguments of a call that are no parameters of its body.
+# The arguments of a call that are not parameters of its body.
 _CALL_OPTION_RULES: dict[str, Rule] = {
     "timeout": _SECONDS,
     "deadline": _SECONDS,
@@ -3883,7 +3901,7 @@ class Call:
             wait = self._wait_before_retry(outcome, attempt)
             if wait is None:
                 error = outcome.error
-                del outcome  # with the error's traceback it would make a circle
+                del outcome  # its traceback would make a reference cycle
                 self._add_history(error, attempt)
                 raise error
             attempt += 1
@@ -3955,11 +3973,13 @@ class Call:
         except ResponseError as error:
             error.retry_after = _retry_after(exchange.headers)
             return _Failure(error, _may_retry_error(error), str(error.code))
+        except APIConnectionError as error:  # it broke off
+            return _Failure(error, False, "")
 
     def _request(self) -> _Request:
         headers = self._headers()
         proxy = self._transport.route_to(self._url).proxy
-        values = [headers.get(name, "") for name in _SECRET_HEADERS]
+        values = [headers[name] for name in headers if _is_secret(name)]
         values.append(proxy.authorization if proxy is not None else "")
         for value in values:
             # What follows the scheme, as in "Bearer KEY" (RFC 9110 § 11.4).
@@ -4058,7 +4078,7 @@ def _read_text(call: Call, exchange: _Exchange) -> str:
     content, error = _read_all(exchange)
     if error is not None:
         failure = call.lost(error, content)
-        del error  # with its traceback it would make a circle
+        del error  # its traceback would make a reference cycle
         raise failure
     return content.decode("utf-8", "replace")
 
@@ -4124,9 +4144,9 @@ def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
         quoted = _cut(call.mask(text), MAX_QUOTED_LENGTH)
         message = "not a list of models (%s): %r" % (reason, quoted)
         raise ResponseError(message, call.mask(text)) from None
-    _raise_if_error(value, call.mask)
     items = value.get("data") if isinstance(value, dict) else value
     if not isinstance(items, list) or not all(map(_is_object, items)):
+        _raise_if_error(value, call.mask)
         raise ResponseError("not a list of models", call.mask(value))
     return _List(items)
 
@@ -4201,19 +4221,21 @@ if TYPE_CHECKING:
 class BaseClient:
     """The settings of `Client` and `AsyncClient`, and the calls made of them.
 
-    For any number of threads and of forked processes; picklable without *ssl_context*.
+    Threads and forked processes can share it.  It can be pickled if *ssl_context* is
+    not set.
 
-    *api_key*: a str, or a function without arguments that gives one and is asked before
-    each attempt.  *base_url*: with or without a slash at its end, the path
-    ``/chat/completions``, a query.  *model*: for calls that name none.  These three
-    default to ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or https://llm.siraya.pro/v1)
-    and ``SIRAYA_MODEL``.
+    *api_key*: a str, or a function without arguments that returns one; it is called
+    before each attempt.  *base_url*: may end with a slash or ``/chat/completions``, and
+    may have a query.  *model*: for calls that name none.  These three default to
+    ``SIRAYA_API_KEY``, ``SIRAYA_BASE_URL`` (or https://llm.siraya.pro/v1) and
+    ``SIRAYA_MODEL``.
 
-    *timeout*: the seconds in which the server may say nothing while we wait for it.
+    *timeout*: how many seconds the server may send no data while we wait for it.
     *connect_timeout*: seconds for each step of connecting: an address, the proxy, TLS.
-    *deadline*: seconds for a whole call.  ``None``: no limit.
-    *max_retries*: how often a call is tried again after no connection, no answer, or a
-    status of 408, 409, 429 or 5xx.
+    *deadline*: seconds for a whole call, the lookup of the host's name excepted.
+    ``None``: no limit.
+    *max_retries*: how many times a failed call is retried: no connection, no answer, or
+    a status of 408, 409, 429 or 5xx.
     *headers*: go with every request.
     *ssl_context*: an ``ssl.SSLContext`` in place of the system's trust store,
     ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
@@ -4334,7 +4356,7 @@ class BaseClient:
         own.update(_check_headers("extra_headers", options.get("extra_headers")))
         endpoint = _Endpoint("base_url", self.base_url)
         transport = self._current_transport()
-        if self.api_key or any(name in own for name in _SECRET_HEADERS):
+        if self.api_key or _has_key(own):
             self._warn_if_readable(endpoint)
         return Call(
             transport,
@@ -4385,8 +4407,7 @@ class BaseClient:
         if key:
             headers["Authorization"] = "Bearer " + key
         headers.update(own)
-        has_key = any(name in headers for name in _SECRET_HEADERS)
-        if not has_key and not re.match(_LOOPBACK, endpoint.host):
+        if not _has_key(headers) and not re.match(_LOOPBACK, endpoint.host):
             raise SirayaError(
                 "no API key: set the environment variable SIRAYA_API_KEY, "
                 "or pass Client(api_key=…)"
@@ -4419,7 +4440,11 @@ def _levels_to_caller() -> int:
 
 
 class Client(BaseClient):
-    __doc__ = "A chat-completions service." + str(BaseClient.__doc__).partition(".")[2]
+    # BaseClient's text with another first sentence.
+    __doc__ = (
+        "A client for a chat-completions server."
+        + (str(BaseClient.__doc__).partition(".")[2])
+    )
 
     def __enter__(self) -> Client:
         return self
@@ -4499,7 +4524,7 @@ def _start_thread(target: Callable[[], None]) -> None:
 
 
 class _Outcome:
-    """What a thread gives to a task, once: a value or an error."""
+    """What a thread hands to a task, once: a value or an error."""
 
     def __init__(self) -> None:
         import asyncio
@@ -4695,6 +4720,7 @@ class AsyncStream:
 
 
 class AsyncClient(BaseClient):
+    # BaseClient's text with another first sentence.
     __doc__ = "`Client` for asyncio." + str(BaseClient.__doc__).partition(".")[2]
 
     async def __aenter__(self) -> AsyncClient:
@@ -4764,7 +4790,7 @@ environment:
 exit status:
   0  done
   1  the service or the network failed, or there is no answer
-  2  a mistake in the command
+  2  usage error
   130 (or death by SIGINT)  Ctrl-C"""
 # What would move a terminal's cursor or turn its text round; line ends and tabs may
 # stay.
@@ -4809,7 +4835,7 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         action="append",
         default=[],
         help="image, PDF, audio, video, text, document; - is standard input; "
-        "FILE;type=image/png overrules detection; repeatable",
+        "FILE;type=image/png overrides detection; repeatable",
     )
     add(
         "-o",
@@ -4894,11 +4920,11 @@ def _refuse_arguments(message: str) -> None:
 
 
 class _Output:
-    """What the command prints: the answer, and on standard error a line of status."""
+    """What the command prints: the answer, and on standard error a status line."""
 
     def __init__(self) -> None:
         self.is_terminal = sys.stdout.isatty()
-        self._has_status = False  # a line of status is on the screen
+        self._has_status = False  # a status line is on the screen
         self._shows_status = sys.stderr.isatty()
         self._last = "\n"  # the last character of the answer
 
@@ -4922,7 +4948,7 @@ class _Output:
         _tell(what)
 
     def set_status(self, text: str) -> None:
-        """Show the line of status, on a terminal; an empty one takes it away."""
+        """Show the status line, on a terminal; an empty one takes it away."""
         if self._shows_status and (text or self._has_status):
             print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
             self._has_status = bool(text)
@@ -4991,7 +5017,7 @@ class _Conversation:
         self._printed = ""  # of the answer
 
     def run(self) -> int:
-        """Do what the options ask for; gives the exit status."""
+        """Do what the options ask for; returns the exit status."""
         if self._options.models:
             if self._options.dry_run:
                 raise ValueError("-n: the list of models has no request to print")
@@ -5018,7 +5044,7 @@ class _Conversation:
         return 0
 
     def _chat(self) -> int:
-        """Turn after turn, to the end of the input; gives the exit status."""
+        """Turn after turn, to the end of the input; returns the exit status."""
         is_terminal = sys.stdin.isatty()
         if is_terminal:
             _prepare_line_editor()
@@ -5061,7 +5087,7 @@ class _Conversation:
         return 0
 
     def _turn(self, prompt: str) -> int:
-        """Ask, print the answer as it comes, remember both; gives the status."""
+        """Ask, print the answer as it comes, remember both; returns the status."""
         messages = self._request(prompt)
         self._printed = ""
         try:
@@ -5113,7 +5139,7 @@ class _Conversation:
             _write_history(self._options.history, self._messages)
 
     def _report_ending(self, completion: Completion) -> int:
-        """Say in one line what the answer lacks; gives the exit status."""
+        """Say in one line what the answer lacks; returns the exit status."""
         problems = list(_describe_ending(completion))
         answer: Any = completion.text
         if self._options.json:  # then these are the answer, too
@@ -5130,7 +5156,7 @@ class _Conversation:
 
 
 def _describe_ending(completion: Completion) -> Iterator[str]:
-    """What is to be said of an answer that is none, or not all of it."""
+    """What to say of an answer that is missing, or not whole."""
     refusal = _refusal(completion)
     if refusal:
         yield "the model refused: " + refusal
@@ -5188,7 +5214,7 @@ def _read_params(options: Any) -> dict[str, Any]:
         if key in _OWN_OPTIONS:
             raise ValueError("-o: %s has an option or an argument of its own" % key)
         if key in _CLIENT_SETTINGS:
-            raise ValueError("-o: %s is no parameter of a request" % key)
+            raise ValueError("-o: %s is not a parameter of a request" % key)
         try:
             params[key] = json.loads(value)
         except (ValueError, RecursionError):
@@ -5274,7 +5300,7 @@ def _read_history_file(path: str) -> bytes:
         return b""
     if os.path.exists(path) and not os.path.isfile(path):
         # A device would be read for ever, and then replaced by a file.
-        raise ValueError("--history: this is no file: %r" % path)
+        raise ValueError("--history: not a regular file: %r" % path)
     with open(path, "rb") as file:
         return file.read()
 
@@ -5311,7 +5337,7 @@ def _prepare_line_editor() -> None:
 def _read_turn(is_terminal: bool) -> str:
     """One turn: a line, from a terminal with a prompt; EOFError at the end."""
     if is_terminal:
-        # The prompt is no part of the answer, which may go to a file.
+        # The prompt is not part of the answer, which may go to a file.
         target = sys.stdout if sys.stdout.isatty() else sys.stderr
         with contextlib.redirect_stdout(target):
             return input("> ")
@@ -5363,8 +5389,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command line.
 
     *argv*: the arguments; default: those of the process.  Returns the exit status: 0
-    done, 1 the service or the network failed or there is no answer, 2 a mistake in the
-    command, 130 interrupted.
+    done, 1 the service or the network failed or there is no answer, 2 a usage
+    error, 130 interrupted.
     """
     try:
         status = _run_command(argv)
