@@ -1283,10 +1283,10 @@ def attach(source: Source, *, media_type: str | None = None) -> dict[str, Any]:
     if content.is_text():
         return _build_text(content)
     if not content.type:
-        doubt = (
-            "of no known type" if content.url else "neither UTF-8 nor of a known type"
-        )
-        raise content.wrong_type(doubt)
+        reason = "of no known type"
+        if not content.url:
+            reason += ", and not UTF-8 text"
+        raise content.wrong_type(reason)
     _check_type(content, content.family())
     if content.family() == "image":
         return _build_image(content, None)
