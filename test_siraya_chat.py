@@ -759,6 +759,16 @@ def start_process(
     )
 
 
+def wait_until_it_waits(process):
+    """Returns when a process has nothing to do, so that a signal finds it waiting: just
+    before a wait it would go unnoticed.  Elsewhere than on Linux, at once."""
+    with contextlib.suppress(OSError):
+        state = "R"
+        while state in "RD":
+            with open("/proc/%d/stat" % process.pid) as file:
+                state = file.read().rpartition(")")[2].split()[0]
+
+
 def run_process(server, *command, stdin=b"", **options):
     """The outcome of a process, see `start_process`, to which *stdin* is piped."""
     with start_process(server, *command, stdin=subprocess.PIPE, **options) as process:
@@ -8918,6 +8928,7 @@ class CommandLineProcesses(Test):
             ) as process:
                 self.assertEqual(process.stdout.read(len(arrived)), arrived)
                 self.assertTrue(server.wait_asked())
+                wait_until_it_waits(process)
                 process.send_signal(signal.SIGINT)
                 out, err = process.communicate(timeout=20)
                 self.assertEqual((process.returncode, out), (died, rest))
