@@ -5,6 +5,7 @@ talk to.
     python3 test_siraya_chat.py demo "What is the meaning of life?"
                                           the command line against the stand-in:
                                           no key, no network
+    python3 test_siraya_chat.py serve     the stand-in alone, for programs of yours
     python3 test_siraya_chat.py fuzz SECONDS
                                           look for inputs that break a promise
     python3 test_siraya_chat.py bench     speed, beside the clients that are installed
@@ -46,7 +47,7 @@ reads stands just before its class.
     readme        Readme: its examples run, its links and names are right
     fuzzing       Fuzzing: random inputs, against oracles
     bench         Bench: the comparison of speed
-    entry points  demo, fuzz, bench
+    entry points  demo, serve, fuzz, bench
 
 SPDX-License-Identifier: MIT
 """
@@ -88,13 +89,17 @@ import tempfile
 import threading
 import time
 import traceback
-import tracemalloc
 import unittest
 import warnings
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
+
+try:
+    import tracemalloc
+except ImportError:  # PyPy
+    tracemalloc = None
 
 import siraya_chat
 from siraya_chat import (
@@ -226,6 +231,9 @@ def http_answer(status, body=b"", **headers):
 def describe(received, pause=0.0):
     """The answer that says what was received, as a service would give it: streamed or
     not, as text, as JSON, or as a tool call.  *pause*: seconds between its chunks."""
+    if received.method == "GET":  # the list of models
+        models = [{"id": siraya_chat.DEFAULT_MODEL, "object": "model"}]
+        return http_answer(200, {"object": "list", "data": models})
     asked = received.json
     words, calls, reason = described(asked)
     usage = {
@@ -668,6 +676,8 @@ def growth(work, small, large):
 def memory(call):
     """The most bytes that Python held at a time while it called, and those that it
     still held afterwards."""
+    if tracemalloc is None:
+        raise unittest.SkipTest("needs tracemalloc")
     tracemalloc.start()
     try:
         call()
@@ -4602,6 +4612,7 @@ class Reuse(Test):
         self.addCleanup(twin.close)
         self.assertEqual((twin.timeout, twin.max_retries), (3.0, 1))
 
+    @unittest.skipIf(sys.implementation.name == "pypy", "PyPy pickles a context")
     def test_a_client_with_an_ssl_context_does_not_pickle_and_says_why(self):
         client = self.client(self.serve(), ssl_context=ssl.create_default_context())
         with self.assertRaisesRegex(TypeError, "SSLContext"):
@@ -10742,7 +10753,8 @@ def print_bench(rounds, figures):
         for column, _, number, factor, less_is_better in BENCH_COLUMNS:
             median = statistics.median(figures[name][column])
             ours = statistics.median(figures["siraya_chat"][column])
-            ratio = median / ours if less_is_better else ours / median
+            better, worse = (median, ours) if less_is_better else (ours, median)
+            ratio = better / worse if worse else math.inf
             cells.append((number + " (%.2f)") % (median * factor, ratio))
         print(form % (name, *cells))
 
@@ -10754,7 +10766,16 @@ class Bench(Test):
             status = bench(rounds=1, events=20, calls=2, upload_bytes=1 << 20)
         self.assertEqual(status, 0)
         for name in ("siraya_chat", "plain urllib"):
-            self.assertRegex(out.getvalue(), r"(?m)^%s( +[\d.]+ \([\d.]+\)){4}$" % name)
+            self.assertRegex(
+                out.getvalue(), r"(?m)^%s( +[\d.]+ \(([\d.]+|inf)\)){4}$" % name
+            )
+
+    def test_a_figure_of_0_is_printed_too(self):
+        zeros = {column: [0.0] for column, *_ in BENCH_COLUMNS}
+        out = io.StringIO()
+        with contextlib.redirect_stdout(out):
+            print_bench(1, {"siraya_chat": zeros})
+        self.assertIn("0.0 (inf)", out.getvalue())
 
 
 # === entry points =====================================================================
@@ -10769,9 +10790,21 @@ def demo(arguments):
         return siraya_chat.main(arguments)
 
 
+def serve():
+    """The stand-in of the demo, for any program, until Ctrl-C."""
+    with StandIn(functools.partial(describe, pause=0.02)) as server:
+        print("export SIRAYA_BASE_URL=%s" % server.base_url)
+        print("export SIRAYA_MODEL=%s" % siraya_chat.DEFAULT_MODEL, flush=True)
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+    return 0
+
+
 if __name__ == "__main__":
     if sys.argv[1:2] == ["demo"]:
         sys.exit(demo(sys.argv[2:]))
+    elif sys.argv[1:2] == ["serve"]:
+        sys.exit(serve())
     elif sys.argv[1:2] == ["fuzz"]:
         sys.exit(fuzz(float(sys.argv[2]) if sys.argv[2:] else 60.0))
     elif sys.argv[1:2] == ["bench"]:
