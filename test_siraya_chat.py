@@ -9982,7 +9982,7 @@ Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQD3QJZfIyj9L8twoq2J9bCGccdu
 """,
 }
 # They need a network, or would run this test again.
-NOT_RUN = r"pip install|pipx|uvx|git clone|-m unittest|\bbench\b"
+NOT_RUN = r"pip install|pipx|uvx|git clone|-m unittest|\b(bench|serve)\b"
 WITH_TESTS_OF_THEIR_OWN = r" demo |def run\(submit|def extract\("
 RUN_BLOCKS = """\
 import contextlib, io, json, os, sys
@@ -10139,6 +10139,21 @@ class Readme(Test):
         shown = "".join("    " + line for line in outcome.out.splitlines(True))
         shown += "".join("    " + line for line in outcome.err.splitlines(True))
         self.assertIn(shown, self.text)
+
+    def test_the_stand_in_can_be_started_for_other_programs(self):
+        command = (sys.executable, os.path.abspath(__file__), "serve")
+        process = subprocess.Popen(command, stdout=subprocess.PIPE)
+        try:
+            words = process.stdout.readline().decode().split()
+            self.assertEqual(words[0], "export")
+            name, _, url = words[1].partition("=")
+            self.assertEqual(name, "SIRAYA_BASE_URL")
+            client = Client("", url, model="m", proxy="")
+            self.assertIn("stand-in", client.complete("hi").text)
+            self.assertEqual(client.models.list()[0].object, "model")
+        finally:
+            process.kill()
+            process.communicate()
 
     def test_the_batch_goes_on_where_it_stopped(self):
         self.make_examples()
