@@ -4772,7 +4772,7 @@ _PROGRAM = "siraya-chat"
 _HELP = """\
 usage: siraya-chat [options] [prompt ...]
 
-Ask a model.  The answer goes to standard output, everything else to standard
+Ask a model. The answer goes to standard output, everything else to standard
 error.
 
 examples:
@@ -4783,7 +4783,7 @@ examples:
   siraya-chat -c --history talk.json -m openai/gpt-4o -o temperature=0.2
 
 environment:
-  SIRAYA_API_KEY    the key.  There is no option for it: every user of a
+  SIRAYA_API_KEY    the key. There is no option for it: every user of a
                     machine can read its command lines.
   SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, no_proxy, SSL_CERT_FILE
 
@@ -4791,7 +4791,7 @@ exit status:
   0  done
   1  the service or the network failed, or there is no answer
   2  usage error
-  130 (or death by SIGINT)  Ctrl-C"""
+  130 (or killed by SIGINT)  Ctrl-C"""
 # What would move a terminal's cursor or turn its text round; line ends and tabs may
 # stay.
 _DRIVES_TERMINAL = (
@@ -4820,7 +4820,7 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         formatter_class=lambda prog: RawDescriptionHelpFormatter(prog, width=79),
     )
     add = parser.add_argument
-    add("prompt", nargs="*", help="the prompt; piped standard input joins it")
+    add("prompt", nargs="*", help="the prompt; piped input is added to it")
     add(
         "-m",
         "--model",
@@ -4835,7 +4835,7 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         action="append",
         default=[],
         help="image, PDF, audio, video, text, document; - is standard input; "
-        "FILE;type=image/png overrides detection; repeatable",
+        "FILE;type=image/png overrides the detected type; repeatable",
     )
     add(
         "-o",
@@ -4844,7 +4844,8 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         action="append",
         default=[],
         help="any parameter of the request or the call, such as temperature=0.2, "
-        "deadline=60, max_retries=0; VALUE is JSON or else a string; repeatable",
+        "deadline=60, max_retries=0; VALUE is parsed as JSON if possible, else a "
+        "string; repeatable",
     )
     add(
         "--schema", metavar="FILE_OR_JSON", help="structured output by this JSON Schema"
@@ -4854,14 +4855,20 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         "-j",
         "--json",
         action="store_true",
-        help="print the response as JSON; streamed: one chunk a line",
+        help="print the response as JSON; when streaming, one chunk per line",
     )
-    add("-u", "--usage", action="store_true", help="tokens and cost, on standard error")
+    add(
+        "-u",
+        "--usage",
+        action="store_true",
+        help="print tokens and cost on standard error",
+    )
     add(
         "-c",
         "--chat",
         action="store_true",
-        help="a conversation; Ctrl-C stops an answer, Ctrl-D ends it",
+        help="have a conversation; Ctrl-C stops the answer, Ctrl-D ends the "
+        "conversation",
     )
     add(
         "--history",
@@ -4873,13 +4880,13 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         "-v",
         "--verbose",
         action="store_true",
-        help="attempts, retries and times, on standard error",
+        help="print attempts, retries and times on standard error",
     )
     add(
         "-n",
         "--dry-run",
         action="store_true",
-        help="print the request and send nothing",
+        help="print the request and send nothing; needs no key",
     )
     add(
         "--base-url",
@@ -4891,7 +4898,7 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         metavar="SECONDS",
         type=float,
         default=600.0,
-        help="of silence before giving up; default: 600",
+        help="give up after this long without data; default: 600",
     )
     add("--version", action="version", version="siraya_chat " + __version__)
     parser.error = _refuse_arguments
