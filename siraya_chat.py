@@ -208,6 +208,20 @@ def _cut(text: str, limit: int) -> str:
     return text[: limit - 1] + "\u2026"
 
 
+def _decode_text(data: bytes, encoding: str) -> str | None:
+    """The text in a file: UTF-16 after a byte order mark, else in this encoding.
+
+    ``None`` if it is not text.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
 def _mask(value: Any, secrets: Iterable[str]) -> Any:
     """A text, or the texts in a JSON value, without the secrets.
 
@@ -1369,7 +1383,6 @@ _SIGNATURES = (
     (rb"\x1a\x45\xdf\xa3.{0,60}webm", "video/webm"),
     (rb"\x1a\x45\xdf\xa3", "video/x-matroska"),
 )
-_BYTE_ORDER_MARKS = (b"\xff\xfe", b"\xfe\xff")
 
 
 class _Content:
@@ -1408,14 +1421,8 @@ class _Content:
         return self.text() is not None
 
     def text(self) -> str | None:
-        """The data as text: UTF-8, or UTF-16 with a byte order mark; else ``None``."""
-        data = binascii.a2b_base64(self.data)
-        utf16 = data.startswith(_BYTE_ORDER_MARKS)
-        try:
-            text = data.decode("utf-16" if utf16 else "utf-8-sig")
-        except UnicodeDecodeError:
-            return None
-        return None if "\0" in text else text
+        """The data as text, or ``None`` if they are not text."""
+        return _decode_text(binascii.a2b_base64(self.data), "utf-8-sig")
 
 
 def _typed(helper: str, source: Any, media_type: str | None) -> _Content:
@@ -5274,12 +5281,8 @@ def _file_name(argument: str) -> str:
 
 def _decode_input(data: bytes) -> str:
     """Text from a pipe, without a byte order mark and the line ends around it."""
-    is_utf16 = data.startswith((b"\xff\xfe", b"\xfe\xff"))
-    try:
-        text = data.decode("utf-16" if is_utf16 else sys.stdin.encoding)
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
+    text = _decode_text(data, sys.stdin.encoding)
+    if text is None:
         raise ValueError("standard input is not UTF-8 text; for a file use -a -")
     return text.lstrip("\ufeff").strip("\r\n")
 
