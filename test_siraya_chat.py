@@ -535,11 +535,13 @@ def set_limit(name, value):
     setattr(siraya_chat, name, value)
 
 
-def names_resolve_to(*ports):
-    """While it lasts, every host name has these ports of this machine as addresses."""
+def names_resolve_to(*ports, families=()):
+    """While it lasts, every host name has these ports of this machine as addresses,
+    behind one of each of these families."""
     addresses = [
-        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
-        for port in ports
+        (family, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
+        for family, port in [(family, 1) for family in families]
+        + [(socket.AF_INET, port) for port in ports]
     ]
     return mock.patch("socket.getaddrinfo", return_value=addresses)
 
@@ -1095,6 +1097,15 @@ class Errors(Test):
                     self.assertEqual(error.status_code, status)
             self.assertEqual(len(server.requests), 2)
         self.assertEqual(elsewhere.connections, 0)
+
+    def test_a_redirect_is_named_without_its_query(self):
+        target = "https://h.example/v1/chat/completions?code=hidden"
+        client = self.client(self.serve(http_answer(307, "", Location=target)))
+        for name, call in self.both(client):
+            with self.subTest(name):
+                words = [target.partition("?")[0]]
+                error = self.refused(APIStatusError, words, call)
+                self.assertNotIn("hidden", str(error))
 
     @unittest.skipUnless(
         sys.platform == "linux", "elsewhere the reset may wipe out the answer"
@@ -1714,6 +1725,23 @@ class Attachments(Test):
             file.seek(0)
             part = pdf(file)
         self.assertEqual(part, expected_part(pdf, content, media_type, UNNAMED))
+
+    @unittest.skipIf(sys.platform == "win32", "needs pipes that do not block")
+    def test_a_file_that_has_nothing_yet_is_not_taken_for_a_short_one(self):
+        for helper, (content, _) in OF_KIND.items():
+            for function, given, buffering in itertools.product(
+                (helper, attach), (b"", content), (-1, 0)
+            ):
+                ends = os.pipe()
+                os.set_blocking(ends[0], False)
+                with open(ends[0], "rb", buffering) as file, open(ends[1], "wb") as end:
+                    end.write(given)
+                    end.flush()
+                    with self.subTest(
+                        helper=function.__name__, given=given[:9], buffering=buffering
+                    ):
+                        words = ["nothing to read"]
+                        self.refused(BlockingIOError, words, function, file)
 
     def test_encoding_holds_2_8_times_the_size_at_most_and_the_part_afterwards(self):
         start, _ = OF_KIND[image]
@@ -4370,6 +4398,9 @@ class Decoding(Test):
                 self.assertLess(peak, 8 << 20)
 
 
+NO_FAMILY = 999  # of addresses
+
+
 class Timeouts(Test):
     def test_each_timeout_says_which_it_is(self):
         def check(name, scheme, script, greeting):
@@ -4412,6 +4443,20 @@ class Timeouts(Test):
         client = self.client(server, max_retries=0)
         with unused_port() as port, names_resolve_to(port, server.port):
             self.assertIn("model m", client.complete("hi").text)
+
+    def test_an_address_of_a_family_that_the_system_lacks_is_passed_over(self):
+        with self.assertRaises(OSError):
+            socket.socket(NO_FAMILY, socket.SOCK_STREAM)
+        server = self.serve()
+        client = self.client(server, max_retries=0)
+        with names_resolve_to(server.port, families=[NO_FAMILY] * 2):
+            self.assertIn("model m", client.complete("hi").text)
+
+    def test_a_host_with_no_address_that_the_system_can_use_is_not_connected(self):
+        client = self.client("https://service.example/v1", max_retries=0)
+        with names_resolve_to(families=[NO_FAMILY]):
+            words = ["no connection to service.example"]
+            self.refused(APIConnectionError, words, client.complete, "hi")
 
     def test_timeout_is_silence_between_bytes_not_the_whole_time(self):
         steps = [ANSWER[:-40]]
@@ -5216,6 +5261,9 @@ SETTINGS = (  # name, a value that is refused, error
     ("base_url", 5, TypeError),
     ("timeout", "5", TypeError),
     ("timeout", 0, ValueError),
+    ("timeout", 1e9, ValueError),
+    ("connect_timeout", 1_000_001, ValueError),
+    ("deadline", 4294967.8, ValueError),
     ("connect_timeout", -1, ValueError),
     ("max_retries", None, TypeError),
     ("max_retries", 1.5, TypeError),
@@ -5240,6 +5288,12 @@ BAD_URLS = (
     "http://user:pass@h/v1",
     "http://h/\u00e9",
     "http://[::1/v1",
+    "https://a..com/v1",
+    "https://.a.com/v1",
+    "https://a.com../v1",
+    "https://./v1",
+    "https://%s.com/v1" % ("a" * 64),
+    "https://%s/v1" % ("a" * 64),
 )
 
 
@@ -5391,6 +5445,66 @@ class Calls(Test):
             with self.subTest(**{name: value}):
                 self.refused(error, [name], Client, KEY, **{name: value})
 
+    def test_a_blank_base_url_is_told_what_a_url_looks_like(self):
+        for url in ("  ", "\t", "\r\n"):
+            with self.subTest(url):
+                words = ["base_url", "http(s)://HOST"]
+                error = self.refused(ValueError, words, Client, KEY, url)
+                self.assertNotIn("quotes", str(error))
+
+    def test_a_host_name_may_be_as_long_as_dns_allows(self):
+        for host in ("a" * 63, "a" * 63 + ".example.", ".".join("a" * 120)):
+            with self.subTest(host):
+                self.assertIn(host, repr(self.client("https://%s/v1" % host)))
+
+    def test_seconds_that_a_socket_cannot_count_are_told_what_is_allowed(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        words = ["0.001 to 1000000", "4294967.8"]
+        for name in ("timeout", "connect_timeout", "deadline"):
+            with self.subTest(name):
+                words[2:] = [name]
+                self.refused(ValueError, words, Client, KEY, **{name: 4294967.8})
+        call = functools.partial(self.refused, ValueError, words[:2], client.complete)
+        for name in ("timeout", "deadline"):
+            with self.subTest(name, call=True):
+                call("hi", **{name: 4294967.8})
+        self.assertEqual(server.connections, 0)
+
+    def test_the_longest_and_the_shortest_seconds_that_are_allowed_are_taken(self):
+        client = self.client(self.serve(ANSWER))
+        client.timeout = client.connect_timeout = client.deadline = 1_000_000
+        self.assertEqual(client.complete("hi").text, "Once upon")
+        client.timeout = client.connect_timeout = client.deadline = 0.001
+        client.with_options()
+
+    def test_a_setting_that_is_too_deep_to_be_shown_is_a_type_error(self):
+        client = self.client(self.serve())
+        for name in ("timeout", "model", "max_retries", "ssl_context"):
+            previous = getattr(client, name)
+            setattr(client, name, nested(100_000, 0))
+            with self.subTest(name):
+                words = [name, "list"]
+                self.refused(TypeError, words, client.complete, "hi")
+            setattr(client, name, previous)
+
+    def test_the_repr_of_a_client_shows_no_query(self):
+        client = self.client("https://h.example/v1?code=hidden")
+        self.assertIn("https://h.example/v1", repr(client))
+        self.assertNotIn("hidden", repr(client))
+
+    def test_urls_as_bytes_are_refused_without_being_shown(self):
+        for name in ("base_url", "proxy"):
+            value = b"http://user:hidden@h:1"
+            with self.subTest(name):
+                words = [name, "string", "bytes"]
+                error = self.refused(TypeError, words, Client, KEY, **{name: value})
+                self.assertNotIn("hidden", str(error))
+                client = self.client(self.serve())
+                setattr(client, name, value)
+                error = self.refused(TypeError, words, client.complete, "hi")
+                self.assertNotIn("hidden", str(error))
+
     def test_base_urls_that_cannot_work_are_refused_without_their_password(self):
         for url in BAD_URLS:
             with self.subTest(url):
@@ -5456,6 +5570,27 @@ class Retries(Test):
                 error = self.refused(RateLimitError, ["429"], call, "hi")
                 self.assertGreater(error.retry_after, 60)
                 self.assertEqual(len(server.requests), 1)
+
+    def test_an_error_in_a_200_may_ask_for_too_long_as_well(self):
+        busy = {"error": {"code": 429, "message": "busy"}}
+        for answer in (
+            http_answer(200, busy, Retry_After="300"),
+            http_answer(200, event(busy), Retry_After="300"),
+        ):
+            server = self.serve(answer, ANSWER)
+            with self.subTest(answer[-30:]):
+                call = self.client(server).complete
+                error = self.refused(ResponseError, ["busy"], call, "hi")
+                self.assertEqual(error.retry_after, 300.0)
+                self.assertEqual(len(server.requests), 1)
+
+    def test_an_error_in_a_200_may_say_when_to_come_back(self):
+        self.limit(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
+        busy = {"error": {"code": 429, "message": "busy"}}
+        server = self.serve(http_answer(200, busy, Retry_After="0.05"), ANSWER)
+        before = time.monotonic()
+        self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+        self.assertTrue(0.05 <= time.monotonic() - before < 20)
 
     def test_a_server_that_asks_for_nothing_sensible_gets_our_own_backoff(self):
         for value in ("-5", "nan", "inf", "1e999", "soon", "", "9" * 5000):
@@ -5546,6 +5681,16 @@ ECHOES = (  # where the server says the key, its script
     ("status line", echoing_between(b"")),
     ("chunk size", echoing_between(SSE_HEAD)),
 )
+OTHER_SECRETS = (  # a header, its value, which holds the secret "sk-other"
+    ("Authorization", "Bearer sk-other"),
+    ("Authorization", "Bearer\tsk-other"),
+    ("authorization", "Bearer \t sk-other"),
+    ("Authorization", "sk-other"),
+    ("Api-Key", "sk-other"),
+    ("X-Api-Key", "sk-other"),
+    ("X-Goog-Api-Key", "sk-other"),
+    ("x-goog-api-key", "sk-other"),
+)
 BAD_KEYS = (
     '"%s"' % KEY,
     "'%s'" % KEY,
@@ -5592,6 +5737,43 @@ class Secrecy(Test):
                 with self.subTest(name, call=call_name):
                     self.assertNotIn(KEY, self.shown(call))
 
+    def test_a_key_that_is_echoed_in_the_escapes_of_json_is_not_published(self):
+        escaped = r"sk-abc\/def\u002dghi"
+        body = r'{"error": {"message": "bad ECHO", "code": "ECHO", "more": ["ECHO"]}}'
+        body = body.replace("ECHO", escaped)
+        for name, answer in (
+            ("401", http_answer(401, body)),
+            ("500", http_answer(500, body)),
+            ("200", http_answer(200, body)),
+            ("event", sse(body)),
+            ("error event", sse(event(body, event="error"))),
+        ):
+            client = self.client(self.serve(answer), max_retries=0)
+            client.api_key = "sk-abc/def-ghi"
+            for call_name, call in self.both(client):
+                with self.subTest(name, call=call_name):
+                    shown = self.shown(call)
+                    self.assertIn("bad ***", shown)
+                    self.assertNotIn("sk-abc", shown)
+
+    def test_secrets_in_other_headers_are_masked_too(self):
+        for name, value in OTHER_SECRETS:
+            echo = {"error": {"message": "bad sk-other", "code": "sk-other"}}
+            client = self.client(self.serve(http_answer(401, echo)))
+            call = functools.partial(client.complete, extra_headers={name: value})
+            with self.subTest(name, value=value):
+                shown = self.shown(functools.partial(call, "hi"))
+                self.assertIn("bad ***", shown)
+                self.assertNotIn("sk-other", shown)
+
+    def test_the_end_of_a_stream_that_could_not_be_used_is_kept_without_the_key(self):
+        cut = b'data: {"id": "' + KEY.encode()
+        client = self.client(self.serve(sse(ONCE, cut)))
+        for name, call in self.both(client):
+            with self.subTest(name):
+                error = self.refused(StreamError, [], call)
+                self.assertEqual(error.body, '{"id": "***')
+
     def test_a_key_is_masked_before_what_a_server_said_is_cut(self):
         said = "%sbad key %s" % ("x" * 150, KEY)
         for answer in (
@@ -5636,6 +5818,17 @@ class Secrecy(Test):
                 self.assertIn(host, str(warning.message))
                 self.assertNotIn(KEY, str(warning.message))
                 self.assertEqual(warning.filename, __file__)
+
+    def test_a_copy_with_other_options_does_not_warn_again(self):
+        os.environ["http_proxy"] = "http://" + self.serve(ANSWER).address
+        client = self.client("http://service.invalid/v1")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            client.complete("hi")
+            for _ in range(3):
+                client = client.with_options(max_retries=0)
+                client.complete("hi")
+        self.assertEqual(len(caught), 1)
 
     def test_a_key_over_plain_http_within_this_machine_warns_nobody(self):
         for url in ("http://localhost:81/v1", "http://127.0.0.2:81/v1"):
@@ -5797,6 +5990,34 @@ class EndsOfStreams(Test):
     def test_an_answer_that_lacks_a_choice_and_done_is_not_complete(self):
         stream = self.client(self.serve(sse(ONCE, END))).stream("hi", n=2)
         self.assertEqual(self.broken(stream).partial.text, "Once")
+
+    def test_a_stream_that_nobody_asked_for_lacks_a_choice_as_any_other(self):
+        call = self.client(self.serve(sse(ONCE, END))).complete
+        error = self.refused(StreamError, ["not complete"], call, "hi", n=2)
+        self.assertEqual(error.partial.text, "Once")
+
+    def test_a_stream_that_nobody_asked_for_and_that_fails_half_way_is_paid_once(self):
+        busy = {"error": {"code": 429, "message": "busy"}}
+        answer = sse(ONCE, UPON, busy)
+        answer = answer.replace(b"\r\n", b"\r\nX-Request-Id: req-7\r\n", 1)
+        server = self.serve(answer, ANSWER)
+        call = self.client(server).complete
+        error = self.refused(StreamError, ["busy"], call, "hi")
+        self.assertEqual(len(server.requests), 1)
+        self.assertEqual(error.partial.text, "Once upon")
+        self.assertEqual(error.partial.request_id, "req-7")
+        self.assertEqual((error.code, error.body), (429, busy))
+
+    def test_a_stream_that_nobody_asked_for_and_that_is_only_an_error_is_retried(self):
+        server = self.serve(sse({"error": {"code": 429, "message": "busy"}}), ANSWER)
+        self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+        self.assertEqual(len(server.requests), 2)
+
+    def test_a_stream_that_nobody_asked_for_may_begin_with_any_field(self):
+        for first in (b"retry: 3000\n\n", b"id: 1\n", b"event: message\n", b": hi\n\n"):
+            with self.subTest(first):
+                server = self.serve(sse(first, ONCE, UPON, END, "[DONE]"))
+                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_an_error_event_says_what_the_server_said(self):
         for data in ({"error": OVERLOADED}, {"error": "overloaded"}):
