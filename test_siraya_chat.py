@@ -3445,6 +3445,117 @@ REAL_HEARTBEATS = (  # what, its bytes
     ("a retry alone", b"retry: 3000\n\n"),
     ("an id alone", b"id: 7\n\n"),
 )
+SIGNED = [
+    {"type": "reasoning.text", "text": text, "signature": signature}
+    for text, signature in (("one", "c2ln"), ("two", "bmVk"))
+]
+REPEATED = (  # what, the deltas of a message
+    ("a text", [{"content": "Once"}, {"content": " upon"}]),
+    (
+        "reasoning",
+        [{"reasoning": "I "}, {"reasoning": "see"}, {"content": "Once"}],
+    ),
+    (
+        "reasoning_content alone",
+        [{"reasoning_content": "I "}, {"reasoning_content": "see"}],
+    ),
+    (
+        "reasoning_details",
+        [
+            details({"type": SUMMARY, "summary": "I ", "index": 0}),
+            details({"type": SUMMARY, "summary": "see", "index": 0}),
+        ],
+    ),
+    (
+        "a call",
+        [
+            {"tool_calls": [tool_call(0, "a", "weather", HALF_ROME)]},
+            {"tool_calls": [tool_call(0, arguments=REST_OF_ROME)]},
+        ],
+    ),
+    (
+        "a text and a call",
+        [
+            {"role": "assistant", "content": "Once"},
+            {"tool_calls": [tool_call(0, "a", "weather", ROME)]},
+        ],
+    ),
+)
+SAME_ID = [a_call("a", "weather", ROME), a_call("a", "clock", "{}")]
+WITHOUT_INDEX = [
+    bare(completion(text)["choices"][0], index=None) for text in ("Once", "upon")
+]
+DOCUMENTS = (  # what, a whole answer
+    ("two calls with one id", completion(None, "tool_calls", tool_calls=SAME_ID)),
+    ("equal calls", completion(None, "tool_calls", tool_calls=SAME_ID[:1] * 2)),
+    ("two choices without an index", dict(completion(""), choices=WITHOUT_INDEX)),
+    ("two signed thoughts", completion("Once", reasoning_details=SIGNED)),
+    ("text parts", completion(TWO_THINGS)),
+    ("equal text parts", completion(TWO_THINGS[:1] * 2)),
+    ("a thought and text parts", completion([THOUGHT, *TWO_THINGS])),
+    ("no content", completion(None)),
+    ("unknown fields", dict(completion("Once", odd=[1, 1]), more={"a": [{}]})),
+)
+EMPTY_FIRST = (  # what, the chunks, fields of the completion, its choice, its message
+    (
+        "content {}",
+        [with_choice(delta={"content": {}}), ONCE, UPON],
+        {"content": "Once upon"},
+    ),
+    (
+        "content []",
+        [with_choice(delta={"content": []}), ONCE, UPON],
+        {"content": "Once upon"},
+    ),
+    (
+        "reasoning {}",
+        [chunk(reasoning={}), chunk(reasoning="I "), chunk(reasoning="see")],
+        {"reasoning": "I see"},
+    ),
+    (
+        "reasoning_details {}",
+        [chunk(reasoning_details={}), chunk(**details(*SIGNED[:1]))],
+        details(*SIGNED[:1]),
+    ),
+    (
+        "usage []",
+        [dict(ONCE, usage=[]), dict(UPON, usage={"total_tokens": 9})],
+        {"usage": {"total_tokens": 9}},
+    ),
+    (
+        "usage ''",
+        [dict(ONCE, usage=""), dict(UPON, usage={"total_tokens": 9})],
+        {"usage": {"total_tokens": 9}},
+    ),
+    (
+        "tool_calls {}",
+        [chunk(tool_calls={}), chunk(tool_calls=[CALL])],
+        {"tool_calls": [dict(CALL)]},
+    ),
+    (
+        "logprobs []",
+        [
+            with_choice(delta={"content": "a"}, logprobs=[]),
+            with_choice(delta={"content": "b"}, logprobs={"content": [a_token("b")]}),
+        ],
+        {"logprobs": {"content": [a_token("b")]}},
+    ),
+    (
+        "audio []",
+        [chunk(audio=[]), chunk(audio={"id": "a1", "transcript": "hi"})],
+        audio_of(id="a1", transcript="hi"),
+    ),
+    (
+        "an unknown field [], then an object",
+        [chunk(odd=[]), chunk(odd={"a": 1})],
+        {"odd": {"a": 1}},
+    ),
+    (
+        "an unknown field {}, then a list",
+        [chunk(odd={}), chunk(odd=[1])],
+        {"odd": [1]},
+    ),
+)
 FILTERED = {"prompt_filter_results": [{"prompt_index": 0}]}
 REAL_OTHER_CHUNKS = (  # chunks that are no choices of the answer
     dict(FILTERED, id="", choices=[]),
@@ -3557,6 +3668,63 @@ class RealServers(Test):
             with self.subTest(delta):
                 last = with_choice(delta=delta, message=message)
                 self.assertEqual(self.streamed(ONCE, UPON, last).text, "Once upon")
+
+    def test_a_last_chunk_that_repeats_the_whole_message_adds_nothing(self):
+        for what, deltas in REPEATED:
+            chunks = [chunk(**delta) for delta in deltas]
+            message = assembled(*chunks, END).message
+            last = with_choice(message=message, finish_reason="stop")
+            del last["choices"][0]["delta"]
+            for kind in ("chat.completion", "chat.completion.chunk"):
+                with self.subTest(what, object=kind):
+                    made = self.streamed(*chunks, dict(last, object=kind))
+                    self.assertEqual(made.message, message)
+                    self.assertEqual(made.object, "chat.completion")
+
+    def test_messages_in_place_of_deltas_are_joined(self):
+        for what, deltas in REPEATED:
+            chunks = [chunk(**delta) for delta in deltas]
+            message = assembled(*chunks, END).message
+            for data in chunks:
+                (choice,) = data["choices"]
+                choice["message"] = choice.pop("delta")
+            with self.subTest(what):
+                self.assertEqual(self.streamed(*chunks).message, message)
+
+    def test_a_document_in_answer_to_stream_is_the_answer_that_it_is(self):
+        for what, document in DOCUMENTS:
+            client = self.answers(http_answer(200, document))
+            with self.subTest(what):
+                made = client.stream("hi").get_final_completion()
+                self.assertEqual(made, client.complete("hi"))
+                self.assertIs(type(made), Completion)
+
+    def test_the_text_of_a_document_in_answer_to_stream_is_that_of_its_choice(self):
+        for what, document in DOCUMENTS:
+            if len(document["choices"]) > 1:
+                continue
+            client = self.answers(http_answer(200, document))
+            with self.subTest(what), client.stream("hi") as stream:
+                text = "".join(stream.text_stream)
+                self.assertEqual(text, client.complete("hi").text)
+
+    def test_an_empty_value_of_another_kind_does_not_swallow_what_follows(self):
+        for what, chunks, fields in EMPTY_FIRST:
+            with self.subTest(what):
+                made = self.streamed(*chunks)
+                said = dict(made, **made.choices[0], **made.message)
+                self.assertEqual({name: said.get(name) for name in fields}, fields)
+
+    def test_an_empty_list_in_place_of_a_delta_is_an_empty_delta(self):
+        nothing = with_choice(delta=[], finish_reason="stop")
+        client = self.answers(sse(with_choice(delta=[]), ONCE, UPON, nothing))
+        with client.stream("hi") as stream:
+            deltas = [data.choices[0].delta for data in stream]
+        self.assertEqual([delta.content for delta in deltas][1:3], ["Once", " upon"])
+        self.assertEqual([deltas[0], deltas[3]], [{}, {}])
+        self.assertIsNone(deltas[0].content)
+        made = stream.get_final_completion()
+        self.assertEqual((made.text, made.finish_reason), ("Once upon", "stop"))
 
     def test_parts_that_are_no_text_are_not_lost_in_the_final_message(self):
         for what, deltas in (
@@ -6246,10 +6414,14 @@ class Cancelling(Test):
 
 
 def forever(begin, piece, pause=0.02):
-    """The script of a server that says *begin*, then *piece* again and again."""
+    """The script of a server that says *begin*, then *piece* again and again, until a
+    call that should have given up long ago is to fail."""
 
     def script(received):
-        return itertools.chain([begin], itertools.cycle([piece, pause]))
+        until = time.monotonic() + 60
+        pieces = itertools.cycle([piece, pause])
+        bounded = itertools.takewhile(lambda _: time.monotonic() < until, pieces)
+        return itertools.chain([begin], bounded, [CLOSE])
 
     return script
 
@@ -6306,6 +6478,9 @@ DRIPS = (  # what never ends, whether it is streamed, its script
 )
 
 
+LATE = 30.0  # seconds: the deadline of calls that another limit should have ended
+
+
 class TimeLimits(Test):
     def seconds_of(self, error, words, call):
         """How long a call takes to fail so."""
@@ -6325,7 +6500,8 @@ class TimeLimits(Test):
         cases = []
         for name, heartbeat in HEARTBEATS:
             server = self.serve(forever(SSE_HEAD, heartbeat))
-            call = functools.partial(ask, self.client(server, timeout=0.4), True)
+            client = self.client(server, timeout=0.4, deadline=LATE)
+            call = functools.partial(ask, client, True)
             cases.append((name, StreamError, ["(timeout)"], call))
         for taken in self.all_seconds_of(cases):
             self.assertGreater(taken, 0.3)
@@ -6336,14 +6512,16 @@ class TimeLimits(Test):
         for name, pieces in CUT_HEARTBEATS:
             steps = itertools.chain(*([framed(piece), 0.1] for piece in pieces))
             server = self.serve([SSE_HEAD, *list(steps) * 20, SILENCE])
-            call = functools.partial(ask, self.client(server, timeout=0.4), True)
+            client = self.client(server, timeout=0.4, deadline=LATE)
+            call = functools.partial(ask, client, True)
             cases.append((name, StreamError, ["(timeout)"], call))
         for taken in self.all_seconds_of(cases):
             self.assertLess(taken, 3)  # else it is the silence after the heartbeats
 
     def test_what_had_arrived_before_the_heartbeats_is_the_partial(self):
         server = self.serve(forever(BEGUN, framed(b":\n\n")))
-        call = functools.partial(ask, self.client(server, timeout=0.2), True)
+        client = self.client(server, timeout=0.2, deadline=LATE)
+        call = functools.partial(ask, client, True)
         error = self.refused(StreamError, ["(timeout)"], call)
         self.assertEqual(error.partial.text, "Once upon")
 
@@ -6450,7 +6628,7 @@ class TimeLimits(Test):
     def test_waiting_between_attempts_ends_at_the_deadline(self):
         self.limit(MIN_BACKOFF=0.05, MAX_BACKOFF=0.05)
         server = self.serve(http_answer(429))
-        client = self.client(server, deadline=0.3, max_retries=10**6)
+        client = self.client(server, deadline=0.3, max_retries=400)
         call = functools.partial(client.complete, "hi")
         # The deadline may also end an attempt.
         error = (RateLimitError, APITimeoutError)
@@ -7404,6 +7582,34 @@ class Costs(Test):
             with self.subTest(name):
                 self.refused(StreamError, [], assembled, *chunks)
                 self.assertLess(time.process_time() - before, 3)
+
+    def test_more_thoughts_than_any_answer_has_are_refused(self):
+        item = {"type": "reasoning.encrypted", "data": "ZQ=="}
+        piece = chunk(reasoning_details=[item] * 1000)
+        before = time.process_time()
+        error = self.refused(StreamError, ["10000"], assembled, *[piece] * 11)
+        self.assertLess(time.process_time() - before, 5)
+        self.assertLessEqual(len(error.partial.message.reasoning_details), 10000)
+
+    def test_as_many_thoughts_as_are_allowed_are_kept(self):
+        item = {"type": "reasoning.encrypted", "data": "ZQ=="}
+        answer = assembled(*[chunk(reasoning_details=[item] * 1000)] * 10, END)
+        self.assertEqual(answer.message.reasoning_details, [item] * 10000)
+
+    def test_pieces_of_a_call_cost_the_same_however_many_calls_there_are(self):
+        servers = {}
+        for size in (2, 500):
+            calls = [tool_call(i, "c%d" % i, "f", "") for i in range(size)]
+            piece = chunk(tool_calls=[tool_call(size - 1, arguments="x")] * 500)
+            chunks = [chunk(tool_calls=calls), *[piece] * 40]
+            servers[size] = self.serve(sse(*chunks, END, "[DONE]"))
+
+        def assemble(size):
+            answer = self.client(servers[size]).stream("hi").get_final_completion()
+            arguments = [call.function.arguments for call in answer.tool_calls]
+            self.assertEqual(arguments, ["{}"] * (size - 1) + ["x" * 20000])
+
+        self.assertLess(growth(assemble, 2, 500), 3)
 
     def test_a_whole_answer_of_more_choices_than_anyone_asks_for_is_refused(self):
         answer = completion("x")
