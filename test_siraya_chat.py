@@ -543,11 +543,13 @@ def set_limit(name, value):
     setattr(siraya_chat, name, value)
 
 
-def names_resolve_to(*ports):
-    """While it lasts, every host name has these ports of this machine as addresses."""
+def names_resolve_to(*ports, families=()):
+    """While it lasts, every host name has these ports of this machine as addresses,
+    behind one of each of these families."""
     addresses = [
-        (socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
-        for port in ports
+        (family, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))
+        for family, port in [(family, 1) for family in families]
+        + [(socket.AF_INET, port) for port in ports]
     ]
     return mock.patch("socket.getaddrinfo", return_value=addresses)
 
@@ -1115,6 +1117,15 @@ class Errors(Test):
                     self.assertEqual(error.status_code, status)
             self.assertEqual(len(server.requests), 2)
         self.assertEqual(elsewhere.connections, 0)
+
+    def test_a_redirect_is_named_without_its_query(self):
+        target = "https://h.example/v1/chat/completions?code=hidden"
+        client = self.client(self.serve(http_answer(307, "", Location=target)))
+        for name, call in self.both(client):
+            with self.subTest(name):
+                words = [target.partition("?")[0]]
+                error = self.refused(APIStatusError, words, call)
+                self.assertNotIn("hidden", str(error))
 
     @unittest.skipUnless(
         sys.platform == "linux", "elsewhere the reset may wipe out the answer"
@@ -1734,6 +1745,23 @@ class Attachments(Test):
             file.seek(0)
             part = pdf(file)
         self.assertEqual(part, expected_part(pdf, content, media_type, UNNAMED))
+
+    @unittest.skipIf(sys.platform == "win32", "needs pipes that do not block")
+    def test_a_file_that_has_nothing_yet_is_not_taken_for_a_short_one(self):
+        for helper, (content, _) in OF_KIND.items():
+            for function, given, buffering in itertools.product(
+                (helper, attach), (b"", content), (-1, 0)
+            ):
+                ends = os.pipe()
+                os.set_blocking(ends[0], False)
+                with open(ends[0], "rb", buffering) as file, open(ends[1], "wb") as end:
+                    end.write(given)
+                    end.flush()
+                    with self.subTest(
+                        helper=function.__name__, given=given[:9], buffering=buffering
+                    ):
+                        words = ["nothing to read"]
+                        self.refused(BlockingIOError, words, function, file)
 
     def test_encoding_holds_2_8_times_the_size_at_most_and_the_part_afterwards(self):
         start, _ = OF_KIND[image]
@@ -3437,6 +3465,117 @@ REAL_HEARTBEATS = (  # what, its bytes
     ("a retry alone", b"retry: 3000\n\n"),
     ("an id alone", b"id: 7\n\n"),
 )
+SIGNED = [
+    {"type": "reasoning.text", "text": text, "signature": signature}
+    for text, signature in (("one", "c2ln"), ("two", "bmVk"))
+]
+REPEATED = (  # what, the deltas of a message
+    ("a text", [{"content": "Once"}, {"content": " upon"}]),
+    (
+        "reasoning",
+        [{"reasoning": "I "}, {"reasoning": "see"}, {"content": "Once"}],
+    ),
+    (
+        "reasoning_content alone",
+        [{"reasoning_content": "I "}, {"reasoning_content": "see"}],
+    ),
+    (
+        "reasoning_details",
+        [
+            details({"type": SUMMARY, "summary": "I ", "index": 0}),
+            details({"type": SUMMARY, "summary": "see", "index": 0}),
+        ],
+    ),
+    (
+        "a call",
+        [
+            {"tool_calls": [tool_call(0, "a", "weather", HALF_ROME)]},
+            {"tool_calls": [tool_call(0, arguments=REST_OF_ROME)]},
+        ],
+    ),
+    (
+        "a text and a call",
+        [
+            {"role": "assistant", "content": "Once"},
+            {"tool_calls": [tool_call(0, "a", "weather", ROME)]},
+        ],
+    ),
+)
+SAME_ID = [a_call("a", "weather", ROME), a_call("a", "clock", "{}")]
+WITHOUT_INDEX = [
+    bare(completion(text)["choices"][0], index=None) for text in ("Once", "upon")
+]
+DOCUMENTS = (  # what, a whole answer
+    ("two calls with one id", completion(None, "tool_calls", tool_calls=SAME_ID)),
+    ("equal calls", completion(None, "tool_calls", tool_calls=SAME_ID[:1] * 2)),
+    ("two choices without an index", dict(completion(""), choices=WITHOUT_INDEX)),
+    ("two signed thoughts", completion("Once", reasoning_details=SIGNED)),
+    ("text parts", completion(TWO_THINGS)),
+    ("equal text parts", completion(TWO_THINGS[:1] * 2)),
+    ("a thought and text parts", completion([THOUGHT, *TWO_THINGS])),
+    ("no content", completion(None)),
+    ("unknown fields", dict(completion("Once", odd=[1, 1]), more={"a": [{}]})),
+)
+EMPTY_FIRST = (  # what, the chunks, fields of the completion, its choice, its message
+    (
+        "content {}",
+        [with_choice(delta={"content": {}}), ONCE, UPON],
+        {"content": "Once upon"},
+    ),
+    (
+        "content []",
+        [with_choice(delta={"content": []}), ONCE, UPON],
+        {"content": "Once upon"},
+    ),
+    (
+        "reasoning {}",
+        [chunk(reasoning={}), chunk(reasoning="I "), chunk(reasoning="see")],
+        {"reasoning": "I see"},
+    ),
+    (
+        "reasoning_details {}",
+        [chunk(reasoning_details={}), chunk(**details(*SIGNED[:1]))],
+        details(*SIGNED[:1]),
+    ),
+    (
+        "usage []",
+        [dict(ONCE, usage=[]), dict(UPON, usage={"total_tokens": 9})],
+        {"usage": {"total_tokens": 9}},
+    ),
+    (
+        "usage ''",
+        [dict(ONCE, usage=""), dict(UPON, usage={"total_tokens": 9})],
+        {"usage": {"total_tokens": 9}},
+    ),
+    (
+        "tool_calls {}",
+        [chunk(tool_calls={}), chunk(tool_calls=[CALL])],
+        {"tool_calls": [dict(CALL)]},
+    ),
+    (
+        "logprobs []",
+        [
+            with_choice(delta={"content": "a"}, logprobs=[]),
+            with_choice(delta={"content": "b"}, logprobs={"content": [a_token("b")]}),
+        ],
+        {"logprobs": {"content": [a_token("b")]}},
+    ),
+    (
+        "audio []",
+        [chunk(audio=[]), chunk(audio={"id": "a1", "transcript": "hi"})],
+        audio_of(id="a1", transcript="hi"),
+    ),
+    (
+        "an unknown field [], then an object",
+        [chunk(odd=[]), chunk(odd={"a": 1})],
+        {"odd": {"a": 1}},
+    ),
+    (
+        "an unknown field {}, then a list",
+        [chunk(odd={}), chunk(odd=[1])],
+        {"odd": [1]},
+    ),
+)
 FILTERED = {"prompt_filter_results": [{"prompt_index": 0}]}
 REAL_OTHER_CHUNKS = (  # chunks that are no choices of the answer
     dict(FILTERED, id="", choices=[]),
@@ -3549,6 +3688,63 @@ class RealServers(Test):
             with self.subTest(delta):
                 last = with_choice(delta=delta, message=message)
                 self.assertEqual(self.streamed(ONCE, UPON, last).text, "Once upon")
+
+    def test_a_last_chunk_that_repeats_the_whole_message_adds_nothing(self):
+        for what, deltas in REPEATED:
+            chunks = [chunk(**delta) for delta in deltas]
+            message = assembled(*chunks, END).message
+            last = with_choice(message=message, finish_reason="stop")
+            del last["choices"][0]["delta"]
+            for kind in ("chat.completion", "chat.completion.chunk"):
+                with self.subTest(what, object=kind):
+                    made = self.streamed(*chunks, dict(last, object=kind))
+                    self.assertEqual(made.message, message)
+                    self.assertEqual(made.object, "chat.completion")
+
+    def test_messages_in_place_of_deltas_are_joined(self):
+        for what, deltas in REPEATED:
+            chunks = [chunk(**delta) for delta in deltas]
+            message = assembled(*chunks, END).message
+            for data in chunks:
+                (choice,) = data["choices"]
+                choice["message"] = choice.pop("delta")
+            with self.subTest(what):
+                self.assertEqual(self.streamed(*chunks).message, message)
+
+    def test_a_document_in_answer_to_stream_is_the_answer_that_it_is(self):
+        for what, document in DOCUMENTS:
+            client = self.answers(http_answer(200, document))
+            with self.subTest(what):
+                made = client.stream("hi").get_final_completion()
+                self.assertEqual(made, client.complete("hi"))
+                self.assertIs(type(made), Completion)
+
+    def test_the_text_of_a_document_in_answer_to_stream_is_that_of_its_choice(self):
+        for what, document in DOCUMENTS:
+            if len(document["choices"]) > 1:
+                continue
+            client = self.answers(http_answer(200, document))
+            with self.subTest(what), client.stream("hi") as stream:
+                text = "".join(stream.text_stream)
+                self.assertEqual(text, client.complete("hi").text)
+
+    def test_an_empty_value_of_another_kind_does_not_swallow_what_follows(self):
+        for what, chunks, fields in EMPTY_FIRST:
+            with self.subTest(what):
+                made = self.streamed(*chunks)
+                said = dict(made, **made.choices[0], **made.message)
+                self.assertEqual({name: said.get(name) for name in fields}, fields)
+
+    def test_an_empty_list_in_place_of_a_delta_is_an_empty_delta(self):
+        nothing = with_choice(delta=[], finish_reason="stop")
+        client = self.answers(sse(with_choice(delta=[]), ONCE, UPON, nothing))
+        with client.stream("hi") as stream:
+            deltas = [data.choices[0].delta for data in stream]
+        self.assertEqual([delta.content for delta in deltas][1:3], ["Once", " upon"])
+        self.assertEqual([deltas[0], deltas[3]], [{}, {}])
+        self.assertIsNone(deltas[0].content)
+        made = stream.get_final_completion()
+        self.assertEqual((made.text, made.finish_reason), ("Once upon", "stop"))
 
     def test_parts_that_are_no_text_are_not_lost_in_the_final_message(self):
         for what, deltas in (
@@ -4390,6 +4586,9 @@ class Decoding(Test):
                 self.assertLess(peak, 8 << 20)
 
 
+NO_FAMILY = 999  # of addresses
+
+
 class Timeouts(Test):
     def test_each_timeout_says_which_it_is(self):
         def check(name, scheme, script, greeting):
@@ -4432,6 +4631,20 @@ class Timeouts(Test):
         client = self.client(server, max_retries=0)
         with unused_port() as port, names_resolve_to(port, server.port):
             self.assertIn("model m", client.complete("hi").text)
+
+    def test_an_address_of_a_family_that_the_system_lacks_is_passed_over(self):
+        with self.assertRaises(OSError):
+            socket.socket(NO_FAMILY, socket.SOCK_STREAM)
+        server = self.serve()
+        client = self.client(server, max_retries=0)
+        with names_resolve_to(server.port, families=[NO_FAMILY] * 2):
+            self.assertIn("model m", client.complete("hi").text)
+
+    def test_a_host_with_no_address_that_the_system_can_use_is_not_connected(self):
+        client = self.client("https://service.example/v1", max_retries=0)
+        with names_resolve_to(families=[NO_FAMILY]):
+            words = ["no connection to service.example"]
+            self.refused(APIConnectionError, words, client.complete, "hi")
 
     def test_timeout_is_silence_between_bytes_not_the_whole_time(self):
         steps = [ANSWER[:-40]]
@@ -5237,6 +5450,9 @@ SETTINGS = (  # name, a value that is refused, error
     ("base_url", 5, TypeError),
     ("timeout", "5", TypeError),
     ("timeout", 0, ValueError),
+    ("timeout", 1e9, ValueError),
+    ("connect_timeout", 1_000_001, ValueError),
+    ("deadline", 4294967.8, ValueError),
     ("connect_timeout", -1, ValueError),
     ("max_retries", None, TypeError),
     ("max_retries", 1.5, TypeError),
@@ -5261,6 +5477,12 @@ BAD_URLS = (
     "http://user:pass@h/v1",
     "http://h/\u00e9",
     "http://[::1/v1",
+    "https://a..com/v1",
+    "https://.a.com/v1",
+    "https://a.com../v1",
+    "https://./v1",
+    "https://%s.com/v1" % ("a" * 64),
+    "https://%s/v1" % ("a" * 64),
 )
 
 
@@ -5412,6 +5634,66 @@ class Calls(Test):
             with self.subTest(**{name: value}):
                 self.refused(error, [name], Client, KEY, **{name: value})
 
+    def test_a_blank_base_url_is_told_what_a_url_looks_like(self):
+        for url in ("  ", "\t", "\r\n"):
+            with self.subTest(url):
+                words = ["base_url", "http(s)://HOST"]
+                error = self.refused(ValueError, words, Client, KEY, url)
+                self.assertNotIn("quotes", str(error))
+
+    def test_a_host_name_may_be_as_long_as_dns_allows(self):
+        for host in ("a" * 63, "a" * 63 + ".example.", ".".join("a" * 120)):
+            with self.subTest(host):
+                self.assertIn(host, repr(self.client("https://%s/v1" % host)))
+
+    def test_seconds_that_a_socket_cannot_count_are_told_what_is_allowed(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        words = ["0.001 to 1000000", "4294967.8"]
+        for name in ("timeout", "connect_timeout", "deadline"):
+            with self.subTest(name):
+                words[2:] = [name]
+                self.refused(ValueError, words, Client, KEY, **{name: 4294967.8})
+        call = functools.partial(self.refused, ValueError, words[:2], client.complete)
+        for name in ("timeout", "deadline"):
+            with self.subTest(name, call=True):
+                call("hi", **{name: 4294967.8})
+        self.assertEqual(server.connections, 0)
+
+    def test_the_longest_and_the_shortest_seconds_that_are_allowed_are_taken(self):
+        client = self.client(self.serve(ANSWER))
+        client.timeout = client.connect_timeout = client.deadline = 1_000_000
+        self.assertEqual(client.complete("hi").text, "Once upon")
+        client.timeout = client.connect_timeout = client.deadline = 0.001
+        client.with_options()
+
+    def test_a_setting_that_is_too_deep_to_be_shown_is_a_type_error(self):
+        client = self.client(self.serve())
+        for name in ("timeout", "model", "max_retries", "ssl_context"):
+            previous = getattr(client, name)
+            setattr(client, name, nested(100_000, 0))
+            with self.subTest(name):
+                words = [name, "list"]
+                self.refused(TypeError, words, client.complete, "hi")
+            setattr(client, name, previous)
+
+    def test_the_repr_of_a_client_shows_no_query(self):
+        client = self.client("https://h.example/v1?code=hidden")
+        self.assertIn("https://h.example/v1", repr(client))
+        self.assertNotIn("hidden", repr(client))
+
+    def test_urls_as_bytes_are_refused_without_being_shown(self):
+        for name in ("base_url", "proxy"):
+            value = b"http://user:hidden@h:1"
+            with self.subTest(name):
+                words = [name, "string", "bytes"]
+                error = self.refused(TypeError, words, Client, KEY, **{name: value})
+                self.assertNotIn("hidden", str(error))
+                client = self.client(self.serve())
+                setattr(client, name, value)
+                error = self.refused(TypeError, words, client.complete, "hi")
+                self.assertNotIn("hidden", str(error))
+
     def test_base_urls_that_cannot_work_are_refused_without_their_password(self):
         for url in BAD_URLS:
             with self.subTest(url):
@@ -5477,6 +5759,27 @@ class Retries(Test):
                 error = self.refused(RateLimitError, ["429"], call, "hi")
                 self.assertGreater(error.retry_after, 60)
                 self.assertEqual(len(server.requests), 1)
+
+    def test_an_error_in_a_200_may_ask_for_too_long_as_well(self):
+        busy = {"error": {"code": 429, "message": "busy"}}
+        for answer in (
+            http_answer(200, busy, Retry_After="300"),
+            http_answer(200, event(busy), Retry_After="300"),
+        ):
+            server = self.serve(answer, ANSWER)
+            with self.subTest(answer[-30:]):
+                call = self.client(server).complete
+                error = self.refused(ResponseError, ["busy"], call, "hi")
+                self.assertEqual(error.retry_after, 300.0)
+                self.assertEqual(len(server.requests), 1)
+
+    def test_an_error_in_a_200_may_say_when_to_come_back(self):
+        self.limit(MIN_BACKOFF=60.0, MAX_BACKOFF=60.0)
+        busy = {"error": {"code": 429, "message": "busy"}}
+        server = self.serve(http_answer(200, busy, Retry_After="0.05"), ANSWER)
+        before = time.monotonic()
+        self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+        self.assertTrue(0.05 <= time.monotonic() - before < 20)
 
     def test_a_server_that_asks_for_nothing_sensible_gets_our_own_backoff(self):
         for value in ("-5", "nan", "inf", "1e999", "soon", "", "9" * 5000):
@@ -5567,6 +5870,16 @@ ECHOES = (  # where the server says the key, its script
     ("status line", echoing_between(b"")),
     ("chunk size", echoing_between(SSE_HEAD)),
 )
+OTHER_SECRETS = (  # a header, its value, which holds the secret "sk-other"
+    ("Authorization", "Bearer sk-other"),
+    ("Authorization", "Bearer\tsk-other"),
+    ("authorization", "Bearer \t sk-other"),
+    ("Authorization", "sk-other"),
+    ("Api-Key", "sk-other"),
+    ("X-Api-Key", "sk-other"),
+    ("X-Goog-Api-Key", "sk-other"),
+    ("x-goog-api-key", "sk-other"),
+)
 BAD_KEYS = (
     '"%s"' % KEY,
     "'%s'" % KEY,
@@ -5613,6 +5926,43 @@ class Secrecy(Test):
                 with self.subTest(name, call=call_name):
                     self.assertNotIn(KEY, self.shown(call))
 
+    def test_a_key_that_is_echoed_in_the_escapes_of_json_is_not_published(self):
+        escaped = r"sk-abc\/def\u002dghi"
+        body = r'{"error": {"message": "bad ECHO", "code": "ECHO", "more": ["ECHO"]}}'
+        body = body.replace("ECHO", escaped)
+        for name, answer in (
+            ("401", http_answer(401, body)),
+            ("500", http_answer(500, body)),
+            ("200", http_answer(200, body)),
+            ("event", sse(body)),
+            ("error event", sse(event(body, event="error"))),
+        ):
+            client = self.client(self.serve(answer), max_retries=0)
+            client.api_key = "sk-abc/def-ghi"
+            for call_name, call in self.both(client):
+                with self.subTest(name, call=call_name):
+                    shown = self.shown(call)
+                    self.assertIn("bad ***", shown)
+                    self.assertNotIn("sk-abc", shown)
+
+    def test_secrets_in_other_headers_are_masked_too(self):
+        for name, value in OTHER_SECRETS:
+            echo = {"error": {"message": "bad sk-other", "code": "sk-other"}}
+            client = self.client(self.serve(http_answer(401, echo)))
+            call = functools.partial(client.complete, extra_headers={name: value})
+            with self.subTest(name, value=value):
+                shown = self.shown(functools.partial(call, "hi"))
+                self.assertIn("bad ***", shown)
+                self.assertNotIn("sk-other", shown)
+
+    def test_the_end_of_a_stream_that_could_not_be_used_is_kept_without_the_key(self):
+        cut = b'data: {"id": "' + KEY.encode()
+        client = self.client(self.serve(sse(ONCE, cut)))
+        for name, call in self.both(client):
+            with self.subTest(name):
+                error = self.refused(StreamError, [], call)
+                self.assertEqual(error.body, '{"id": "***')
+
     def test_a_key_is_masked_before_what_a_server_said_is_cut(self):
         said = "%sbad key %s" % ("x" * 150, KEY)
         for answer in (
@@ -5657,6 +6007,17 @@ class Secrecy(Test):
                 self.assertIn(host, str(warning.message))
                 self.assertNotIn(KEY, str(warning.message))
                 self.assertEqual(warning.filename, __file__)
+
+    def test_a_copy_with_other_options_does_not_warn_again(self):
+        os.environ["http_proxy"] = "http://" + self.serve(ANSWER).address
+        client = self.client("http://service.invalid/v1")
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            client.complete("hi")
+            for _ in range(3):
+                client = client.with_options(max_retries=0)
+                client.complete("hi")
+        self.assertEqual(len(caught), 1)
 
     def test_a_key_over_plain_http_within_this_machine_warns_nobody(self):
         for url in ("http://localhost:81/v1", "http://127.0.0.2:81/v1"):
@@ -5818,6 +6179,34 @@ class EndsOfStreams(Test):
     def test_an_answer_that_lacks_a_choice_and_done_is_not_complete(self):
         stream = self.client(self.serve(sse(ONCE, END))).stream("hi", n=2)
         self.assertEqual(self.broken(stream).partial.text, "Once")
+
+    def test_a_stream_that_nobody_asked_for_lacks_a_choice_as_any_other(self):
+        call = self.client(self.serve(sse(ONCE, END))).complete
+        error = self.refused(StreamError, ["not complete"], call, "hi", n=2)
+        self.assertEqual(error.partial.text, "Once")
+
+    def test_a_stream_that_nobody_asked_for_and_that_fails_half_way_is_paid_once(self):
+        busy = {"error": {"code": 429, "message": "busy"}}
+        answer = sse(ONCE, UPON, busy)
+        answer = answer.replace(b"\r\n", b"\r\nX-Request-Id: req-7\r\n", 1)
+        server = self.serve(answer, ANSWER)
+        call = self.client(server).complete
+        error = self.refused(StreamError, ["busy"], call, "hi")
+        self.assertEqual(len(server.requests), 1)
+        self.assertEqual(error.partial.text, "Once upon")
+        self.assertEqual(error.partial.request_id, "req-7")
+        self.assertEqual((error.code, error.body), (429, busy))
+
+    def test_a_stream_that_nobody_asked_for_and_that_is_only_an_error_is_retried(self):
+        server = self.serve(sse({"error": {"code": 429, "message": "busy"}}), ANSWER)
+        self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+        self.assertEqual(len(server.requests), 2)
+
+    def test_a_stream_that_nobody_asked_for_may_begin_with_any_field(self):
+        for first in (b"retry: 3000\n\n", b"id: 1\n", b"event: message\n", b": hi\n\n"):
+            with self.subTest(first):
+                server = self.serve(sse(first, ONCE, UPON, END, "[DONE]"))
+                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
 
     def test_an_error_event_says_what_the_server_said(self):
         for data in ({"error": OVERLOADED}, {"error": "overloaded"}):
@@ -6046,10 +6435,14 @@ class Cancelling(Test):
 
 
 def forever(begin, piece, pause=0.02):
-    """The script of a server that says *begin*, then *piece* again and again."""
+    """The script of a server that says *begin*, then *piece* again and again, until a
+    call that should have given up long ago is to fail."""
 
     def script(received):
-        return itertools.chain([begin], itertools.cycle([piece, pause]))
+        until = time.monotonic() + 60
+        pieces = itertools.cycle([piece, pause])
+        bounded = itertools.takewhile(lambda _: time.monotonic() < until, pieces)
+        return itertools.chain([begin], bounded, [CLOSE])
 
     return script
 
@@ -6106,6 +6499,9 @@ DRIPS = (  # what never ends, whether it is streamed, its script
 )
 
 
+LATE = 30.0  # seconds: the deadline of calls that another limit should have ended
+
+
 class TimeLimits(Test):
     def seconds_of(self, error, words, call):
         """How long a call takes to fail so."""
@@ -6125,7 +6521,8 @@ class TimeLimits(Test):
         cases = []
         for name, heartbeat in HEARTBEATS:
             server = self.serve(forever(SSE_HEAD, heartbeat))
-            call = functools.partial(ask, self.client(server, timeout=0.4), True)
+            client = self.client(server, timeout=0.4, deadline=LATE)
+            call = functools.partial(ask, client, True)
             cases.append((name, StreamError, ["(timeout)"], call))
         for taken in self.all_seconds_of(cases):
             self.assertGreater(taken, 0.3)
@@ -6136,14 +6533,16 @@ class TimeLimits(Test):
         for name, pieces in CUT_HEARTBEATS:
             steps = itertools.chain(*([framed(piece), 0.1] for piece in pieces))
             server = self.serve([SSE_HEAD, *list(steps) * 20, SILENCE])
-            call = functools.partial(ask, self.client(server, timeout=0.4), True)
+            client = self.client(server, timeout=0.4, deadline=LATE)
+            call = functools.partial(ask, client, True)
             cases.append((name, StreamError, ["(timeout)"], call))
         for taken in self.all_seconds_of(cases):
             self.assertLess(taken, 3)  # else it is the silence after the heartbeats
 
     def test_what_had_arrived_before_the_heartbeats_is_the_partial(self):
         server = self.serve(forever(BEGUN, framed(b":\n\n")))
-        call = functools.partial(ask, self.client(server, timeout=0.2), True)
+        client = self.client(server, timeout=0.2, deadline=LATE)
+        call = functools.partial(ask, client, True)
         error = self.refused(StreamError, ["(timeout)"], call)
         self.assertEqual(error.partial.text, "Once upon")
 
@@ -6250,7 +6649,7 @@ class TimeLimits(Test):
     def test_waiting_between_attempts_ends_at_the_deadline(self):
         self.limit(MIN_BACKOFF=0.05, MAX_BACKOFF=0.05)
         server = self.serve(http_answer(429))
-        client = self.client(server, deadline=0.3, max_retries=10**6)
+        client = self.client(server, deadline=0.3, max_retries=400)
         call = functools.partial(client.complete, "hi")
         # The deadline may also end an attempt.
         error = (RateLimitError, APITimeoutError)
@@ -7204,6 +7603,34 @@ class Costs(Test):
             with self.subTest(name):
                 self.refused(StreamError, [], assembled, *chunks)
                 self.assertLess(time.process_time() - before, 3)
+
+    def test_more_thoughts_than_any_answer_has_are_refused(self):
+        item = {"type": "reasoning.encrypted", "data": "ZQ=="}
+        piece = chunk(reasoning_details=[item] * 1000)
+        before = time.process_time()
+        error = self.refused(StreamError, ["10000"], assembled, *[piece] * 11)
+        self.assertLess(time.process_time() - before, 5)
+        self.assertLessEqual(len(error.partial.message.reasoning_details), 10000)
+
+    def test_as_many_thoughts_as_are_allowed_are_kept(self):
+        item = {"type": "reasoning.encrypted", "data": "ZQ=="}
+        answer = assembled(*[chunk(reasoning_details=[item] * 1000)] * 10, END)
+        self.assertEqual(answer.message.reasoning_details, [item] * 10000)
+
+    def test_pieces_of_a_call_cost_the_same_however_many_calls_there_are(self):
+        servers = {}
+        for size in (2, 500):
+            calls = [tool_call(i, "c%d" % i, "f", "") for i in range(size)]
+            piece = chunk(tool_calls=[tool_call(size - 1, arguments="x")] * 500)
+            chunks = [chunk(tool_calls=calls), *[piece] * 40]
+            servers[size] = self.serve(sse(*chunks, END, "[DONE]"))
+
+        def assemble(size):
+            answer = self.client(servers[size]).stream("hi").get_final_completion()
+            arguments = [call.function.arguments for call in answer.tool_calls]
+            self.assertEqual(arguments, ["{}"] * (size - 1) + ["x" * 20000])
+
+        self.assertLess(growth(assemble, 2, 500), 3)
 
     def test_a_whole_answer_of_more_choices_than_anyone_asks_for_is_refused(self):
         answer = completion("x")
