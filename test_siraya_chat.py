@@ -4571,6 +4571,13 @@ class Decoding(Test):
         )
         self.refused(ResponseError, ["members"], client.complete, "hi")
 
+    def test_as_many_gzip_members_as_are_allowed_are_decoded(self):
+        members = gzip.compress(b"") * 999 + gzip.compress(BODY.encode())
+        answer = http_answer(200, members, Content_Encoding="gzip")
+        self.assertEqual(
+            self.client(self.serve(answer)).complete("hi").text, "Once upon"
+        )
+
     def test_what_expands_without_end_is_stopped_early(self):
         self.limit(MAX_ANSWER_BYTES=1 << 20)
         bomb = gzip.compress(b" " * (24 << 20))
@@ -7644,6 +7651,17 @@ class Costs(Test):
         call = functools.partial(self.client(server).complete, "hi")
         peak, _ = memory(lambda: self.refused(ResponseError, ["items"], call))
         self.assertLess(peak, 6 * len(body))
+
+    def test_more_json_than_any_chunk_has_is_refused_too(self):
+        data = b'data: {"choices": [%s0]}\n\n' % (b"[]," * 1100000)
+        error = self.refused(StreamError, ["items"], assembled, ONCE, data)
+        self.assertEqual(error.partial.text, "Once")
+
+    def test_as_much_json_as_is_allowed_is_taken(self):
+        answer = http_answer(200, completion("Once upon", odd=[0] * 900000))
+        for name, call in self.both(self.client(self.serve(answer))):
+            with self.subTest(name):
+                self.assertEqual(call().text, "Once upon")
 
     def test_a_long_stream_of_letters_takes_little_memory(self):
         letters = framed(event(chunk("x")) * 1000)
