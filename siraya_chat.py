@@ -252,7 +252,7 @@ class SirayaError(Exception):
     """
 
     def __init__(self, message: str = "", body: Any = None) -> None:
-        message = _cut(message, 10 * MAX_MESSAGE_LENGTH)
+        message = _cut(message, 10 * MAX_MESSAGE_LENGTH)  # bounds the next line's work
         self.message = _cut(_printable(message), MAX_MESSAGE_LENGTH)
         self.body = body
         super().__init__(self.message)
@@ -388,7 +388,7 @@ def _status_error(
     *body* and *said*: see `_read_error_body`.  *advice*: what to try; may be empty.
     """
     if 300 <= status < 400 and headers.get("Location"):
-        said = "it points to %s; redirects are not followed: set base_url to it" % (
+        said = "redirected to %s, which is not followed; set base_url to that URL" % (
             _cut(headers["Location"].partition("?")[0], MAX_QUOTED_LENGTH)
         )
     message = "HTTP %d %s" % (status, reason)
@@ -413,8 +413,9 @@ def _read_error_body(text: str, mask: Callable[[Any], Any]) -> tuple[Any, str]:
         text = mask(text)
         return text, _page_title(_cut(text, 10 * MAX_MESSAGE_LENGTH))
     words = _error_words(body) or mask(text)
-    # The error could not be pickled with JSON that is nested deeper.
-    return mask(text) if _is_deeper(body, MAX_JSON_DEPTH) else body, words
+    if _is_deeper(body, MAX_JSON_DEPTH):  # the error could not be pickled
+        body = mask(text)
+    return body, words
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -456,7 +457,7 @@ def _error_fields(body: Any) -> dict[str, Any]:
 
 
 def _error_words(body: Any) -> str:
-    """The sentence in an error's body, whichever of the shapes that are seen it has."""
+    """The message in an error's body.  Servers use different shapes."""
     error = _error_object(body)
     while not isinstance(error, str):
         if isinstance(error, list):
@@ -583,7 +584,8 @@ class JSONObject(dict):  # type: ignore[type-arg]
         )
 
 
-# Properties without Python code: a loop over a stream reads three for each chunk.
+# Properties in C, which are faster than __getattr__: a loop over a stream reads three
+# for each chunk.
 for _field in _API_FIELDS:
     setattr(
         JSONObject,
@@ -615,6 +617,7 @@ class Completion(JSONObject):
     headers: Mapping[str, str] = http.client.HTTPMessage()  # type: ignore[assignment]
 
     def _set_headers(self, headers: Mapping[str, str]) -> None:
+        # Past __setattr__, which would add keys to the dict.
         vars(self).update(headers=headers, request_id=headers.get("x-request-id"))
 
     @property
@@ -673,7 +676,7 @@ def _text_of(content: Any) -> str:
 
 
 def _says_finished(reason: Any) -> bool:
-    """Whether a finish_reason is one; some servers write "" or "null" meanwhile."""
+    """Whether a finish_reason is set.  Some servers send "" or "null" until it is."""
     return isinstance(reason, str) and reason not in ("", "null")
 
 
@@ -712,8 +715,9 @@ _DECODER: Any = json.JSONDecoder(
 
 
 def _decode_json(text: str, after: str | None = None) -> Any:
-    """The value of a JSON text (RFC 8259), which *after* may follow.
+    """The value of a JSON text (RFC 8259).
 
+    *after*: how text begins that may follow.
     Raises ``ValueError`` if it is not JSON.
     """
     text = text.lstrip("\ufeff \t\r\n")
@@ -880,7 +884,7 @@ def _content_to_send(content: Any) -> Any:
 
 
 def _complete_message(message: JSONObject) -> None:
-    """Add what a message needs to be sent back, and what its reader relies on."""
+    """Fill in what a message needs to be sent back: role, content, arguments."""
     if not isinstance(message.role, str) or not message.role:
         message["role"] = "assistant"
     if "content" in message:
@@ -895,7 +899,8 @@ def _complete_message(message: JSONObject) -> None:
 # ------------------------------------------------------------------------------ rules
 #
 # A rule is a function of a name and a value.  It returns if the value is allowed, and
-# raises TypeError or ValueError, with both and what would be right, if it is not.
+# raises TypeError or ValueError if it is not.  The message has the name, the value and
+# what is allowed.
 
 
 def _quote(value: Any) -> str:
@@ -1049,7 +1054,7 @@ def _function(name: str, value: Any) -> None:
 
 
 def _tool(name: str, value: Any) -> None:
-    """A function's definition; what is not known to be one passes."""
+    """Check the definition of a function.  Other tools pass unchecked."""
     _check_fields(name, value, {"type": _string})
     kind = value.get("type")
     if kind == "function" or (kind is None and "function" in value):
@@ -1123,7 +1128,7 @@ _REQUEST_RULES: dict[str, Rule] = {
     "provider": _provider,
     "response_format": _response_format,
 }
-# Sockets count milliseconds in 32 bits.
+# The system takes at most some 2,000,000 s: it counts milliseconds in 31 bits.
 _SECONDS = _optional(_number(0.001, 1_000_000))
 
 
@@ -2005,10 +2010,12 @@ class _Object:
 
         Some servers say null first, and then a text.
         """
-        if known is not None and not isinstance(value, (dict, list, str)):
+        if known is None:
+            return self._new_field(name, value)
+        if not isinstance(value, (dict, list, str)):
             return known
         field = self._new_field(name, value)
-        return known if known is not None and type(field) is _LastSaid else field
+        return known if type(field) is _LastSaid else field
 
     def _new_field(self, name: str, value: Any) -> Any:
         if name in _GROWING_FIELDS and isinstance(value, (str, list)):
@@ -3720,7 +3727,7 @@ def _ascii_host(host: str) -> str:
 
 
 def _is_secret(header: str) -> bool:
-    """Whether the header's value is a secret, as that of Authorization or X-Api-Key."""
+    """Whether the header's value may be a secret: Authorization, X-Api-Key …"""
     return bool(re.search("auth|key|token|secret|cookie", header, re.I))
 
 
@@ -3817,25 +3824,26 @@ _Failure = collections.namedtuple("_Failure", "error may_retry reason")
 # error in an answer, by the error that came in place of one.  How long to wait before
 # it is decided in Call._wait_before_retry().
 
-# Beside 5xx: the statuses that say "not now".  Error codes in an answer of 2xx, too.
-_PASSING_STATUSES = (408, 409, 429)
+# Statuses that say "not now", and error codes that do so in an answer of 2xx.
+_RETRIED_STATUSES = (408, 409, 429)
 
 
 def _may_retry_status(status: int) -> bool:
-    return status in _PASSING_STATUSES or status >= 500
+    return status in _RETRIED_STATUSES or status >= 500
 
 
 def _may_retry_error(error: ResponseError) -> bool:
     """Whether a whole answer of 2xx is nothing but an error that says "not now".
 
-    This is the one case in which a request is sent again after a 2xx.  After an error
-    of 5xx the model may have run; and an error in a stream is the stream's to raise.
+    This is the one case in which a request is sent again after a 2xx.  A code of 5xx in
+    a 2xx is not retried, since the model may have run.  An error in a stream is raised
+    by the stream.
     """
     if isinstance(error, StreamError):
         return False  # a part of the answer came before it
     body = error.body
     is_error_alone = isinstance(body, dict) and not body.get("choices")
-    return is_error_alone and str(error.code) in map(str, _PASSING_STATUSES)
+    return is_error_alone and str(error.code) in map(str, _RETRIED_STATUSES)
 
 
 def _may_retry_unanswered(request: _Request, error: Exception) -> bool:
@@ -3847,9 +3855,9 @@ def _may_retry_unanswered(request: _Request, error: Exception) -> bool:
         cause = error.cause
         return not isinstance(cause, _ProxyRefused) or cause.status >= 500
     if 200 <= request.status < 300:
-        return False  # the server began to answer, so that it will be paid
+        return False  # the server began to answer: the request may be billed already
     if isinstance(error, _LimitPassed):
-        return not request.is_sent  # it would be paid twice, and be too slow again
+        return not request.is_sent  # a second one would be billed, and as slow
     return True
 
 
@@ -3990,7 +3998,8 @@ class Call:
         values.append(proxy.authorization if proxy is not None else "")
         for value in values:
             # What follows the scheme, as in "Bearer KEY" (RFC 9110 § 11.4).
-            self._secrets += value.split(None, 1)[-1:]
+            if value:
+                self._secrets.append(value.split(None, 1)[-1])
         if self._encoded is not None:
             headers["Content-Length"] = str(self._encoded.length)
         return _Request(self._method, self._url, headers, self._encoded, self._limits)
@@ -4325,7 +4334,7 @@ class BaseClient:
         self, messages: Messages, model: str | None, is_stream: bool, **params: Any
     ) -> Call:
         """A call that is checked and not yet sent: see `Call`."""
-        if params.pop("stream", is_stream) is not is_stream:
+        if params.pop("stream", is_stream) is not is_stream:  # the right one may stand
             raise TypeError(
                 "complete() returns a whole answer, and stream() returns pieces: "
                 "neither takes stream="
@@ -4356,6 +4365,7 @@ class BaseClient:
         self._check_settings()
         for name, value in options.items():
             _CALL_OPTION_RULES[name](name, value)
+        # None means "no limit" for the seconds, and nothing for the retries.
         max_retries = options.get("max_retries")
         if max_retries is None:
             max_retries = self.max_retries
@@ -4617,7 +4627,7 @@ class _Pump:
             self.close()
         try:
             for chunk in self.stream:
-                if not self._is_closed:
+                if not self._is_closed:  # else what is left is taken without waiting
                     self._room.acquire()
                 self._arrived.append(chunk)
                 self._wake_consumer()
@@ -4650,7 +4660,8 @@ class _Pump:
         if self._waiter is not None and not self._waiter.done():
             raise RuntimeError("another task waits for this stream's next chunk")
         self._waiter = self._loop.create_future()
-        if self._arrived or self._has_ended:  # meanwhile
+        # The thread may have added a chunk before it could see the waiter.
+        if self._arrived or self._has_ended:
             self._waiter = None
             return
         try:
@@ -4804,7 +4815,7 @@ exit status:
 _DRIVES_TERMINAL = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-# Of the service and the network, and not of the user.
+# Errors of the service or the network: exit status 1.
 _FAILURES = (APIConnectionError, APIStatusError, ResponseError)
 _OWN_OPTIONS = ("model", "messages", "stream")
 _CLIENT_SETTINGS = (
@@ -4908,7 +4919,7 @@ def _parse_arguments(argv: Sequence[str]) -> Any:
         help="give up after this long without data; default: 600",
     )
     add("--version", action="version", version="siraya_chat " + __version__)
-    parser.error = _refuse_arguments
+    parser.error = _refuse_arguments  # so that mistakes are reported like all others
     arguments, words = list(argv), []
     if "--" in arguments:  # after it all are words
         end = arguments.index("--")
@@ -5427,7 +5438,7 @@ def _run_command(argv: Sequence[str] | None) -> int:
             conversation = _prepare_conversation(options, output)
             with conversation.client:
                 return conversation.run()
-    except SystemExit as end:  # argparse has said why
+    except SystemExit as end:  # after --help and --version
         return int(end.code or 0)
     except _FAILURES as error:
         output.report(error)
