@@ -1870,8 +1870,8 @@ class SSEParser:
 
 # ------------------------------------------------------------------------- assembling
 #
-# A fold: each object below takes one piece of a field after the other, and can be asked
-# at any time for the value so far.  Which object it is depends on the field's name.
+# A fold.  Each class below collects one field: add() takes the next piece, and value()
+# returns what has arrived.  _Object._new_field() chooses the class.
 
 # The fields that come in pieces, at whatever depth.  Every other one is kept as it was
 # said last.  A new field of the API also goes into _API_FIELDS, so that it reads as
@@ -1888,8 +1888,8 @@ _GROWING_FIELDS = {
     "summary",
     "input",
 }
-# What says that two items of a list are pieces of one, where they have these fields.
-# Tool calls have rules of their own: see _ToolCalls.
+# Items of a list that have an integer index are pieces of the same item if these fields
+# are equal.  Tool calls have rules of their own: see _ToolCalls.
 _ITEM_IDENTITY = {
     "reasoning_details": ("type", "index"),
     "content": ("type", "index"),
@@ -1899,7 +1899,8 @@ _ITEM_IDENTITY = {
 _CONTINUED_TYPES = ("text", "thinking", "reasoning.text", "reasoning.summary")
 # Said once for the whole answer; servers leave them empty in later chunks.
 _FIRST_SAID_FIELDS = ("id", "model", "created")
-# Of a chunk and of a choice: those with a place of their own, or of the stream alone.
+# Fields of a chunk and of a choice that are taken by name, or mean nothing outside of a
+# stream.
 _CHUNK_FIELDS = {"choices", "object", "obfuscation"}
 # Some servers repeat the whole message beside each delta.
 _CHOICE_FIELDS = {
@@ -2061,9 +2062,9 @@ class _Items:
     def _extend(self, items: list[Any]) -> None:
         """Add items of which nothing is known.
 
-        A list that is repeated is not doubled, and an item replaces the one of its
-        index.
+        An item replaces the one of its index.
         """
+        # The server sent the whole list again, perhaps longer.
         if items[: len(self._items)] == self._items:
             self._items = list(items)
             return
@@ -2076,7 +2077,9 @@ class _Items:
 
     def _position_of(self, item: Any) -> int | None:
         index = item.get("index") if isinstance(item, dict) else None
-        if not isinstance(index, int) or len(self._items) > MAX_ITEMS:
+        if not isinstance(index, int):
+            return None
+        if len(self._items) > MAX_ITEMS:  # to search them all would take quadratic time
             return None
         for position, known in enumerate(self._items):
             if isinstance(known, dict) and known.get("index") == index:
@@ -2104,7 +2107,7 @@ class _Items:
         return None
 
     def _identity_of(self, item: dict[str, Any]) -> str:
-        # As text, which nobody can make collide; a number's hash is the number.
+        # As text: a server could choose numbers that collide as keys of a dict.
         return repr([item.get(field) for field in self._identity or ()])
 
     def value(self) -> list[Any]:
@@ -2141,11 +2144,11 @@ class _ToolCalls:
 
         Its index, if it has one, narrows down which calls it may continue.  Of those:
 
-            its id                  its name    it continues
-            known                   any         the call with this id
-            none, or a new one      none        the last call
-            a new one               one         none, unless the last lacks both
-            none                    one         the last call, if it has an index
+            its id              its name    what it continues
+            known               any         the call with this id
+            unknown, or no id   no name     the last call
+            unknown             a name      none; or the last call, if that has neither
+            no id               a name      the last call, if the piece has an index
         """
         index = piece.get("index")
         call_id = piece.get("id")
@@ -2178,12 +2181,12 @@ class _ToolCall:
     def add(self, piece: dict[str, Any]) -> None:
         self.id = self.id or piece.get("id") or ""
         name = _name_in(piece)
-        if name != self.name:  # some servers repeat it, others send it in pieces
+        if name != self.name:  # servers repeat it whole, or send it in pieces
             self.name += name
         for field, value in piece.items():
             if field == "function" and isinstance(value, dict):
-                arguments = {key: value[key] for key in value if key != "name"}
-                self._rest.add_field(field, arguments)
+                other_fields = {key: value[key] for key in value if key != "name"}
+                self._rest.add_field(field, other_fields)
             elif field not in ("id", "index") and value != "":
                 self._rest.add_field(field, value)
 
@@ -2234,7 +2237,7 @@ class _Choice:
         return any(value for name, value in message.items() if name != "role")
 
     def _add_logprobs(self, value: Any) -> None:
-        """Add the probabilities of further tokens; equal ones are not the same."""
+        """Append the probabilities of further tokens, which may be equal."""
         self._has_logprobs = True
         if not isinstance(value, dict):
             return
@@ -2348,7 +2351,7 @@ def _copied(value: Any) -> Any:
 #                   closes it.  A thread that waits for the socket is woken by shutdown.
 #   _Response       http.client's parser of one answer, with stricter framing.
 #   _Reader         buffers for that parser; it lasts as long as the answer.
-#   _SocketReader   each read of the socket: sets the time that is left, counts.
+#   _SocketReader   reads the socket: sets its timeout to the time left, counts bytes.
 #   _Limits         the time limits and the cancellation of one call.
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error)
@@ -2424,7 +2427,7 @@ class _Limits:
         self._silence = 0.0
 
     def waited(self, seconds: float) -> None:
-        """We waited for bytes, which have come."""
+        """Bytes came after so many seconds.  In a stream they may be a heartbeat."""
         if self.counts_every_byte:
             self._silence = 0.0
         else:
@@ -2457,6 +2460,7 @@ class _Limits:
 
     def passed(self) -> _LimitPassed:
         """The error for the limit that has passed."""
+        # Timers may fire some milliseconds early.
         if self._left_of_deadline() <= min(0.01, self._left_of_step()):
             return _LimitPassed("not done after %s s (deadline)" % self.deadline)
         if self._step_started is not None:
@@ -2467,7 +2471,9 @@ class _Limits:
 
     def explain(self, error: OSError) -> OSError:
         """The error for a socket.timeout: our limit, or a failed keep-alive probe."""
-        return self.passed() if error.errno is None else error  # a probe's has a number
+        if error.errno is not None:
+            return error  # the kernel's ETIMEDOUT; that of settimeout() has no number
+        return self.passed()
 
     def can_wait(self, seconds: float) -> bool:
         """Whether the deadline leaves that much time."""
@@ -2557,7 +2563,8 @@ class _SocketReader(io.RawIOBase):
     def __init__(self, connection: _Connection) -> None:
         self.connection = connection
         self.is_paused = False  # set by _Reader.close(): do not read the socket
-        # It keeps the socket open when http.client closes "its own".
+        # http.client closes its socket before the answer is read; the descriptor stays
+        # open until this file is closed too.
         self._file = connection.own_socket.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
@@ -2619,7 +2626,7 @@ class _Response(http.client.HTTPResponse):
         for _ in range(MAX_INTERIM_ANSWERS):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if status >= 200:
-                self.status = status
+                self.status = status  # now, in case that a header fails
                 self.reason = reason.strip()
                 return version, status, reason
             if status == 101:
@@ -2646,13 +2653,15 @@ class _Response(http.client.HTTPResponse):
     def _read_next_chunk_size(self) -> int:
         """Read the head of a chunk (RFC 9112 § 7.1); its extensions are dropped."""
         line = self.fp.readline(BLOCK_BYTES)
+        if not line.endswith(b"\n"):
+            raise http.client.HTTPException("the head of a chunk is too long")
         size = line.partition(b";")[0].strip()
         if not size or len(size) > 15 or size.strip(b"0123456789abcdefABCDEF"):
             raise http.client.HTTPException("a chunk has no valid size")
         return int(size, 16)
 
     def _safe_read(self, size: int) -> bytes:
-        """Read what http.client drops: the line end behind a chunk."""
+        """Read the line end behind a chunk: read1() asks for nothing else."""
         data: bytes = super()._safe_read(size)  # type: ignore[misc]
         if data != b"\r\n":
             raise http.client.HTTPException("a chunk is longer than its size says")
@@ -2738,7 +2747,7 @@ class _Connection(http.client.HTTPConnection):
         self._prepare_reader()
         try:
             self._tunnel()  # type: ignore[attr-defined]
-        except OSError:
+        except OSError:  # _tunnel() raises it for any status but 200, too
             status = getattr(self.response, "status", None)
             if isinstance(status, int) and status >= 300:
                 raise _ProxyRefused(status, self.response.reason) from None
@@ -2807,7 +2816,7 @@ class _Connection(http.client.HTTPConnection):
             request.is_sent = True
         except ConnectionError:
             # A server that refuses a request need not read all of it.  Its answer may
-            # be there all the same.
+            # be there all the same, and http.client lets us read it.
             pass
         try:
             self.getresponse()
@@ -2865,7 +2874,7 @@ class _Connection(http.client.HTTPConnection):
             return
         self.sock = None
         if self.pid != os.getpid():
-            os.close(socket.socket.detach(sock))
+            os.close(socket.socket.detach(sock))  # our descriptor, and nothing else
             return
         _shut_down(sock)
         if self.response is not None:
@@ -2914,7 +2923,8 @@ class _Exchange:
         # connection, whichever comes first.
         self._is_reading = False  # set by the reading thread
         self._is_closed = False  # set by close(), in whatever thread
-        self._end = threading.Lock()  # who acquires it first; it is never released
+        # Acquired by the first release() or close(), and never released.
+        self._ended = threading.Lock()
         self._blocks = self._content()
 
     def _content(self) -> Iterator[bytes]:
@@ -2991,7 +3001,7 @@ class _Exchange:
 
     def _claim_end(self) -> bool:
         """Whether this call is the first that ends the exchange."""
-        return self._end.acquire(blocking=False)
+        return self._ended.acquire(blocking=False)
 
 
 def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
@@ -3038,8 +3048,8 @@ class _Transport(urllib.request.BaseHandler):
     def __init__(self, proxy: str | None, context: ssl.SSLContext | None) -> None:
         self._proxy = proxy
         self._context = context
-        # There is no lock, since a deque's methods are atomic: after a fork at whatever
-        # moment nothing is locked.
+        # No lock: a deque's methods are atomic, and at the moment of a fork another
+        # thread could hold it.
         self._idle: collections.deque[_Connection] = collections.deque()
         self._known_routes: dict[tuple[str, str], _Route] = {}
 
@@ -3356,9 +3366,9 @@ class _StreamedAnswer:
     def _take_chunk(self, chunk: Any) -> None:
         if _is_usual_chunk(chunk):
             self._assembler.add(chunk)
+            self.chunks.append(chunk)
         else:
             self._take_unusual_chunk(chunk)
-        self.chunks.append(chunk)
 
     def _take_unusual_chunk(self, chunk: Any) -> None:
         """Take a chunk that may be an error; the text beside an error is not lost."""
@@ -3369,6 +3379,7 @@ class _StreamedAnswer:
             if choice.get("delta") is None and _is_object(choice.get("message")):
                 self._take_message(choice)
         self._assembler.add(chunk)
+        self.chunks.append(chunk)
         _raise_if_error(chunk, self._mask)
 
     def _take_message(self, choice: JSONObject) -> None:
@@ -3383,8 +3394,8 @@ class _StreamedAnswer:
     def end(self, is_whole: bool) -> str:
         """The body has ended.  Returns what could not be used of it.
 
-        *is_whole*: by HTTP's framing nothing is missing.  Afterwards ``is_complete``
-        says whether the answer is there.
+        *is_whole*: by HTTP's framing nothing is missing.  Sets ``is_complete`` if the
+        answer is there.
         """
         if self._is_document:
             return self._end_document(is_whole)
@@ -3403,7 +3414,10 @@ class _StreamedAnswer:
         return ""
 
     def _end_events(self, is_whole: bool) -> str:
-        """A last event may lack its blank line; without the rest it may lack more."""
+        """Finish an event whose blank line did not come.
+
+        Where the body was cut off, so may the event be: only [DONE] is taken then.
+        """
         for event in self._parser.feed(b"\n\n"):
             is_done = event.data.lstrip().startswith("[DONE]")
             if not is_whole and not is_done:
@@ -3466,8 +3480,8 @@ class TextReader:
     """
 
     def __init__(self, expected_choices: int) -> None:
-        # Of the choice that is read; None: the first that comes.  If choice 0 is not
-        # the first, there is more than one.
+        # Of the choice that is read.  None: the first that comes; choice 0 takes over
+        # if it comes later.
         self._index = None if expected_choices <= 1 else 0
         self._held = ""
 
@@ -3568,7 +3582,8 @@ class Stream:
         Returns the `Completion` that the answer would have been without streaming.
         Raises `StreamError` if it is not complete.
         """
-        collections.deque(self, maxlen=0)
+        for _ in self:
+            pass
         return self._so_far()
 
     def _so_far(self) -> Completion:
@@ -3994,12 +4009,14 @@ class Call:
     def _request(self) -> _Request:
         headers = self._headers()
         proxy = self._transport.route_to(self._url).proxy
-        values = [headers[name] for name in headers if _is_secret(name)]
-        values.append(proxy.authorization if proxy is not None else "")
-        for value in values:
-            # What follows the scheme, as in "Bearer KEY" (RFC 9110 § 11.4).
-            if value:
-                self._secrets.append(value.split(None, 1)[-1])
+        secrets = {name: headers[name] for name in headers if _is_secret(name)}
+        if proxy is not None:
+            secrets["Proxy-Authorization"] = proxy.authorization
+        for name, value in secrets.items():
+            secret = value
+            if name.endswith("Authorization"):  # "Bearer KEY" (RFC 9110 § 11.4)
+                secret = re.sub(r"^\S+\s+", "", value)
+            self._secrets.append(secret)
         if self._encoded is not None:
             headers["Content-Length"] = str(self._encoded.length)
         return _Request(self._method, self._url, headers, self._encoded, self._limits)
