@@ -3871,6 +3871,16 @@ class RealServers(Test):
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
                 self.assertEqual(len(server.requests), 2)
 
+    def test_text_beside_an_error_reaches_the_loop_before_the_error(self):
+        both = with_choice(delta={"content": "a"}, finish_reason="error")
+        stream = self.client(self.serve(sse(ONCE, both))).stream("hi")
+        pieces = []
+        with self.assertRaises(StreamError) as caught:
+            for piece in stream.text_stream:
+                pieces.append(piece)
+        self.assertEqual(pieces, ["Once", "a"])
+        self.assertEqual(caught.exception.partial.text, "Oncea")
+
     def test_no_other_error_after_a_200_is_sent_again(self):
         for document in (
             {"error": {"code": 500, "message": "x"}},
@@ -5284,6 +5294,7 @@ HOSTILE_FRAMES = (  # what follows the headers of a chunked answer: it is lost w
     ("an empty chunk size", b"\r\nhello\r\n"),
     ("a huge chunk size", b"f" * 17 + b"\r\nhello\r\n"),
     ("an endless chunk size", b"5;" + b"x" * 300000),
+    ("a long extension", b"5;" + b"x" * 70000 + b"\r\nhello\r\n" + LAST),
     ("a chunk longer than its size", b"2\r\nhello\r\n" + LAST),
     ("a chunk cut short", b"ffff\r\nhello"),
     ("no last chunk", GOOD_CHUNK),
