@@ -10446,7 +10446,9 @@ printed = []
 for name, folder, code in json.load(sys.stdin):
     os.chdir(folder)
     with contextlib.redirect_stdout(io.StringIO()) as out:
-        exec(compile(code, name, "exec"), {"__name__": "__main__"})
+        variables = {"__name__": "__main__"}
+        exec(compile(code, name, "exec"), variables)
+        variables.clear()  # as at the end of a program
     printed.append(out.getvalue())
 json.dump(printed, sys.stdout)
 """
