@@ -149,8 +149,10 @@ MAX_JSON_ITEMS = 1_000_000
 MAX_JSON_DEPTH = 100
 # Choices of an answer, and tool calls of a message.
 MAX_ITEMS = 500
-# Items of any other list that comes in pieces: each takes a kilobyte of memory.
+# Items of any other list whose items come in pieces: each takes a kilobyte of memory.
 MAX_LIST_ITEMS = 10_000
+# Characters of the name of a tool.
+MAX_NAME_LENGTH = 10_000
 # Members of a gzip body.
 MAX_GZIP_MEMBERS = 1000
 # Interim answers (RFC 9110 § 15.2) before the answer itself.
@@ -388,8 +390,9 @@ def _status_error(
     *body* and *said*: see `_read_error_body`.  *advice*: what to try; may be empty.
     """
     if 300 <= status < 400 and headers.get("Location"):
-        said = "redirected to %s, which is not followed; set base_url to that URL" % (
-            _cut(headers["Location"].partition("?")[0], MAX_QUOTED_LENGTH)
+        said = (
+            "redirected to %s, which is not followed; set base_url to that URL"
+            % (re.split("[?#]", _cut(headers["Location"], MAX_QUOTED_LENGTH))[0])
         )
     message = "HTTP %d %s" % (status, reason)
     if said:
@@ -409,12 +412,13 @@ def _read_error_body(text: str, mask: Callable[[Any], Any]) -> tuple[Any, str]:
     """
     try:
         body = mask(json.loads(text))
+        text = json.dumps(body, ensure_ascii=False)  # in which no escape hides a key
     except (ValueError, RecursionError):
         text = mask(text)
         return text, _page_title(_cut(text, 10 * MAX_MESSAGE_LENGTH))
-    words = _error_words(body) or mask(text)
+    words = _error_words(body) or text
     if _is_deeper(body, MAX_JSON_DEPTH):  # the error could not be pickled
-        body = mask(text)
+        body = text
     return body, words
 
 
@@ -2049,6 +2053,8 @@ class _Items:
     def add(self, value: Any) -> None:
         if not isinstance(value, list):
             return
+        if len(self._items) > MAX_JSON_ITEMS:
+            raise ResponseError("a list of more than %d items" % MAX_JSON_ITEMS)
         if self._identity is None:
             self._extend(value)
             return
@@ -2183,6 +2189,8 @@ class _ToolCall:
         name = _name_in(piece)
         if name != self.name:  # servers repeat it whole, or send it in pieces
             self.name += name
+        if len(self.name) > MAX_NAME_LENGTH:
+            raise ResponseError("a tool's name of over %d letters" % MAX_NAME_LENGTH)
         for field, value in piece.items():
             if field == "function" and isinstance(value, dict):
                 other_fields = {key: value[key] for key in value if key != "name"}
@@ -3445,8 +3453,9 @@ def _as_chunk(completion: Completion) -> JSONObject:
     """A whole answer as the only chunk of a stream."""
     chunk = JSONObject(_copied(completion))
     chunk["object"] = "chat.completion.chunk"
-    for choice in chunk.choices:
+    for position, choice in enumerate(chunk.choices):
         choice["delta"] = choice.pop("message", None)
+        choice.setdefault("index", position)
     return chunk
 
 
