@@ -532,6 +532,7 @@ LIMITS = {  # constants of the module that tests change, and what they are as sh
         "MAX_ANSWER_BYTES",  # of an answer
         "MAX_WIRE_BYTES",  # of an answer with HTTP's framing
         "MAX_ERROR_BODY_BYTES",  # of an answer that is an error
+        "MAX_JSON_ITEMS",  # of a JSON text
     )
 }
 LONGEST = 1000  # characters of an error's message
@@ -7640,13 +7641,13 @@ class Costs(Test):
         for size in (2, 500):
             calls = [tool_call(i, "c%d" % i, "f", "") for i in range(size)]
             piece = chunk(tool_calls=[tool_call(size - 1, arguments="x")] * 500)
-            chunks = [chunk(tool_calls=calls), *[piece] * 40]
+            chunks = [chunk(tool_calls=calls), *[piece] * 10]
             servers[size] = self.serve(sse(*chunks, END, "[DONE]"))
 
         def assemble(size):
             answer = self.client(servers[size]).stream("hi").get_final_completion()
             arguments = [call.function.arguments for call in answer.tool_calls]
-            self.assertEqual(arguments, ["{}"] * (size - 1) + ["x" * 20000])
+            self.assertEqual(arguments, ["{}"] * (size - 1) + ["x" * 5000])
 
         self.assertLess(growth(assemble, 2, 500), 3)
 
@@ -7669,7 +7670,8 @@ class Costs(Test):
         self.assertEqual(error.partial.text, "Once")
 
     def test_as_much_json_as_is_allowed_is_taken(self):
-        answer = http_answer(200, completion("Once upon", odd=[0] * 900000))
+        self.limit(MAX_JSON_ITEMS=10000)
+        answer = http_answer(200, completion("Once upon", odd=[0] * 9000))
         for name, call in self.both(self.client(self.serve(answer))):
             with self.subTest(name):
                 self.assertEqual(call().text, "Once upon")
