@@ -545,7 +545,9 @@ class JSONObject(dict):  # type: ignore[type-arg]
     def delta(self) -> Any:
         """What a chunk adds to a choice; an empty object if that is nothing."""
         value = self.get("delta")
-        return JSONObject() if value in (None, []) else value  # PHP writes [] for {}
+        if value is None or value == []:  # PHP writes [] for {}
+            return JSONObject()
+        return value
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):  # of copy and pickle; an answer's keys are not theirs
@@ -725,8 +727,8 @@ def _decode_json(text: str, after: str | None = None) -> Any:
     Raises ``ValueError`` if it is not JSON.
     """
     text = text.lstrip("\ufeff \t\r\n")
-    items = text.count(",") + text.count("{") + text.count("[")
-    if items > MAX_JSON_ITEMS:
+    brackets = text.count("{") + text.count("[")
+    if len(text) > MAX_JSON_ITEMS and brackets + text.count(",") > MAX_JSON_ITEMS:
         raise ValueError("more than %d items" % MAX_JSON_ITEMS)
     try:
         value, end = _DECODER.raw_decode(text)
@@ -735,7 +737,7 @@ def _decode_json(text: str, after: str | None = None) -> Any:
     rest = text[end:].strip()
     if rest and (after is None or not rest.startswith(after)):
         raise json.JSONDecodeError("Extra data", text, end)
-    if items > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH):
+    if brackets > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH):
         raise ValueError("it is nested deeper than %d levels" % MAX_JSON_DEPTH)
     return value
 
@@ -2230,7 +2232,7 @@ class _Choice:
         self._rest = _Object()
 
     def add(self, choice: JSONObject) -> None:
-        self._message.add(choice.delta)
+        self._message.add(choice.get("delta"))
         if _says_finished(choice.get("finish_reason")):
             self.finish_reason = choice["finish_reason"]
         if "logprobs" in choice:
@@ -4507,9 +4509,10 @@ class Client(BaseClient):
     ) -> Completion:
         """The whole answer.
 
-        Takes what `build_request` takes, and for this call ``timeout``, ``deadline``,
-        ``max_retries``, ``extra_headers`` and ``extra_query``.  Raises what that
-        raises, `APIConnectionError`, `APIStatusError` and `ResponseError`.
+        *messages*, *model*, *params*: as `build_request` takes them, and for this call
+        also ``timeout``, ``deadline``, ``max_retries``, ``extra_headers`` and
+        ``extra_query``.  Raises ``ValueError`` and ``TypeError`` before anything is
+        sent, then `APIConnectionError`, `APIStatusError` or `ResponseError`.
         """
         call = self.prepare(messages, model, False, **params)
         return call.run()  # type: ignore[no-any-return]
@@ -4522,8 +4525,8 @@ class Client(BaseClient):
     ) -> Stream:
         """The answer as it is generated.
 
-        Takes and raises what `complete` does; what comes later is raised by the
-        `Stream`.
+        Takes and raises what `complete` does.  Errors after the answer has begun are
+        raised by the `Stream`.
         """
         call = self.prepare(messages, model, True, **params)
         return call.run()  # type: ignore[no-any-return]
