@@ -3759,7 +3759,8 @@ def _is_secret(header: str) -> bool:
 
 def _has_key(headers: Iterable[str]) -> bool:
     """Whether one of the headers may tell the service who calls."""
-    return any(_is_secret(name) for name in headers if name != "Proxy-Authorization")
+    others = ("Proxy-Authorization", "Idempotency-Key")
+    return any(_is_secret(name) for name in headers if name not in others)
 
 
 def _check_headers(name: str, headers: Any) -> dict[str, str]:
