@@ -5639,6 +5639,12 @@ class Calls(Test):
         self.refused(SirayaError, ["SIRAYA_API_KEY"], call, "hi", "m")
         self.assertEqual(server.connections, 0)
 
+    def test_a_header_that_is_no_key_of_the_service_takes_no_keys_place(self):
+        for name in ("Idempotency-Key", "Proxy-Authorization", "X-Title"):
+            with self.subTest(name):
+                client = Client("", "http://service.invalid/v1", headers={name: "one"})
+                self.refused(SirayaError, ["SIRAYA_API_KEY"], client.complete, "a", "m")
+
     def test_bad_arguments_are_refused_before_a_byte_is_sent(self):
         server = self.serve()
         client = self.client(server)
