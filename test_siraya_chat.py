@@ -986,6 +986,8 @@ ERROR_BODIES = (  # body of a 400, what the message holds, (code, type, param)
     (json.dumps(REFUSAL), "bad model", ("m1", "invalid", "model")),
     ('{"error": {"message": "bad model", "code": 4}}', "bad model", (4, None, None)),
     ('{"error": "bad model"}', "bad model", BARE),
+    ('{"error": "bad model", "code": "m1"}', "bad model", ("m1", None, None)),
+    ('{"errors": [{"message": "bad model"}]}', "Bad Request: bad model", BARE),
     ('{"message": "bad model", "code": "m1"}', "bad model", ("m1", None, None)),
     ('{"detail": "bad model"}', "bad model", BARE),
     ('"bad model"', "bad model", BARE),
@@ -5742,6 +5744,11 @@ class Retries(Test):
                     self.assertEqual(one, two)
                     self.assertEqual(one, three)
 
+    def test_an_answer_that_breaks_off_says_how_often_the_call_was_tried(self):
+        server = self.serve(http_answer(503), [http_answer(200, "{}")[:-1], CLOSE])
+        client = self.client(server)
+        self.refused(APIConnectionError, ["tried 2 times"], client.complete, "hi")
+
     def test_max_retries_counts_the_repetitions(self):
         for retries in (0, 1, 4):
             server = self.serve(http_answer(500))
@@ -6188,6 +6195,11 @@ class EndsOfStreams(Test):
             StreamError, ["no reason was given"], stream.get_final_completion
         )
         self.assertEqual(error.partial.text, "Once upon")
+
+    def test_an_error_event_without_a_word_says_that_there_is_none(self):
+        answer = [SSE_HEAD, framed(b"event: error\ndata:\n\n"), LAST]
+        stream = self.client(self.serve(answer)).stream("hi")
+        self.refused(StreamError, ["no reason was given"], stream.get_final_completion)
 
     def test_an_answer_with_all_choices_that_were_asked_for_is_complete(self):
         for n, more, count in (
@@ -6791,6 +6803,13 @@ class SendingAgain(Test):
                     with self.assertRaises(SirayaError):
                         ask(self.client(server), streamed)
                     self.assertEqual(len(server.requests), 1)
+
+    def test_two_lengths_that_differ_are_refused_and_the_request_is_paid_once(self):
+        more = b"\r\nContent-Length: 1\r\n\r\n"
+        server = self.serve(ANSWER.replace(b"\r\n\r\n", more, 1))
+        call = self.client(server).complete
+        self.refused(APIConnectionError, ["Content-Length"], call, "hi")
+        self.assertEqual(len(server.requests), 1)
 
     def test_an_error_says_how_often_and_how_long_it_was_tried(self):
         server = self.serve(http_answer(503, x_request_id="req-7"))
@@ -7452,6 +7471,14 @@ class ChangesOfSettings(Test):
                 self.assertEqual((asked.method, asked.target), ("GET", "/v1/models"))
                 self.assertEqual(asked.headers["authorization"], "Bearer " + KEY)
                 self.assertEqual(asked.body, b"")
+
+    def test_a_model_may_have_fields_that_errors_have(self):
+        for field in ("detail", "message"):
+            listed = [dict(LISTED[0], **{field: "fast"})]
+            for body in (listed, {"data": listed, "message": "success"}):
+                with self.subTest(body=body):
+                    client = self.client(self.serve(http_answer(200, body)))
+                    self.assertEqual(client.models.list(), listed)
 
     def test_what_is_no_list_of_models_is_a_response_error(self):
         for body in NO_MODEL_LISTS:
