@@ -34,7 +34,7 @@ SPDX-License-Identifier: MIT
 #   events           SSEParser: Server-Sent Events
 #   assembling       the chunks of a stream become one Completion
 #   transport        kept HTTP connections, proxies, TLS, time limits
-#   streams          Stream
+#   streams          an answer from its bytes; Stream
 #   client           Client: settings, retries
 #   asyncio          AsyncClient, AsyncStream
 #   command line     main()
@@ -46,6 +46,7 @@ import binascii
 import collections
 import contextlib
 import email.utils
+import functools
 import http.client
 import io
 import json
@@ -54,6 +55,7 @@ import operator
 import os
 import random
 import re
+import selectors
 import socket
 import ssl
 import sys
@@ -88,7 +90,7 @@ if TYPE_CHECKING:
         overload,
     )
 
-    Messages = str | Sequence[Mapping[str, Any]]
+    Messages = str | Iterable[Any]
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
     Rule = Callable[[str, Any], object]
 
@@ -99,6 +101,7 @@ __all__ = [
     "APIStatusError",
     "APITimeoutError",
     "AsyncClient",
+    "AsyncOpenAI",
     "AsyncStream",
     "AuthenticationError",
     "BadRequestError",
@@ -108,7 +111,11 @@ __all__ = [
     "Event",
     "InternalServerError",
     "JSONObject",
+    "NOT_GIVEN",
     "NotFoundError",
+    "NotGiven",
+    "Omit",
+    "OpenAI",
     "OpenAIError",
     "PaymentRequiredError",
     "PermissionDeniedError",
@@ -126,6 +133,7 @@ __all__ = [
     "image",
     "json_schema",
     "main",
+    "omit",
     "pdf",
     "system",
     "tool_result",
@@ -137,22 +145,18 @@ DEFAULT_BASE_URL = "https://llm.siraya.pro/v1"
 # Of the command line; the library has none.
 DEFAULT_MODEL = "anthropic/claude-sonnet-4.5"
 
-# Of an answer, compressed or not: ten minutes of speech in base64 take 40 MB.
+# Of an answer, unpacked: ten minutes of speech in base64 take 40 MB.
 MAX_ANSWER_BYTES = 64 << 20
 # Of an answer with HTTP's own framing, which takes six bytes for a chunk of one byte.
 MAX_WIRE_BYTES = 4 * MAX_ANSWER_BYTES
 # Of an error's body: nobody reads more.
 MAX_ERROR_BODY_BYTES = 1 << 20
-# Arrays, objects and their items in one JSON text: each may take 300 bytes of memory.
-MAX_JSON_ITEMS = 1_000_000
+# Of the memory that an answer's objects, lists and numbers may take: so much, and so
+# many times the answer's bytes.  The probabilities of a token take 20 times their own.
+MAX_JSON_MEMORY = 40 << 20
+MAX_JSON_GROWTH = 8
 # How deep JSON may be nested: json and pickle carry this on any stack.
 MAX_JSON_DEPTH = 100
-# Choices of an answer, and tool calls of a message.
-MAX_ITEMS = 500
-# Items of any other list whose items come in pieces: each takes a kilobyte of memory.
-MAX_LIST_ITEMS = 10_000
-# Characters of the name of a tool.
-MAX_NAME_LENGTH = 10_000
 # Members of a gzip body.
 MAX_GZIP_MEMBERS = 1000
 # Interim answers (RFC 9110 § 15.2) before the answer itself.
@@ -175,15 +179,12 @@ MAX_IDLE_SECONDS = 30.0
 DRAIN_SECONDS = 0.1
 # Seconds before the first keep-alive probe of TCP, and between two probes.
 KEEP_ALIVE_SECONDS = 60
-# Marks a missing value where None is a valid one.
-_UNSET: Any = ...
-
 # Of one read.
 BLOCK_BYTES = 64 << 10
 # Of one send: the size of a TLS record, so that a slow upload is seen to move.
 SEND_BYTES = 16 << 10
-# Sent between two lines of the log.
-LOG_BYTES = 1 << 20
+# Seconds between two records of the log while a request is sent.
+LOG_SECONDS = 0.1
 
 
 # ------------------------------------------------------------------------------- text
@@ -208,20 +209,6 @@ def _cut(text: str, limit: int) -> str:
     if len(text) <= limit:
         return text
     return text[: limit - 1] + "\u2026"
-
-
-def _decode_text(data: bytes, encoding: str) -> str | None:
-    """The text in a file: UTF-16 after a byte order mark, else in this encoding.
-
-    ``None`` if it is not text.
-    """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encoding = "utf-16"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        return None
-    return None if "\0" in text else text
 
 
 def _mask(value: Any, secrets: Iterable[str]) -> Any:
@@ -259,11 +246,6 @@ class SirayaError(Exception):
         self.body = body
         super().__init__(self.message)
 
-    def _add_note(self, note: str) -> None:
-        room = MAX_MESSAGE_LENGTH - len(note)
-        self.message = _cut(self.message, room) + note
-        self.args = (self.message,)
-
 
 # The names that programs written for the OpenAI SDK catch.
 APIError = SirayaError
@@ -271,7 +253,10 @@ OpenAIError = SirayaError
 
 
 class APIConnectionError(SirayaError):
-    """The service was not reached, or the connection failed."""
+    """The service was not reached, or the connection failed.
+
+    ``body``: the text that had arrived; ``None`` if nothing.
+    """
 
 
 class APITimeoutError(APIConnectionError):
@@ -284,7 +269,7 @@ class APIStatusError(SirayaError):
     ``status_code``: an int.  ``code``, ``type``, ``param``: of the error object in the
     body, or ``None``.  ``headers``: a case-insensitive mapping.  ``request_id``: a str
     or ``None``.  ``retry_after``: the seconds that the server asks to wait, or
-    ``None``.
+    ``None``.  ``response``: the same as programs of the OpenAI SDK look it up.
     """
 
     def __init__(
@@ -303,6 +288,24 @@ class APIStatusError(SirayaError):
         self.headers = headers or {}
         self.request_id = self.headers.get("x-request-id")
         self.retry_after = _retry_after(self.headers)
+
+    @property
+    def response(self) -> ErrorResponse:
+        """The answer: ``status_code``, ``headers``, ``text`` and ``json()``."""
+        return ErrorResponse(self.status_code, self.headers, self.body)
+
+
+class ErrorResponse:
+    """The answer that an `APIStatusError` is made of."""
+
+    def __init__(self, status_code: int, headers: Any, body: Any) -> None:
+        self.status_code = status_code
+        self.headers = headers
+        self.text = body if isinstance(body, str) else json.dumps(body)
+
+    def json(self) -> Any:
+        """The body parsed as JSON; ``ValueError`` if it is not."""
+        return json.loads(self.text)
 
 
 class BadRequestError(APIStatusError):
@@ -382,44 +385,46 @@ _STATUS_ERRORS = {
 }
 
 
-def _status_error(
-    status: int, reason: str, headers: Any, body: Any, said: str, advice: str
-) -> APIStatusError:
-    """The error for an answer with this status.
+class _Failure(Exception):
+    """What ended an attempt or an answer, raised where it is known.
 
-    *body* and *said*: see `_read_error_body`.  *advice*: what to try; may be empty.
+    It holds what was said as it was said.  `Call.leave` makes the error of it that the
+    user sees: there the keys are masked, and long texts cut.
+
+    *kind*: the class of that error.  *message*: what happened.  *said*: the server's
+    words for it.  *body*: see `SirayaError`.  *may_retry*: whether to send the request
+    again is allowed and may help; ``None``: who catches it decides.  *reason*: why, in
+    a word or two for the log.
     """
-    if 300 <= status < 400 and headers.get("Location"):
-        said = (
-            "redirected to %s, which is not followed; set base_url to that URL"
-            % (re.split("[?#]", _cut(headers["Location"], MAX_QUOTED_LENGTH))[0])
-        )
-    message = "HTTP %d %s" % (status, reason)
-    if said:
-        message += ": " + said
-    if advice:
-        message = _cut(message, MAX_MESSAGE_LENGTH - len(advice) - 2) + "; " + advice
-    kind = _STATUS_ERRORS.get(status)
-    if kind is None:
-        kind = InternalServerError if status >= 500 else APIStatusError
-    return kind(message, body, status, headers)
+
+    def __init__(
+        self,
+        kind: type[SirayaError],
+        message: str,
+        said: str = "",
+        body: Any = None,
+        may_retry: bool | None = None,
+        reason: str = "no answer",
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.said = said
+        self.body = body
+        self.may_retry = may_retry
+        self.reason = reason
+        self.partial: Completion | None = None  # what an event stream has brought
 
 
-def _read_error_body(text: str, mask: Callable[[Any], Any]) -> tuple[Any, str]:
-    """What to keep of an error's body, and the sentence in it.
-
-    *mask*, here and below: takes the keys out of a text or of a JSON value.
-    """
+def _read_error_body(text: str) -> tuple[Any, str]:
+    """What to keep of an error's body, and the sentence in it."""
     try:
-        body = mask(json.loads(text))
-        text = json.dumps(body, ensure_ascii=False)  # in which no escape hides a key
+        body = json.loads(text)
     except (ValueError, RecursionError):
-        text = mask(text)
-        return text, _page_title(_cut(text, 10 * MAX_MESSAGE_LENGTH))
-    words = _error_words(body) or text
+        return text, _page_title(text)
     if _is_deeper(body, MAX_JSON_DEPTH):  # the error could not be pickled
-        body = text
-    return body, words
+        return text, text
+    return body, _error_words(body) or json.dumps(body, ensure_ascii=False)
 
 
 def _is_deeper(value: Any, levels: int) -> bool:
@@ -436,42 +441,86 @@ def _page_title(text: str) -> str:
     """The title of an HTML page, or its first text; any other text as it is."""
     if not text.lstrip().startswith("<"):
         return text
+    text = text[: 10 * MAX_MESSAGE_LENGTH]
     found = re.search(r"<title[^<>]*>([^<]*)", text, re.I)
     if found is None:
         found = re.search(r">\s*([^<>\s][^<>]*)", text)
     return found.group(1) if found else ""
 
 
+# Where servers put an error's words and its code: the first name that says something.
+_WORD_NAMES = (
+    "message",
+    "detail",
+    "msg",
+    "error",
+    "error_msg",
+    "status_msg",
+    "title",
+    "reason",
+)
+_CODE_NAMES = ("code", "error_code", "status_code")
+
+
 def _error_object(body: Any) -> Any:
-    """The error in a body: what stands under "error", or else all of it."""
+    """The error in a body: what stands under a name that says so, or else all of it."""
     if isinstance(body, list) and body:
         body = body[0]
-    for name in ("error", "errors"):
-        if isinstance(body, dict) and body.get(name):
-            return body[name]
+    if isinstance(body, dict):
+        for name in ("error", "errors", "base_resp"):
+            if body.get(name):
+                return body[name]
     return body
 
 
 def _error_fields(body: Any) -> dict[str, Any]:
-    """The object that has the error's code and type."""
+    """The error's fields, with its code under the name "code"."""
     error = _error_object(body)
-    if isinstance(error, dict):
-        return error
-    return body if isinstance(body, dict) else {}
+    if not isinstance(error, dict):
+        error = body
+    if not isinstance(error, dict):
+        return {}
+    codes = (error[name] for name in _CODE_NAMES if error.get(name) is not None)
+    return dict(error, code=next(codes, None))
 
 
 def _error_words(body: Any) -> str:
-    """The message in an error's body.  Servers use different shapes."""
-    error = _error_object(body)
-    while not isinstance(error, str):
-        if isinstance(error, list):
-            error = error[0] if error else ""
-        elif isinstance(error, dict):
-            names = ("message", "detail", "msg", "error", "title")
-            error = next((error[name] for name in names if error.get(name)), "")
-        else:
-            return ""
-    return error
+    """The sentence in an error's body.  Servers use different shapes."""
+    return _words_in(_error_object(body))
+
+
+def _words_in(error: Any) -> str:
+    if isinstance(error, str):
+        return error
+    if isinstance(error, list):
+        return "; ".join(filter(None, map(_words_in, error[:3])))
+    if not isinstance(error, dict):
+        return ""
+    named = (error[name] for name in _WORD_NAMES if error.get(name))
+    words = _words_in(next(named, ""))
+    path = _error_path(error.get("loc"))
+    if words and path:
+        words = "%s: %s" % (path, words)
+    own_words = _provider_words(error.get("metadata"))
+    if own_words and own_words not in words:
+        words = "%s: %s" % (words, own_words) if words else own_words
+    return words
+
+
+def _error_path(loc: Any) -> str:
+    """The field that a validation error is about: "messages.2.content"."""
+    if not isinstance(loc, list):
+        return ""
+    names = [str(name) for name in loc[:20] if isinstance(name, (str, int))]
+    return ".".join(names[1:] if names[:1] == ["body"] else names)
+
+
+def _provider_words(metadata: Any) -> str:
+    """What a model's provider told the router, in its own words."""
+    raw = metadata.get("raw") if isinstance(metadata, dict) else None
+    if isinstance(raw, str):
+        return _read_error_body(raw)[1]
+    return _words_in(raw)
 
 
 def _retry_after(headers: Any) -> float | None:
@@ -483,11 +532,11 @@ def _retry_after(headers: Any) -> float | None:
     seconds = _number_in(value)
     if seconds is not None or value is None:
         return seconds
-    try:
-        date = email.utils.parsedate_to_datetime(value[:100])
-        return max(0.0, date.timestamp() - time.time())
-    except Exception:  # what it raises for a malformed date differs between versions
+    until = _seconds_of_date(value)
+    if until is None:
         return None
+    now = _seconds_of_date(headers.get("Date"))  # the server's clock, if it tells
+    return max(0.0, until - (time.time() if now is None else now))
 
 
 def _number_in(value: str | None) -> float | None:
@@ -500,20 +549,29 @@ def _number_in(value: str | None) -> float | None:
         return None
 
 
+def _seconds_of_date(value: str | None) -> float | None:
+    """The seconds since 1970 of an HTTP date, or ``None``."""
+    try:
+        return email.utils.parsedate_to_datetime((value or "")[:100]).timestamp()
+    except Exception:  # what it raises for a malformed date differs between versions
+        return None
+
+
 # ---------------------------------------------------------------------------- answers
 
-# The fields that the API defines, beside choices and delta: where one is absent, it
-# reads as None.
+# The fields that the API and the OpenAI SDK define, beside choices and delta: where one
+# is absent, it reads as None.
 _API_FIELDS = frozenset(
     """
     id object created model usage system_fingerprint service_tier provider cost
-    cost_details error index message finish_reason native_finish_reason logprobs
-    role content refusal reasoning reasoning_content reasoning_details annotations
-    images audio tool_calls function_call type function name arguments prompt_tokens
-    completion_tokens total_tokens prompt_tokens_details completion_tokens_details
-    cached_tokens reasoning_tokens audio_tokens accepted_prediction_tokens
+    cost_details error index message finish_reason logprobs role content refusal
+    annotations audio tool_calls function_call type function name arguments custom input
+    prompt_tokens completion_tokens total_tokens prompt_tokens_details
+    completion_tokens_details cached_tokens cache_write_tokens reasoning_tokens
+    audio_tokens image_tokens text_tokens accepted_prediction_tokens
     rejected_prediction_tokens token bytes logprob top_logprobs url_citation start_index
-    end_index title url data transcript expires_at code param text parsed
+    end_index title url data transcript expires_at code param metadata obfuscation
+    moderation parsed owned_by
     """.split()
 )
 
@@ -567,12 +625,13 @@ class JSONObject(dict):  # type: ignore[type-arg]
             raise AttributeError(name)
         del self[name]
 
-    def to_dict(self) -> dict[str, Any]:
-        """A copy of plain dicts and lists."""
-        return self.model_dump()
+    def model_dump(
+        self, *, exclude_none: bool = False, **options: Any
+    ) -> dict[str, Any]:
+        """A copy of plain dicts and lists; with *exclude_none* without null fields.
 
-    def model_dump(self, *, exclude_none: bool = False) -> dict[str, Any]:
-        """A copy of plain dicts and lists; with *exclude_none* without null fields."""
+        The OpenAI SDK's other *options* are taken and change nothing.
+        """
         return {
             name: _plain(value, exclude_none)
             for name, value in self.items()
@@ -580,14 +639,21 @@ class JSONObject(dict):  # type: ignore[type-arg]
         }
 
     def model_dump_json(
-        self, *, indent: int | None = None, exclude_none: bool = False
+        self, *, indent: int | None = None, exclude_none: bool = False, **options: Any
     ) -> str:
-        """The object as JSON text."""
+        """The object as JSON text; *options*: see `model_dump`."""
         plain = self.model_dump(exclude_none=exclude_none)
         separators = (",", ":") if indent is None else None
         return json.dumps(
             plain, indent=indent, separators=separators, ensure_ascii=False
         )
+
+    # The OpenAI SDK's other names for these two.
+    to_dict = dict = model_dump
+
+    def to_json(self, *, indent: int | None = 2, **options: Any) -> str:
+        """The object as JSON text on several lines; *options*: see `model_dump`."""
+        return self.model_dump_json(indent=indent, **options)
 
 
 # Properties in C, which are faster than __getattr__: a loop over a stream reads three
@@ -612,6 +678,15 @@ def _plain(value: Any, exclude_none: bool) -> Any:
     return value
 
 
+def _copied(value: Any) -> Any:
+    """The value with new objects and lists."""
+    if isinstance(value, JSONObject):
+        return JSONObject((name, _copied(item)) for name, item in value.items())
+    if isinstance(value, list):
+        return [_copied(item) for item in value]
+    return value
+
+
 class Completion(JSONObject):
     """A whole answer, however it came, with short ways to its first choice.
 
@@ -625,6 +700,11 @@ class Completion(JSONObject):
     def _set_headers(self, headers: Mapping[str, str]) -> None:
         # Past __setattr__, which would add keys to the dict.
         vars(self).update(headers=headers, request_id=headers.get("x-request-id"))
+
+    @property
+    def _request_id(self) -> str | None:
+        """The OpenAI SDK's name for ``request_id``."""
+        return self.request_id
 
     @property
     def message(self) -> Any:
@@ -655,9 +735,9 @@ class Completion(JSONObject):
         """
         text = self.text
         try:
-            return _decode_json(_without_fence(text))
+            return _decode_json(without_fence(text))
         except ValueError as error:
-            why = _unfinished_reason(self)
+            why = unfinished_reason(self)
             message = "the text is not JSON (%s)%s: %r" % (
                 error,
                 "; " + why if why else "",
@@ -686,19 +766,37 @@ def _says_finished(reason: Any) -> bool:
     return isinstance(reason, str) and reason not in ("", "null")
 
 
-def _unfinished_reason(completion: Completion) -> str:
+# The words in which servers say that an answer is whole.
+_GOOD_ENDS = (
+    "stop",
+    "tool_calls",
+    "function_call",
+    "eos",
+    "end_turn",
+    "stop_sequence",
+    "tool_use",
+    "complete",
+    "completed",
+    "done",
+)
+
+
+def unfinished_reason(completion: Completion) -> str:
     """Why the text may not be all of the answer, or "" if nothing says so."""
-    if completion.message and completion.message.refusal:
-        refusal = str(completion.message.refusal)
-        return "the model refused: " + _cut(refusal, MAX_QUOTED_LENGTH)
-    if completion.finish_reason == "length":
+    refusal = completion.message.refusal if completion.message else None
+    if refusal:
+        return "the model refused: " + _cut(str(refusal), MAX_QUOTED_LENGTH)
+    reason = completion.finish_reason
+    if reason in ("length", "max_tokens"):
         return "the answer was cut off at the limit of tokens"
-    if completion.finish_reason == "content_filter":
+    if reason == "content_filter":
         return "the answer was cut off by a content filter"
-    return ""
+    if reason is None or reason.lower() in _GOOD_ENDS:
+        return ""
+    return "the answer ended early: " + _cut(reason, MAX_QUOTED_LENGTH)
 
 
-def _without_fence(text: str) -> str:
+def without_fence(text: str) -> str:
     """The text inside of a Markdown code fence, if it stands in one."""
     text = text.strip()
     fence = re.match("`{3,}|~{3,}", text)
@@ -707,6 +805,55 @@ def _without_fence(text: str) -> str:
     size = fence.end()
     first_line, _, rest = text[size:-size].partition("\n")
     return rest if re.match(r"\s*[A-Za-z0-9]*\s*\Z", first_line[:50]) else text
+
+
+class _Account:
+    """What one answer may take.  All that grows with what a server sends draws on it.
+
+    The work that an answer makes is linear in its bytes.  What it takes in memory is
+    bounded by `MAX_JSON_MEMORY` and `MAX_JSON_GROWTH`.
+    """
+
+    def __init__(self) -> None:
+        self._wire_bytes = 0  # with HTTP's framing
+        self._content_bytes = 0  # unpacked
+        self._memory = 0  # of what is kept of the content, beside its texts
+
+    def take_wire(self, count: int) -> None:
+        """So many bytes have come from the network."""
+        self._wire_bytes += count
+        if self._wire_bytes > MAX_WIRE_BYTES:
+            raise self._exceeded("is larger than %d bytes" % MAX_WIRE_BYTES)
+
+    def take_content(self, count: int) -> None:
+        """So many bytes are there, without framing and compression."""
+        self._content_bytes += count
+        if self._content_bytes > MAX_ANSWER_BYTES:
+            raise self._exceeded("is larger than %d bytes" % MAX_ANSWER_BYTES)
+
+    def check_room(self, memory: int) -> None:
+        """Raise if there is no room for so many bytes of memory."""
+        room = MAX_JSON_MEMORY + MAX_JSON_GROWTH * self._content_bytes
+        if self._memory + memory > room:
+            raise self._exceeded("has more items than fit its limit of memory")
+
+    def keep(self, memory: int) -> None:
+        """So many bytes of memory are taken until the end."""
+        self.check_room(memory)
+        self._memory += memory
+
+    @staticmethod
+    def _exceeded(what: str) -> _Failure:
+        return _Failure(ResponseError, "the answer " + what)
+
+
+# What JSON takes in memory at most, in bytes: an object, a list, a field, an item.
+_JSON_COSTS = {"{": 256, "[": 80, ":": 150, ",": 60}
+
+
+def _json_memory(text: str) -> int:
+    """How much memory the values of a JSON text may take, beside the text's own."""
+    return sum(cost * text.count(sign) for sign, cost in _JSON_COSTS.items())
 
 
 def _finite(text: str) -> float | None:
@@ -718,28 +865,37 @@ def _finite(text: str) -> float | None:
 _DECODER: Any = json.JSONDecoder(
     object_hook=JSONObject, parse_float=_finite, parse_constant=lambda name: None
 )
+# A text below this many characters cannot take much memory, nor be deep enough to harm.
+_SMALL_JSON = 10_000
 
 
-def _decode_json(text: str, after: str | None = None) -> Any:
+def _decode_json(text: str, account: _Account | None = None, after: str = "") -> Any:
     """The value of a JSON text (RFC 8259).
 
-    *after*: how text begins that may follow.
-    Raises ``ValueError`` if it is not JSON.
+    *account*: must have room for the value; `_Failure` if it has not.  *after*: how
+    text begins that may follow.  Raises ``ValueError`` if it is not JSON.
     """
     text = text.lstrip("\ufeff \t\r\n")
-    brackets = text.count("{") + text.count("[")
-    if len(text) > MAX_JSON_ITEMS and brackets + text.count(",") > MAX_JSON_ITEMS:
-        raise ValueError("more than %d items" % MAX_JSON_ITEMS)
+    if account is not None and len(text) > _SMALL_JSON:
+        text_memory = len(text) if text.isascii() else 4 * len(text)
+        account.check_room(text_memory + _json_memory(text))
     try:
         value, end = _DECODER.raw_decode(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
-    rest = text[end:].strip()
-    if rest and (after is None or not rest.startswith(after)):
-        raise json.JSONDecodeError("Extra data", text, end)
-    if brackets > MAX_JSON_DEPTH and _is_deeper(value, MAX_JSON_DEPTH):
+    if end != len(text):
+        rest = text[end:].strip()
+        if rest and not (after and rest.startswith(after)):
+            raise json.JSONDecodeError("Extra data", text, end)
+    is_flat = text.count("[") + text.count("{") <= MAX_JSON_DEPTH
+    if not is_flat and _is_deeper(value, MAX_JSON_DEPTH):
         raise ValueError("it is nested deeper than %d levels" % MAX_JSON_DEPTH)
     return value
+
+
+def _has_halves(text: str) -> bool:
+    """Whether a JSON text may hold halves of surrogate pairs: only escapes can."""
+    return "\\ud" in text or "\\uD" in text
 
 
 def _mend(value: Any) -> Any:
@@ -757,58 +913,33 @@ def _mend(value: Any) -> Any:
     return value
 
 
-def _parse_completion(text: str, mask: Callable[[Any], Any]) -> Completion:
-    """A whole answer; `ResponseError` if the text is not one."""
+def _parse_completion(text: str, account: _Account) -> Completion:
+    """A whole answer; `_Failure` if the text is not one."""
     try:
-        value = _decode_json(text, after="data: [DONE]")
+        value = _decode_json(text, account, after="data: [DONE]")
     except ValueError as error:
-        raise _not_a_completion(str(error), mask(text)) from None
-    _raise_if_error(value, mask)
-    _check_choices(value, "message", mask)
-    if not value.choices:
-        raise ResponseError("the answer has no choice", mask(value))
-    completion = Completion(_mend(value))
-    for choice in completion.choices:
-        if choice.message is not None:
-            _complete_message(choice.message)
+        raise _not_a_completion(str(error), text) from None
+    _raise_if_error(value)
+    _check_choices(value, "message")
+    if not value.get("choices"):
+        raise _Failure(ResponseError, "the answer has no choice", body=value)
+    if _has_halves(text):
+        _mend(value)
+    completion = Completion(value)
+    for choice in completion["choices"]:
+        if choice.get("message") is not None:
+            _complete_message(choice["message"])
+    _lift_usage(completion)
     return completion
 
 
-def _decode_chunk(text: str, mask: Callable[[Any], Any]) -> Any:
-    """The JSON of a chunk; `ResponseError` if the text is not JSON."""
-    try:
-        return _decode_json(text)
-    except ValueError as error:
-        raise _not_a_completion(str(error), mask(text)) from None
+def _not_a_completion(reason: str, text: str) -> _Failure:
+    message = "not a chat completion (%s)" % reason
+    return _Failure(ResponseError, message, _page_title(text), text)
 
 
-def _is_usual_chunk(value: Any) -> bool:
-    """Whether a chunk has choices with deltas and no error: nothing to look into.
-
-    It spares nearly every chunk the checks below, which take as long as parsing it.
-    """
-    if not isinstance(value, JSONObject) or "error" in value:
-        return False
-    choices = value.get("choices")
-    if not isinstance(choices, list) or not 0 < len(choices) <= MAX_ITEMS:
-        return False
-    for choice in choices:
-        if not isinstance(choice, JSONObject):
-            return False
-        if not isinstance(choice.get("delta"), JSONObject):
-            return False
-        if "error" in choice or choice.get("finish_reason") == "error":
-            return False
-    return True
-
-
-def _not_a_completion(reason: str, text: str) -> ResponseError:
-    quoted = _cut(text, MAX_QUOTED_LENGTH)
-    return ResponseError("not a chat completion (%s): %r" % (reason, quoted), text)
-
-
-def _raise_if_error(value: Any, mask: Callable[[Any], Any]) -> None:
-    """Raise `ResponseError` if an answer or a chunk is an error in disguise."""
+def _raise_if_error(value: Any) -> None:
+    """Raise `_Failure` if an answer or a chunk is an error in disguise."""
     if isinstance(value, list) and value:
         value = value[0]
     if not isinstance(value, dict):
@@ -816,11 +947,12 @@ def _raise_if_error(value: Any, mask: Callable[[Any], Any]) -> None:
     error = _reported_error(value)
     if not error:
         return
-    words = mask(_error_words(error) or json.dumps(error))
+    words = _error_words(error) or json.dumps(error)
     body = value
     if _error_object(value) is not error:  # it stands in a choice
         body = dict(value, error=error)
-    raise ResponseError("the service reported: " + words, mask(body))
+    code = str(_error_fields(body).get("code"))
+    raise _Failure(ResponseError, "the service reported", words, body, reason=code)
 
 
 def _reported_error(value: dict[str, Any]) -> Any:
@@ -834,10 +966,14 @@ def _reported_error(value: dict[str, Any]) -> Any:
             return "no reason was given"
     if value.get("choices"):
         return None
+    base = value.get("base_resp")
+    if isinstance(base, dict) and base.get("status_code"):
+        return base
     if value.get("object") == "error" or value.get("detail"):
         return value
-    message = value.get("message")
-    return value if isinstance(message, str) and message else None
+    named = (value.get(name) for name in ("message", "error_msg", "msg", "reason"))
+    is_said = any(isinstance(words, str) and words for words in named)
+    return value if is_said else None
 
 
 def _choices_of(value: Any) -> list[JSONObject]:
@@ -847,20 +983,22 @@ def _choices_of(value: Any) -> list[JSONObject]:
     return [choice for choice in choices if isinstance(choice, JSONObject)]
 
 
-def _check_choices(value: Any, holder: str, mask: Callable[[Any], Any]) -> None:
-    """Raise `ResponseError` unless all that stands under "choices" is a choice.
+def _check_choices(value: Any, holder: str) -> None:
+    """Raise `_Failure` unless all that stands under "choices" is a choice.
 
     *holder*: the field of a choice that holds its content, "message" or "delta".
     """
     if not isinstance(value, JSONObject):
-        raise _not_a_completion("not a JSON object", json.dumps(mask(value)))
-    if not isinstance(value.choices, list):
-        raise _not_a_completion("choices is not an array", json.dumps(mask(value)))
-    if len(value.choices) > MAX_ITEMS:
-        raise ResponseError("more than %d choices" % MAX_ITEMS)
-    for choice in value.choices:
-        if not _is_choice(choice, holder):
-            raise _not_a_completion("a choice is malformed", json.dumps(mask(value)))
+        raise _malformed("not a JSON object", value)
+    choices = value.choices
+    if not isinstance(choices, list):
+        raise _malformed("choices is not an array", value)
+    if not all(_is_choice(choice, holder) for choice in choices):
+        raise _malformed("a choice is malformed", value)
+
+
+def _malformed(reason: str, value: Any) -> _Failure:
+    return _not_a_completion(reason, json.dumps(value))
 
 
 def _is_choice(choice: Any, holder: str) -> bool:
@@ -870,6 +1008,18 @@ def _is_choice(choice: Any, holder: str) -> bool:
     if holder == "delta" and content == []:
         return True  # see JSONObject.delta
     return content is None or isinstance(content, JSONObject)
+
+
+def _complete_message(message: JSONObject) -> None:
+    """Fill in what a message needs to be sent back: role, content, calls."""
+    if not isinstance(message.get("role"), str) or not message["role"]:
+        message["role"] = "assistant"
+    if "content" in message:
+        message["content"] = _content_to_send(message["content"])
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        if isinstance(call, dict):
+            _complete_call(call)
 
 
 def _content_to_send(content: Any) -> Any:
@@ -889,17 +1039,37 @@ def _content_to_send(content: Any) -> Any:
     return parts
 
 
-def _complete_message(message: JSONObject) -> None:
-    """Fill in what a message needs to be sent back: role, content, arguments."""
-    if not isinstance(message.role, str) or not message.role:
-        message["role"] = "assistant"
-    if "content" in message:
-        message["content"] = _content_to_send(message.content)
-    calls = message.tool_calls
-    for call in calls if isinstance(calls, list) else ():
-        if isinstance(call, dict) and isinstance(call.get("function"), dict):
-            function = call["function"]
-            function["arguments"] = function.get("arguments") or "{}"
+def _complete_call(call: dict[str, Any]) -> None:
+    """Fill in what a tool call needs to be answered: id, type, arguments."""
+    if call.get("id") in (None, ""):
+        call["id"] = _new_call_id()
+    if call.get("type") in (None, ""):
+        call["type"] = "function"
+    function = call.get("function")
+    if isinstance(function, dict):
+        function["arguments"] = _arguments_text(function.get("arguments")) or "{}"
+
+
+def _new_call_id() -> str:
+    """An id for a tool call whose server gave it none, so that its result has one."""
+    return "call_" + os.urandom(12).hex()
+
+
+def _arguments_text(arguments: Any) -> Any:
+    """Arguments as the JSON text that the API promises; some servers send an object."""
+    if isinstance(arguments, (dict, list)) and arguments:
+        return json.dumps(arguments, ensure_ascii=False)
+    return arguments
+
+
+def _lift_usage(completion: Completion) -> None:
+    """Give the completion the usage that some servers put in another place."""
+    if completion.get("usage"):
+        return
+    for place in (completion.get("x_groq"), *completion["choices"][-1:]):
+        usage = place.get("usage") if isinstance(place, dict) else None
+        if isinstance(usage, dict):
+            completion["usage"] = _copied(usage)
 
 
 # ------------------------------------------------------------------------------ rules
@@ -907,6 +1077,24 @@ def _complete_message(message: JSONObject) -> None:
 # A rule is a function of a name and a value.  It returns if the value is allowed, and
 # raises TypeError or ValueError if it is not.  The message has the name, the value and
 # what is allowed.
+
+
+class NotGiven:
+    """The type of `NOT_GIVEN`, which means "not sent" wherever a parameter stands."""
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "NOT_GIVEN"
+
+
+class Omit(NotGiven):
+    """The type of `omit`, the OpenAI SDK's newer name for the same."""
+
+
+NOT_GIVEN: Any = NotGiven()
+omit: Any = Omit()
 
 
 def _quote(value: Any) -> str:
@@ -923,8 +1111,8 @@ def _wrong_type(name: str, value: Any, allowed: str) -> TypeError:
     return TypeError("%s must be %s, not %s" % (name, allowed, _quote(value)))
 
 
-def _wrong_value(name: str, value: Any, allowed: str) -> ValueError:
-    return ValueError("%s must be %s, not %s" % (name, allowed, _quote(value)))
+def _wrong_value(name: str, value: Any, allowed: str, hint: str = "") -> ValueError:
+    return ValueError("%s must be %s, not %s%s" % (name, allowed, _quote(value), hint))
 
 
 def _string(name: str, value: Any) -> None:
@@ -955,24 +1143,28 @@ def _object(name: str, value: Any) -> None:
         raise _wrong_type(name, value, "a dict")
 
 
-def _number(low: float, high: float) -> Rule:
+def _number(low: float, high: float, hint: str = "") -> Rule:
+    """A rule for numbers; *hint*: what to do with one that is out of range."""
+
     def check(name: str, value: Any) -> None:
         allowed = "a number from %s to %s" % (low, high)
         if not isinstance(value, (int, float)) or isinstance(value, bool):
             raise _wrong_type(name, value, allowed)
         if not low <= value <= high:  # NaN is neither
-            raise _wrong_value(name, value, allowed)
+            raise _wrong_value(name, value, allowed, hint)
 
     return check
 
 
-def _integer(low: int) -> Rule:
+def _integer(low: int, hint: str = "") -> Rule:
+    """A rule for integers; *hint*: see `_number`."""
+
     def check(name: str, value: Any) -> None:
         allowed = "an integer of at least %d" % low
         if not isinstance(value, int) or isinstance(value, bool):
             raise _wrong_type(name, value, allowed)
         if value < low:
-            raise _wrong_value(name, value, allowed)
+            raise _wrong_value(name, value, allowed, hint)
 
     return check
 
@@ -1108,45 +1300,36 @@ def _message(name: str, value: Any) -> None:
         raise ValueError("%s needs a 'content'" % name)
 
 
-def _messages(name: str, value: Any) -> None:
-    if isinstance(value, str):
-        return
-    if isinstance(value, dict):
-        raise TypeError("%s must be a list: write [message] for a single one" % name)
-    if not isinstance(value, (list, tuple)):
-        raise _wrong_type(name, value, "a string or a list of messages")
-    if not value:
-        raise ValueError("%s must not be empty" % name)
-    _list_of(_message)(name, value)
-
-
+_ANY_VALUE = "; extra_body={…} sends any value"
 _REQUEST_RULES: dict[str, Rule] = {
     "model": _nonempty,
     "stream": _boolean,
-    "temperature": _number(0, 2),
-    "max_tokens": _integer(1),
-    "top_p": _number(0, 1),
-    "frequency_penalty": _number(-2, 2),
-    "presence_penalty": _number(-2, 2),
+    "temperature": _number(0, 2, _ANY_VALUE),
+    "max_tokens": _integer(1, _ANY_VALUE),
+    "top_p": _number(0, 1, _ANY_VALUE),
+    "frequency_penalty": _number(-2, 2, _ANY_VALUE),
+    "presence_penalty": _number(-2, 2, _ANY_VALUE),
     "stop": _string_or_list_of(_string, "a string or a list of strings"),
     "tools": _list_of(_tool),
     "tool_choice": _tool_choice,
     "provider": _provider,
     "response_format": _response_format,
 }
-# The system takes at most some 2,000,000 s: it counts milliseconds in 31 bits.
-_SECONDS = _optional(_number(0.001, 1_000_000))
 
 
-def _check_json(name: str, value: Any) -> None:
-    """Check that JSON can hold the value (RFC 8259 § 4, 6, 8.1)."""
+def _check_json(name: str, value: Any, levels: int = MAX_JSON_DEPTH) -> None:
+    """Check that JSON can hold the value (RFC 8259 § 4, 6, 8.1), and how deep it is."""
     if isinstance(value, str):
-        _check_text(name, value)
-    elif isinstance(value, dict):
-        _check_json_object(name, value)
-    elif isinstance(value, (list, tuple)):
-        for position, item in enumerate(value):
-            _check_json("%s[%d]" % (name, position), item)
+        if not value.isascii() and re.search("[\ud800-\udfff]", value):
+            raise ValueError("%s holds half a surrogate pair, which is not text" % name)
+    elif isinstance(value, (dict, list, tuple)):
+        if levels == 0:
+            raise ValueError("%s is nested too deeply, or contains itself" % name)
+        if isinstance(value, dict):
+            _check_fields_of(name, value, levels)
+        else:
+            for position, item in enumerate(value):
+                _check_json("%s[%d]" % (name, position), item, levels - 1)
     elif isinstance(value, float):
         if not math.isfinite(value):
             raise _wrong_value(name, value, "a finite number")
@@ -1155,17 +1338,12 @@ def _check_json(name: str, value: Any) -> None:
         raise _wrong_type(name, value, allowed)
 
 
-def _check_text(name: str, value: str) -> None:
-    if not value.isascii() and re.search("[\ud800-\udfff]", value):
-        raise ValueError("%s holds half a surrogate pair, which is not text" % name)
-
-
-def _check_json_object(name: str, value: dict[Any, Any]) -> None:
+def _check_fields_of(name: str, value: dict[Any, Any], levels: int) -> None:
     for key, item in value.items():
         if not isinstance(key, (str, int, float, type(None))):
             raise _wrong_type("a name in " + name, key, "a string")
         _check_json("a name in " + name, key)
-        _check_json("%s.%s" % (name, key), item)
+        _check_json("%s.%s" % (name, key), item, levels - 1)
 
 
 # --------------------------------------------------------------------------- messages
@@ -1213,10 +1391,14 @@ def tool_result(tool_call_id: str, content: Any) -> dict[str, Any]:
     *tool_call_id*: the ``id`` of the call.  *content*: any JSON value: a str is sent as
     it is, a list of parts as parts, everything else as JSON text.
     """
-    _nonempty("tool_call_id", tool_call_id)
+    if tool_call_id in (None, ""):
+        raise ValueError(
+            "tool_call_id must be the id of the call that this answers, not %r: take "
+            "call.id of a call in completion.tool_calls, where each has one"
+            % (tool_call_id,)
+        )
+    _string("tool_call_id", tool_call_id)
     if not isinstance(content, str) and not _is_list_of_parts(content):
-        if _is_deeper(content, MAX_JSON_DEPTH):
-            raise ValueError("content is nested too deeply, or contains itself")
         _check_json("content", content)
         content = json.dumps(content, ensure_ascii=False)
     return {"role": "tool", "tool_call_id": tool_call_id, "content": content}
@@ -1396,6 +1578,20 @@ _SIGNATURES = (
 )
 
 
+def decode_text(data: bytes, encoding: str) -> str | None:
+    """The text in a file: UTF-16 after a byte order mark, else in this encoding.
+
+    ``None`` if it is not text.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encoding = "utf-16"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
 class _Content:
     """A loaded source: where it is or what it holds, and what is known of its type."""
 
@@ -1433,7 +1629,7 @@ class _Content:
 
     def text(self) -> str | None:
         """The data as text, or ``None`` if they are not text."""
-        return _decode_text(binascii.a2b_base64(self.data), "utf-8-sig")
+        return decode_text(binascii.a2b_base64(self.data), "utf-8-sig")
 
 
 def _typed(helper: str, source: Any, media_type: str | None) -> _Content:
@@ -1646,7 +1842,9 @@ def build_request(
 ) -> dict[str, Any]:
     """The JSON body of a request: a new plain dict.  The arguments are not changed.
 
-    *messages*: a str (one user message) or a list of message dicts.
+    *messages*: a str (one user message) or an iterable of messages: dicts, or objects
+    with ``model_dump()``.  Of an assistant's message, what only answers have is left
+    out.
     *model*: a str such as ``"anthropic/claude-sonnet-4.5"``.
     *stream*: whether the answer is to come in pieces.
     *temperature*: 0 to 2.  *top_p*: 0 to 1.  *max_tokens*: 1 or more.
@@ -1659,17 +1857,17 @@ def build_request(
     *response_format*: see `json_schema`.
     *extra_body*: merged into the body at last.
 
-    Any other parameter is sent as it is.  ``None`` means "not sent", except in
-    *extra_body*.  Raises ``ValueError`` or ``TypeError``.
+    Any other parameter is sent as it is.  ``None`` and `NOT_GIVEN` mean "not sent",
+    except in *extra_body*.  Raises ``ValueError`` or ``TypeError``.
     """
-    if model is None or model == "":
+    if model is None or model == "" or isinstance(model, NotGiven):
         raise ValueError(
             "model is missing (%r): pass model=…, or Client(model=…), "
             "or set SIRAYA_MODEL" % (model,)
         )
     body: dict[str, Any] = {
         "model": model,
-        "messages": messages,
+        "messages": _list_of_messages(messages),
         "stream": stream,
         "temperature": temperature,
         "max_tokens": max_tokens,
@@ -1683,20 +1881,61 @@ def build_request(
         "response_format": response_format,
         **params,
     }
-    _messages("messages", messages)
-    body = {name: value for name, value in body.items() if value is not None}
+    body = {
+        name: value
+        for name, value in body.items()
+        if value is not None and not isinstance(value, NotGiven)
+    }
     for name, rule in _REQUEST_RULES.items():
         if name in body:
             rule(name, body[name])
-    body["messages"] = [user(messages)] if isinstance(messages, str) else list(messages)
-    if extra_body is not None:
+    if extra_body is not None and not isinstance(extra_body, NotGiven):
         _object("extra_body", extra_body)
         body.update(extra_body)
     for name, value in body.items():
-        if _is_deeper(value, MAX_JSON_DEPTH):
-            raise ValueError("%s is nested too deeply, or contains itself" % name)
         _check_json(name, value)
     return body
+
+
+def _list_of_messages(messages: Any) -> list[Any]:
+    """The messages as they are sent."""
+    if isinstance(messages, str):
+        return [user(messages)]
+    if isinstance(messages, dict):
+        raise TypeError("messages must be a list: write [message] for a single one")
+    if isinstance(messages, (bytes, bytearray)) or not hasattr(messages, "__iter__"):
+        raise _wrong_type("messages", messages, "a string or a list of messages")
+    listed = list(map(_as_dict, messages))
+    if not listed:
+        raise ValueError("messages must not be empty")
+    _list_of(_message)("messages", listed)
+    return [_to_send_back(it) if it["role"] == "assistant" else it for it in listed]
+
+
+def _as_dict(message: Any) -> Any:
+    """A message as a dict; objects such as pydantic's can make one of themselves."""
+    if isinstance(message, dict) or not hasattr(message, "model_dump"):
+        return message
+    fields = message.model_dump()
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _to_send_back(message: dict[str, Any]) -> dict[str, Any]:
+    """A copy of an assistant's message as strict servers take it.
+
+    It lacks what only answers have: null fields, and those that are made of the others.
+    """
+    kept = {}
+    for name, value in message.items():
+        is_empty = value is None or (name == "tool_calls" and not value)
+        if not is_empty and name not in ("parsed", "annotations"):
+            kept[name] = value
+    if "tool_calls" in kept and "content" in message:
+        kept["content"] = message["content"]
+    audio = kept.get("audio")
+    if isinstance(audio, dict) and audio.get("id"):
+        kept["audio"] = {"id": audio["id"]}  # the user keeps the sound
+    return kept
 
 
 if TYPE_CHECKING:
@@ -1837,8 +2076,11 @@ class SSEParser:
             self._line += block
             return []
         self._ended_with_cr = block.endswith(b"\r")
-        lines = bytes(self._line) + block[:end]
-        self._line = bytearray(block[end:])
+        lines = block[:end]
+        if self._line:
+            lines = bytes(self._line) + lines
+            self._line.clear()
+        self._line += block[end:]
         text = lines.decode(self._encoding, "replace")  # no character is cut
         self._encoding = "utf-8"
         if "\r" in text:
@@ -1876,12 +2118,14 @@ class SSEParser:
 
 # ------------------------------------------------------------------------- assembling
 #
-# A fold.  Each class below collects one field: add() takes the next piece, and value()
-# returns what has arrived.  _Object._new_field() chooses the class.
+# A fold: the chunks of a stream become one answer, a chunk at a time.  How the pieces
+# of a value are put together is its kind.  Values come as they are said last, texts
+# grow, objects are merged by field, lists by what identifies their items.  The table
+# below says which field is of another kind than its value looks like.  What is still
+# growing is held in a _Collector: add() takes the next piece, value() returns what has
+# arrived.
 
-# The fields that come in pieces, at whatever depth.  Every other one is kept as it was
-# said last.  A new field of the API also goes into _API_FIELDS, so that it reads as
-# None where it is absent.
+# The fields that come in pieces, at whatever depth.
 _GROWING_FIELDS = {
     "content",
     "refusal",
@@ -1894,93 +2138,85 @@ _GROWING_FIELDS = {
     "summary",
     "input",
 }
-# Items of a list that have an integer index are pieces of the same item if these fields
-# are equal.  Tool calls have rules of their own: see _ToolCalls.
-_ITEM_IDENTITY = {
-    "reasoning_details": ("type", "index"),
-    "content": ("type", "index"),
-    "thinking": ("type", "index"),
-}
+# Lists whose items come in pieces: those with the same type and index are one item.
+_MERGED_LISTS = {"reasoning_details", "content", "thinking"}
 # Of items without an index: the types whose next item continues the one before.
 _CONTINUED_TYPES = ("text", "thinking", "reasoning.text", "reasoning.summary")
+# Lists to which each chunk adds its own tokens, equal ones too; all within "logprobs".
+_TOKEN_LISTS = {"token_ids"}
 # Said once for the whole answer; servers leave them empty in later chunks.
 _FIRST_SAID_FIELDS = ("id", "model", "created")
 # Fields of a chunk and of a choice that are taken by name, or mean nothing outside of a
 # stream.
-_CHUNK_FIELDS = {"choices", "object", "obfuscation"}
-# Some servers repeat the whole message beside each delta.
-_CHOICE_FIELDS = {
-    "index",
-    "delta",
-    "message",
-    "finish_reason",
-    "logprobs",
-    "obfuscation",
-}
+_CHUNK_FIELDS = ("choices", "object", "obfuscation")
+_CHOICE_FIELDS = ("index", "delta", "message", "finish_reason", "obfuscation")
+# What a collector takes in memory, in bytes: itself, and what becomes of it at the end.
+_COLLECTOR_MEMORY = 1000
 
 
-class _LastSaid:
-    """A value that comes whole; ``None`` replaces nothing."""
+class _Collector:
+    """A value that comes in pieces.  A piece of another type adds nothing."""
 
-    def __init__(self) -> None:
-        self._value: Any = None
-
-    def add(self, value: Any) -> None:
-        if value is not None:
-            self._value = value
+    def add(self, piece: Any) -> None:
+        raise NotImplementedError
 
     def value(self) -> Any:
-        return self._value
+        raise NotImplementedError
+
+
+def _value_of(kept: Any) -> Any:
+    """What has arrived of a field."""
+    return kept.value() if isinstance(kept, _Collector) else _copied(kept)
 
 
 _EMPTY_PART = {"type": "text", "text": ""}
 
 
-class _Text:
+class _Text(_Collector):
     """A text that comes in pieces, or a list of parts whose texts do."""
 
-    def __init__(self, name: str) -> None:
-        self._pieces: list[str] = []
-        self._parts = _Items(name)
-        self._has_parts = False
+    def __init__(self, fold: _Fold) -> None:
+        self.pieces: list[str] = []
+        self._fold = fold
+        self._parts: _MergedList | None = None
         self._other: Any = None  # a value of another type: given if no text comes
 
-    def add(self, value: Any) -> None:
-        if isinstance(value, str):
-            if self._has_parts:
-                self._add_parts([{"type": "text", "text": value}])
-            else:
-                self._pieces.append(value)
-        elif isinstance(value, list) and value:
-            self._add_parts(value)
-        elif value is not None:
-            self._other = value
+    def add(self, piece: Any) -> None:
+        if isinstance(piece, str):
+            if self._parts is None:
+                self.pieces.append(piece)
+            elif piece:
+                self._parts.add([{"type": "text", "text": piece}])
+        elif isinstance(piece, list) and piece:
+            self._add_parts(piece)
+        elif piece is not None:
+            self._other = piece
 
     def _add_parts(self, parts: list[Any]) -> None:
-        if not self._has_parts:
-            self._has_parts = True
-            text = "".join(self._pieces)
+        if self._parts is None:
+            self._parts = _MergedList(self._fold)
+            text = "".join(self.pieces)
             if text:
                 self._parts.add([{"type": "text", "text": text}])
         self._parts.add([part for part in parts if part != _EMPTY_PART])
 
     def value(self) -> Any:
-        if self._has_parts:
+        if self._parts is not None:
             return self._parts.value()
-        if self._pieces:
-            return "".join(self._pieces)
+        if self.pieces:
+            return "".join(self.pieces)
         return self._other
 
 
-class _Base64:
+class _Base64(_Collector):
     """Base64 in pieces, each of which may have padding of its own."""
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
 
-    def add(self, value: Any) -> None:
-        if isinstance(value, str):
-            self._pieces.append(value)
+    def add(self, piece: Any) -> None:
+        if isinstance(piece, str):
+            self._pieces.append(piece)
 
     def value(self) -> str:
         joined = "".join(self._pieces)
@@ -1994,160 +2230,205 @@ class _Base64:
         return base64.b64encode(content).decode("ascii")
 
 
-class _Object:
-    """An object whose fields come in pieces: they are merged by their names."""
+class _Object(_Collector):
+    """An object whose fields come in pieces: they are merged by name.
 
-    def __init__(self, name: str = "") -> None:
+    *name*: the field that holds the object.  *joins_lists*: whether a list of unknown
+    kind is joined to the one before; else it takes its place.
+    """
+
+    def __init__(self, fold: _Fold, name: str = "", joins_lists: bool = True) -> None:
+        self.fields: dict[str, Any] = {}
+        self._fold = fold
         self._name = name
-        self._fields: dict[str, Any] = {}
+        self._joins_lists = joins_lists
 
-    def add(self, value: Any) -> None:
-        if isinstance(value, dict):
-            for name, item in value.items():
-                self.add_field(name, item)
+    def add(self, piece: Any) -> None:
+        if isinstance(piece, dict):
+            for name, value in piece.items():
+                self.add_field(name, value)
 
     def add_field(self, name: str, value: Any) -> None:
-        field = self._fields.get(name)
-        if field is None or type(field) is _LastSaid:
-            field = self._fields[name] = self._field_for(name, value, field)
-        field.add(value)
+        known = self.fields.get(name)
+        if isinstance(known, _Collector):
+            known.add(value)
+        elif value is not None or name not in self.fields:
+            self.fields[name] = self._begin(name, value)
 
-    def _field_for(self, name: str, value: Any, known: _LastSaid | None) -> Any:
-        """The field to use.  A text, object or list takes the place of another value.
+    def _begin(self, name: str, value: Any) -> Any:
+        """What is kept of a field that has not begun to grow."""
+        if name not in self.fields:
+            self._fold.has_grown = True
+        collector = self._collector_for(name, value)
+        if collector is None:
+            return value
+        self._fold.keep(_COLLECTOR_MEMORY)
+        collector.add(value)
+        return collector
 
-        Some servers say null first, and then a text.
-        """
-        if known is None:
-            return self._new_field(name, value)
-        if not isinstance(value, (dict, list, str)):
-            return known
-        field = self._new_field(name, value)
-        return known if type(field) is _LastSaid else field
-
-    def _new_field(self, name: str, value: Any) -> Any:
+    def _collector_for(self, name: str, value: Any) -> _Collector | None:
+        """The collector of a field's kind; ``None``: it is kept as it is said last."""
         if name in _GROWING_FIELDS and isinstance(value, (str, list)):
-            return _Text(name)
+            is_of_tokens = self._name == "logprobs" and isinstance(value, list)
+            return _Tokens(self._fold) if is_of_tokens else _Text(self._fold)
         if not value:  # {} and [] too: what follows says what it is
-            return _LastSaid()
-        if name == "tool_calls" and isinstance(value, list):
-            return _ToolCalls()
+            return None
         if name == "data" and self._name == "audio":
             return _Base64()
         if isinstance(value, dict):
-            return _Object(name)
+            return _Object(self._fold, name, self._joins_lists)
         if isinstance(value, list):
-            return _Items(name)
-        return _LastSaid()
+            return self._list_for(name)
+        return None
+
+    def _list_for(self, name: str) -> _Collector | None:
+        if name in _TOKEN_LISTS or self._name == "logprobs":
+            return _Tokens(self._fold)
+        if not self._joins_lists:
+            return None
+        if name == "tool_calls":
+            return _ToolCalls(self._fold)
+        if name in _MERGED_LISTS:
+            return _MergedList(self._fold)
+        return _JoinedList(self._fold)
 
     def value(self) -> JSONObject:
-        return JSONObject((name, field.value()) for name, field in self._fields.items())
+        return JSONObject((name, _value_of(kept)) for name, kept in self.fields.items())
 
 
-class _Items:
-    """A list whose items come in pieces: those are merged that are the same item."""
+class _Tokens(_Collector):
+    """A list to which each piece adds its items."""
 
-    def __init__(self, name: str) -> None:
-        self._identity = _ITEM_IDENTITY.get(name)
+    def __init__(self, fold: _Fold) -> None:
+        self._fold = fold
+        self._items: list[Any] = []
+
+    def add(self, piece: Any) -> None:
+        if isinstance(piece, list) and piece:
+            self._fold.has_grown = True
+            self._items += piece
+
+    def value(self) -> list[Any]:
+        return list(self._items)
+
+
+class _JoinedList(_Collector):
+    """A list of which nothing is known: each piece adds the items that are new.
+
+    A piece that begins with all that came before takes its place.
+    """
+
+    def __init__(self, fold: _Fold) -> None:
+        self._fold = fold
+        self._items: list[Any] = []
+        self._known: set[int] = set()  # the hash of each item's JSON text
+
+    def add(self, piece: Any) -> None:
+        if not isinstance(piece, list) or not piece:
+            return
+        self._fold.has_grown = True
+        is_longer = len(piece) >= len(self._items)
+        if is_longer and piece[: len(self._items)] == self._items:
+            piece = piece[len(self._items) :]
+            self._items += piece
+            self._known.update(map(_hash_of, piece))
+            return
+        for item in piece:
+            item_hash = _hash_of(item)
+            if item_hash not in self._known:
+                self._known.add(item_hash)
+                self._items.append(item)
+
+    def value(self) -> list[Any]:
+        return [_copied(item) for item in self._items]
+
+
+def _hash_of(item: Any) -> int:
+    return hash(json.dumps(item, sort_keys=True))
+
+
+class _MergedList(_Collector):
+    """A list whose items come in pieces: see `_MERGED_LISTS`."""
+
+    def __init__(self, fold: _Fold) -> None:
+        self._fold = fold
         self._items: list[Any] = []  # an _Object, or a value as it came
-        self._by_identity: dict[Any, _Object] = {}
+        self._by_identity: dict[str, _Object] = {}
         self._last_type: Any = None  # of the last item, if that is an object
 
-    def add(self, value: Any) -> None:
-        if not isinstance(value, list):
+    def add(self, piece: Any) -> None:
+        if not isinstance(piece, list):
             return
-        if len(self._items) > MAX_JSON_ITEMS:
-            raise ResponseError("a list of more than %d items" % MAX_JSON_ITEMS)
-        if self._identity is None:
-            self._extend(value)
-            return
-        for item in value:
+        for item in piece:
             if isinstance(item, dict):
                 self._add_item(item)
             else:
+                self._fold.has_grown = True
                 self._items.append(item)
                 self._last_type = None
-
-    def _extend(self, items: list[Any]) -> None:
-        """Add items of which nothing is known.
-
-        An item replaces the one of its index.
-        """
-        # The server sent the whole list again, perhaps longer.
-        if items[: len(self._items)] == self._items:
-            self._items = list(items)
-            return
-        for item in items:
-            position = self._position_of(item)
-            if position is None:
-                self._items.append(item)
-            else:
-                self._items[position] = item
-
-    def _position_of(self, item: Any) -> int | None:
-        index = item.get("index") if isinstance(item, dict) else None
-        if not isinstance(index, int):
-            return None
-        if len(self._items) > MAX_ITEMS:  # to search them all would take quadratic time
-            return None
-        for position, known in enumerate(self._items):
-            if isinstance(known, dict) and known.get("index") == index:
-                return position
-        return None
 
     def _add_item(self, item: dict[str, Any]) -> None:
         known = self._known_item(item)
         if known is None:
-            if len(self._items) >= MAX_LIST_ITEMS:
-                raise ResponseError("a list of more than %d items" % MAX_LIST_ITEMS)
-            known = _Object()
+            self._fold.keep(_COLLECTOR_MEMORY)
+            known = _Object(self._fold)
             self._items.append(known)
             self._last_type = item.get("type")
             if isinstance(item.get("index"), int):
-                self._by_identity[self._identity_of(item)] = known
+                self._by_identity[_identity_of(item)] = known
         known.add(item)
 
     def _known_item(self, item: dict[str, Any]) -> _Object | None:
         if isinstance(item.get("index"), int):
-            return self._by_identity.get(self._identity_of(item))
+            return self._by_identity.get(_identity_of(item))
         kind = item.get("type")
         if kind in _CONTINUED_TYPES and kind == self._last_type:
             return self._items[-1]  # type: ignore[no-any-return]
         return None
 
-    def _identity_of(self, item: dict[str, Any]) -> str:
-        # As text: a server could choose numbers that collide as keys of a dict.
-        return repr([item.get(field) for field in self._identity or ()])
-
     def value(self) -> list[Any]:
-        return [
-            item.value() if isinstance(item, _Object) else item for item in self._items
-        ]
+        return [_value_of(item) for item in self._items]
 
 
-class _ToolCalls:
+def _identity_of(item: dict[str, Any]) -> str:
+    """What is the same in all pieces of an item of a merged list."""
+    kind = item.get("type")
+    is_encrypted = isinstance(kind, str) and "encrypted" in kind
+    # As text: a server could choose numbers that collide as keys of a dict.
+    return repr((kind, item["index"], item.get("id") if is_encrypted else None))
+
+
+class _ToolCalls(_Collector):
     """The tool calls of a message.  Servers differ in how they tell them apart."""
 
-    def __init__(self) -> None:
+    def __init__(self, fold: _Fold) -> None:
+        self._fold = fold
         self._calls: list[_ToolCall] = []
-        self._by_index: dict[str, list[_ToolCall]] = {}  # the index as text: see _Items
+        # By the text of the index: see _identity_of().  The last one with it; under
+        # None the last of all.
+        self._last: dict[str, _ToolCall] = {}
+        # By the text of index and id; and of None and id.
+        self._by_id: dict[str, _ToolCall] = {}
 
-    def add(self, value: Any) -> None:
-        for piece in value if isinstance(value, list) else ():
-            if isinstance(piece, dict):
-                self._add_piece(piece)
+    def add(self, piece: Any) -> None:
+        for item in piece if isinstance(piece, list) else ():
+            if isinstance(item, dict):
+                self._add_piece(item)
 
     def _add_piece(self, piece: dict[str, Any]) -> None:
-        call = self._call_of(piece)
+        index = piece.get("index")
+        call = self._call_of(piece, index)
         if call is None:
-            if len(self._calls) >= MAX_ITEMS:
-                raise ResponseError("more than %d tool calls" % MAX_ITEMS)
-            index = piece.get("index")
-            call = _ToolCall(index)
+            self._fold.keep(_COLLECTOR_MEMORY)
+            call = _ToolCall(self._fold, index)
             self._calls.append(call)
-            self._by_index.setdefault(repr(index), []).append(call)
+            self._last[repr(index)] = self._last[repr(None)] = call
         call.add(piece)
+        if piece.get("id"):
+            for place in (call.index, None):
+                self._by_id.setdefault(repr((place, call.id)), call)
 
-    def _call_of(self, piece: dict[str, Any]) -> _ToolCall | None:
+    def _call_of(self, piece: dict[str, Any], index: Any) -> _ToolCall | None:
         """The call that this piece continues, or ``None`` if it begins a new one.
 
         Its index, if it has one, narrows down which calls it may continue.  Of those:
@@ -2158,17 +2439,13 @@ class _ToolCalls:
             unknown             a name      none; or the last call, if that has neither
             no id               a name      the last call, if the piece has an index
         """
-        index = piece.get("index")
         call_id = piece.get("id")
-        name = _name_in(piece)
-        candidates = self._calls
-        if index is not None:
-            candidates = self._by_index.get(repr(index), [])
-        for call in candidates:
-            if call_id and call.id == call_id:
-                return call
-        last = candidates[-1] if candidates else None
-        if last is None or not name:
+        if call_id:
+            known = self._by_id.get(repr((index, call_id)))
+            if known is not None:
+                return known
+        last = self._last.get(repr(index))
+        if last is None or not _name_in(piece):
             return last
         if call_id:
             return None if last.id or last.name else last
@@ -2180,23 +2457,22 @@ class _ToolCalls:
 
 
 class _ToolCall:
-    def __init__(self, index: Any) -> None:
+    def __init__(self, fold: _Fold, index: Any) -> None:
         self.index = index
-        self.id = ""
+        self.id: Any = ""
         self.name = ""
-        self._rest = _Object()  # everything but the id, the name and the index
+        self._fold = fold
+        self._rest = _Object(fold)  # everything but the id, the name and the index
 
     def add(self, piece: dict[str, Any]) -> None:
         self.id = self.id or piece.get("id") or ""
         name = _name_in(piece)
-        if name != self.name:  # servers repeat it whole, or send it in pieces
+        if name and name != self.name:  # servers repeat it whole, or send it in pieces
             self.name += name
-        if len(self.name) > MAX_NAME_LENGTH:
-            raise ResponseError("a tool's name of over %d letters" % MAX_NAME_LENGTH)
+            self._fold.keep(len(self.name))  # many pieces would take quadratic time
         for field, value in piece.items():
             if field == "function" and isinstance(value, dict):
-                other_fields = {key: value[key] for key in value if key != "name"}
-                self._rest.add_field(field, other_fields)
+                self._rest.add_field(field, _without_name(value))
             elif field not in ("id", "index") and value != "":
                 self._rest.add_field(field, value)
 
@@ -2204,7 +2480,8 @@ class _ToolCall:
         return self.index if isinstance(self.index, int) else math.inf
 
     def value(self) -> JSONObject:
-        call = JSONObject(id=self.id) if self.id else JSONObject()
+        self.id = self.id or _new_call_id()  # kept, so that it is the same each time
+        call = JSONObject(id=self.id)
         call.update(self._rest.value())
         function = call.get("function")
         if isinstance(function, dict):
@@ -2220,57 +2497,38 @@ def _name_in(piece: dict[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
+def _without_name(function: dict[str, Any]) -> dict[str, Any]:
+    """The other fields of a function's piece; its arguments as text."""
+    fields = {name: function[name] for name in function if name != "name"}
+    if "arguments" in fields:
+        fields["arguments"] = _arguments_text(fields["arguments"])
+    return fields
+
+
 class _Choice:
     """One choice of an answer."""
 
-    def __init__(self, index: int) -> None:
+    def __init__(self, fold: _Fold, index: int) -> None:
         self.index = index
         self.finish_reason: str | None = None  # the last one that says something
-        self._message = _Object()
-        self._has_logprobs = False
-        self._logprobs: JSONObject | None = None
-        self._rest = _Object()
+        self.message = _Object(fold)
+        self._rest = _Object(fold)
 
     def add(self, choice: JSONObject) -> None:
-        self._message.add(choice.get("delta"))
+        self.message.add(choice.get("delta"))
         if _says_finished(choice.get("finish_reason")):
             self.finish_reason = choice["finish_reason"]
-        if "logprobs" in choice:
-            self._add_logprobs(choice["logprobs"])
         for name, value in choice.items():
             if name not in _CHOICE_FIELDS:
                 self._rest.add_field(name, value)
 
-    def has_content(self) -> bool:
-        """Whether the message has more than its role."""
-        message = self._message.value()
-        return any(value for name, value in message.items() if name != "role")
-
-    def _add_logprobs(self, value: Any) -> None:
-        """Append the probabilities of further tokens, which may be equal."""
-        self._has_logprobs = True
-        if not isinstance(value, dict):
-            return
-        if self._logprobs is None:
-            self._logprobs = JSONObject()
-        for name, tokens in value.items():
-            known = self._logprobs.get(name)
-            if isinstance(known, list) and isinstance(tokens, list):
-                known.extend(tokens)
-            elif isinstance(tokens, list):
-                self._logprobs[name] = list(tokens)
-            elif tokens is not None or name not in self._logprobs:
-                self._logprobs[name] = tokens
-
     def value(self) -> JSONObject:
         message = JSONObject(role=None, content=None)
-        message.update(self._message.value())
+        message.update(self.message.value())
         message.pop("obfuscation", None)
         _complete_message(message)
         choice = JSONObject(index=self.index, message=message)
         choice["finish_reason"] = self.finish_reason
-        if self._has_logprobs:
-            choice["logprobs"] = self._logprobs
         choice.update(self._rest.value())
         return choice
 
@@ -2281,38 +2539,43 @@ def _index_of(choice: JSONObject) -> int:
     return index if type(index) is int else 0
 
 
-class _Assembler:
+class _Fold:
     """Folds the chunks of a stream into the `Completion` of the same whole answer."""
 
-    def __init__(self) -> None:
-        self._choices: dict[int, _Choice] = {}
-        self._first_said: dict[str, Any] = {}
-        self._rest = _Object()  # the chunks' other fields
-        # Each field as the last chunk had it: what is repeated is not merged again.
-        self._said: dict[str, Any] = {}
+    def __init__(self, account: _Account) -> None:
+        # Set where more than a text has grown; whoever adds the chunks resets it.
+        self.has_grown = False
+        self.has_content = False  # a delta has brought more than a role
+        self._account = account
+        self._choices: dict[str, _Choice] = {}  # by the index's text: see _identity_of
+        self._fields = _Object(self, joins_lists=False)  # the chunks' other fields
+
+    def keep(self, memory: int) -> None:
+        """So many bytes of memory are taken; `_Failure` if there is no room."""
+        self.has_grown = True
+        self._account.keep(memory)
 
     def add(self, chunk: JSONObject) -> None:
-        """Take a chunk; `ResponseError` if it has too many choices or calls."""
-        for choice in chunk.choices:
-            self._choice_at(_index_of(choice)).add(choice)
+        """Take a chunk; `_Failure` if there is no room for what it adds."""
+        for choice in chunk.get("choices") or ():
+            self.choice_at(_index_of(choice)).add(choice)
+            delta = choice.get("delta") or {}
+            if any(value for name, value in delta.items() if name != "role"):
+                self.has_content = True
         for name, value in chunk.items():
-            # Most fields are the same in each chunk.
-            if name not in _CHUNK_FIELDS and self._said.get(name, _UNSET) != value:
-                self._said[name] = value
+            if name not in _CHUNK_FIELDS:
                 self._add_field(name, value)
 
     def _add_field(self, name: str, value: Any) -> None:
-        if name not in _FIRST_SAID_FIELDS:
-            self._rest.add_field(name, value)
-        elif not self._first_said.get(name):
-            self._first_said[name] = value
+        if name in _FIRST_SAID_FIELDS and self._fields.fields.get(name):
+            return
+        self._fields.add_field(name, value)
 
-    def _choice_at(self, index: int) -> _Choice:
-        choice = self._choices.get(index)
+    def choice_at(self, index: int) -> _Choice:
+        choice = self._choices.get(repr(index))
         if choice is None:
-            if len(self._choices) >= MAX_ITEMS:
-                raise ResponseError("more than %d choices" % MAX_ITEMS)
-            choice = self._choices[index] = _Choice(index)
+            self.keep(_COLLECTOR_MEMORY)
+            choice = self._choices[repr(index)] = _Choice(self, index)
         return choice
 
     def is_finished(self, expected_choices: int) -> bool:
@@ -2324,75 +2587,39 @@ class _Assembler:
     def has_choices(self) -> bool:
         return bool(self._choices)
 
-    def has_content(self) -> bool:
-        return any(choice.has_content() for choice in self._choices.values())
-
     def completion(self) -> Completion:
         """The answer so far."""
-        completion = Completion(self._first_said)
+        fields = self._fields.value()
+        completion = Completion()
+        for name in _FIRST_SAID_FIELDS:
+            if name in fields:
+                completion[name] = fields.pop(name)
         completion["object"] = "chat.completion"
-        completion["choices"] = [
-            choice.value() for _, choice in sorted(self._choices.items())
-        ]
-        completion.update(self._rest.value())
-        return _mend(_copied(completion))  # type: ignore[no-any-return]
-
-
-def _copied(value: Any) -> Any:
-    """The value with new objects and lists: those of the chunks are the caller's."""
-    if isinstance(value, list):
-        return [_copied(item) for item in value]
-    if isinstance(value, dict):
-        items = ((name, _copied(item)) for name, item in value.items())
-        return type(value)(items)
-    return value
+        in_order = sorted(self._choices.values(), key=lambda choice: choice.index)
+        completion["choices"] = [choice.value() for choice in in_order]
+        completion.update(fields)
+        _lift_usage(completion)
+        return completion
 
 
 # -------------------------------------------------------------------------- transport
 #
 # From the outside in:
 #
-#   _Transport      urllib.request's handler of http: and https:, so that programs find
-#                   what they know: Request objects, audit events, proxies.  Keeps the
-#                   idle connections.
-#   _Exchange       one request and its answer.  Whoever ends it first, its reader or
-#                   close() in another thread, decides what becomes of the connection.
+#   _Transport      keeps the idle connections, and urllib's opener, so that programs
+#                   find what they know: Request objects, audit events, tracing tools.
+#   _Exchange       one request and its answer.  It owns the connection from before it
+#                   is made until it is given back or closed.
 #   _Connection     an http.client connection.  It owns the socket, and dispose() alone
 #                   closes it.  A thread that waits for the socket is woken by shutdown.
 #   _Response       http.client's parser of one answer, with stricter framing.
-#   _Reader         buffers for that parser; it lasts as long as the answer.
+#   _Reader         buffers for that parser, as long as the connection lasts.
 #   _SocketReader   reads the socket: sets its timeout to the time left, counts bytes.
 #   _Limits         the time limits and the cancellation of one call.
+#
+# Whatever the network does becomes a _Failure here: see _Exchange.
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error)
-
-
-class _LimitPassed(OSError):
-    """A time limit of the call has passed."""
-
-
-class _Closed(OSError):
-    """The exchange was closed, or the call cancelled, by another thread."""
-
-
-class _NotConnected(OSError):
-    """The connection could not be made.  *cause*: the error of the step that failed."""
-
-    def __init__(self, message: str, cause: Exception) -> None:
-        super().__init__(message)
-        self.cause = cause
-
-
-class _NotTrusted(_NotConnected):
-    """The server's certificate, or the file to verify it with, cannot be used."""
-
-
-class _ProxyRefused(OSError):
-    """A proxy refused to connect us.  *status*: an int."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__("it said %d %s" % (status, reason))
-        self.status = status
 
 
 class _Limits:
@@ -2413,35 +2640,43 @@ class _Limits:
         self.connect_timeout = connect_timeout
         self.deadline = deadline
         self.is_cancelled = False
-        # True: any byte resets the silence.  A Stream sets False, and calls heard()
-        # when something other than a heartbeat has come.
-        self.counts_every_byte = True
+        self._cancelled = threading.Event()  # is set with it, and wakes wait()
         self._started = time.monotonic()
-        self._silence = 0.0  # seconds in which we waited and heard nothing
-        # When the present step of connecting began; None while not connecting.
-        self._step_started: float | None = None
-        self._socket: Any = None  # the one that cancel() shuts down
-        self._cancelling = threading.Event()
+        self._end = math.inf if deadline is None else self._started + deadline
+        # What holds at present: "connect_timeout" for a step of connecting, then
+        # "timeout"; its seconds; how many of them we have waited and heard nothing.
+        self._limit = "timeout"
+        self._patience = math.inf
+        self._silence = 0.0
+        # Whether any byte ends the silence; in a body, heard() does.
+        self._counts_bytes = False
 
     def begin_step(self) -> None:
-        """A step of connecting begins: ``connect_timeout`` holds for it."""
-        self._step_started = time.monotonic()
+        """A step of connecting begins."""
+        self._begin("connect_timeout", self.connect_timeout)
 
-    def begin_exchange(self) -> None:
-        """The connection is there: from now on ``timeout`` holds."""
-        self._step_started = None
+    def begin_request(self) -> None:
+        """The connection is there, and each byte of the answer's head counts."""
+        self._begin("timeout", self.timeout)
+        self._counts_bytes = True
+
+    def begin_body(self) -> None:
+        """The head has come.  In the body, heard() tells what ends the silence."""
+        self._begin("timeout", self.timeout)
+
+    def _begin(self, limit: str, seconds: float | None) -> None:
+        self._limit = limit
+        self._patience = math.inf if seconds is None else seconds
         self._silence = 0.0
+        self._counts_bytes = False
 
     def heard(self) -> None:
         """The server said something."""
         self._silence = 0.0
 
     def waited(self, seconds: float) -> None:
-        """Bytes came after so many seconds.  In a stream they may be a heartbeat."""
-        if self.counts_every_byte:
-            self._silence = 0.0
-        else:
-            self._silence += seconds
+        """Bytes came after so many seconds; they may be a heartbeat."""
+        self._silence = 0.0 if self._counts_bytes else self._silence + seconds
 
     def elapsed(self) -> float:
         return time.monotonic() - self._started
@@ -2449,76 +2684,50 @@ class _Limits:
     def time_left(self) -> float | None:
         """The seconds until the nearest limit; raises if one has passed."""
         if self.is_cancelled:
-            raise _Closed("the call was cancelled")
-        left = min(self._left_of_step(), self._left_of_deadline())
+            raise self.cancellation()
+        left = min(self._patience - self._silence, self._end - time.monotonic())
         if left <= 0:
             raise self.passed()
         return None if left == math.inf else left
 
-    def _left_of_step(self) -> float:
-        """The seconds left by ``connect_timeout`` or ``timeout``."""
-        if self._step_started is None:
-            return math.inf if self.timeout is None else self.timeout - self._silence
-        if self.connect_timeout is None:
-            return math.inf
-        return self._step_started + self.connect_timeout - time.monotonic()
+    @staticmethod
+    def cancellation() -> _Failure:
+        return _Failure(APIConnectionError, "the call was cancelled")
 
-    def _left_of_deadline(self) -> float:
-        if self.deadline is None:
-            return math.inf
-        return self._started + self.deadline - time.monotonic()
-
-    def passed(self) -> _LimitPassed:
-        """The error for the limit that has passed."""
-        # Timers may fire some milliseconds early.
-        if self._left_of_deadline() <= min(0.01, self._left_of_step()):
-            return _LimitPassed("not done after %s s (deadline)" % self.deadline)
-        if self._step_started is not None:
-            return _LimitPassed(
-                "timed out after %s s (connect_timeout)" % self.connect_timeout
-            )
-        return _LimitPassed("no data for %s s (timeout)" % self.timeout)
-
-    def explain(self, error: OSError) -> OSError:
-        """The error for a socket.timeout: our limit, or a failed keep-alive probe."""
+    def explain(self, error: OSError) -> Exception:
+        """The reason of a socket.timeout: a limit, or a failed keep-alive probe."""
         if error.errno is not None:
             return error  # the kernel's ETIMEDOUT; that of settimeout() has no number
         return self.passed()
 
+    def passed(self) -> _Failure:
+        """The failure for the limit that has passed."""
+        is_deadline = self._end - time.monotonic() <= min(
+            0.01,  # timers may fire some milliseconds early
+            self._patience - self._silence,
+        )
+        limit = "deadline" if is_deadline else self._limit
+        words = "not done after" if is_deadline else "no data for"
+        if limit == "connect_timeout":
+            words = "timed out after"
+        message = "%s %s s (%s)" % (words, getattr(self, limit), limit)
+        return _Failure(APITimeoutError, message, reason="time limit")
+
     def can_wait(self, seconds: float) -> bool:
         """Whether the deadline leaves that much time."""
-        return seconds < self._left_of_deadline()
+        return time.monotonic() + seconds < self._end
 
     def wait(self, seconds: float) -> None:
         """Wait, or until the call is cancelled."""
         end = time.monotonic() + seconds
         while not self.is_cancelled and time.monotonic() < end:
             # In slices: on Windows, Ctrl-C cannot interrupt the waiting.
-            self._cancelling.wait(min(1.0, end - time.monotonic()))
-
-    def guard(self, sock: socket.socket) -> None:
-        """Have cancel() shut this socket down."""
-        self._socket = sock
-        if self.is_cancelled:
-            raise _Closed("the call was cancelled")
-
-    def unguard(self) -> None:
-        """The socket is no longer this call's: cancel() must not touch it."""
-        self._socket = None
+            self._cancelled.wait(min(1.0, end - time.monotonic()))
 
     def cancel(self) -> None:
-        """End the call, from any thread, at whatever stage it is."""
+        """From now on, whatever asks for the time left fails."""
         self.is_cancelled = True
-        self._cancelling.set()
-        sock = self._socket
-        if sock is not None:
-            _shut_down(sock)
-
-
-def _shut_down(sock: socket.socket) -> None:
-    """Wake whoever waits for this socket, in whatever thread."""
-    with contextlib.suppress(OSError):
-        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # TLS's own would wait
+        self._cancelled.set()
 
 
 _Proxy = collections.namedtuple("_Proxy", "host port authorization")
@@ -2526,84 +2735,107 @@ _Proxy = collections.namedtuple("_Proxy", "host port authorization")
 _Route = collections.namedtuple("_Route", "scheme host port proxy")
 
 
-class _Request(urllib.request.Request):
-    """A request, and how far it has come."""
-
-    def __init__(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        body: _RequestBody | None,
-        limits: _Limits,
-    ) -> None:
-        super().__init__(url, method=method)
-        self.fields = dict(headers)
-        self.body = body
-        self.limits = limits
-        self.route: Any = None  # set by the handler, before it connects
-        self.is_sent = False  # all of it
-        self.status = 0  # of the answer, from its first line on
-
-    def blocks(self) -> Iterator[bytes]:
-        """The body's bytes; a large one is told to the log as it goes."""
-        body: Any = self.body
-        sent = logged = 0
-        for block in body.blocks():
-            if sent - logged >= LOG_BYTES:
-                logged = sent
-                _log("sending %d of %d bytes", sent, body.length)
-            yield block
-            sent += len(block)
-
-
-def _log(message: str, *values: Any, level: int = 10) -> None:
+def _log(stage: str, message: str, *values: Any, **attributes: Any) -> None:
     """Give a record to the logger "siraya_chat", if the program uses logging at all.
 
-    *level*: 10 is DEBUG and 20 is INFO.
+    It has the *stage* and the other *attributes*.  Its level is INFO at the stage
+    "retrying", else DEBUG.
     """
     logging: Any = sys.modules.get("logging")
     if hasattr(logging, "getLogger"):
-        logging.getLogger("siraya_chat").log(level, message, *values)
+        level = 20 if stage == "retrying" else 10
+        extra = dict(attributes, stage=stage)
+        logging.getLogger("siraya_chat").log(level, message, *values, extra=extra)
+
+
+# An interim answer (RFC 9110 § 15.2), whole; 101 is none: another protocol follows.
+_INTERIM = rb"HTTP/1\.[01] 1(?!01)[0-9][0-9].*?\r?\n\r?\n"
+_INTERIM_START = rb"HTTP/1\.[01] 1(?!01)"
+# What a socket that does not wait raises where it would have to.
+_WOULD_WAIT = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class _SocketReader(io.RawIOBase):
     """Reads from a connection's socket, within the limits of its present call."""
 
-    def __init__(self, connection: _Connection) -> None:
-        self.connection = connection
-        self.is_paused = False  # set by _Reader.close(): do not read the socket
-        # http.client closes its socket before the answer is read; the descriptor stays
-        # open until this file is closed too.
-        self._file = connection.own_socket.makefile("rb", buffering=0)
+    # Of the present exchange; an object of the class has its own.
+    limits: Any = None
+    account: Any = None
+
+    def __init__(self, sock: Any) -> None:
+        self.sock = sock
+        self.waits = True  # False: read what is there
+        self.received = 0  # bytes of the present answer, with their framing
+        self.has_ended = False  # the server has closed the connection
+        self._early = bytearray()  # what came while the request was being sent
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if self.is_paused:
-            return None
-        connection = self.connection
-        limits = connection.limits
-        connection.own_socket.settimeout(limits.time_left())
+        if not self.waits and not self._early:
+            self._look()
+        if self._early:
+            count: int = min(len(buffer), len(self._early))
+            buffer[:count] = self._early[:count]
+            del self._early[:count]
+            return count
+        if not self.waits:
+            return 0 if self.has_ended else None
+        self.sock.settimeout(self.limits.time_left())
         started = time.monotonic()
         try:
-            count: int = self._file.readinto(buffer)
+            count = self.sock.recv_into(buffer)
         except socket.timeout as error:
-            raise limits.explain(error) from None
-        limits.waited(time.monotonic() - started)
-        connection.count_received(count)
+            raise self.limits.explain(error) from None
+        self.limits.waited(time.monotonic() - started)
+        self._count(count)
         return count
 
-    def close(self) -> None:
-        self._file.close()
-        super().close()
+    def _count(self, count: int) -> None:
+        self.received += count
+        self.has_ended = count == 0
+        self.account.take_wire(count)
+
+    def _look(self) -> None:
+        """Take what has come, without waiting."""
+        self.sock.settimeout(0)
+        try:
+            data = self.sock.recv(BLOCK_BYTES)
+        except _WOULD_WAIT:
+            return
+        self._early += data
+        self._count(len(data))
+
+    def answer_has_come(self) -> bool:
+        """Whether the server answers, or has closed, before all of the request is sent.
+
+        Over TLS, bytes on the socket need not be an answer: only those count that are
+        there when they are decrypted.  Interim answers are dropped.
+        """
+        try:
+            self._look()
+        except OSError:  # reading the answer will tell
+            return True
+        interim = re.match(_INTERIM, self._early, re.DOTALL)
+        while interim is not None:
+            del self._early[: interim.end()]
+            interim = re.match(_INTERIM, self._early, re.DOTALL)
+        if len(self._early) < len("HTTP/1.1 10"):
+            return self.has_ended
+        is_long = len(self._early) > BLOCK_BYTES
+        return is_long or not re.match(_INTERIM_START, self._early)
 
 
 class _Reader(io.BufferedReader):
-    """The reader of one answer.  A line that is cut off is an error."""
+    """The reader of a connection's answers.  A line that is cut off is an error."""
 
     raw: Any  # a _SocketReader
+    last_status = (0, "")  # that was read, and its reason
+
+    def makefile(self, mode: str) -> _Reader:
+        """This reader: http.client takes it for the socket, and asks for a file."""
+        return self
 
     def readline(self, size: int | None = -1) -> bytes:
         line = super().readline(size)
@@ -2612,33 +2844,28 @@ class _Reader(io.BufferedReader):
         return line
 
     def close(self) -> None:
-        """The answer is read: note whether more than it has come into the buffer."""
-        if not self.closed:
-            self.raw.is_paused = True  # so that peek() looks at the buffer alone
-            self.raw.connection.has_surplus = bool(self.peek(1))
-        super().close()
+        """Do nothing.  An answer calls it at its end, and there may be another."""
 
 
 class _Response(http.client.HTTPResponse):
     """http.client's answer, with stricter framing.
 
     The private names of http.client that this module uses are the methods below, and
-    _tunnel() in _Connection.
+    _tunnel() in _Connection; they are the same from CPython 3.7 to 3.15.
     """
 
     fp: Any = None  # a _Reader; None in an object that Ctrl-C left half made
 
     def flush(self) -> None:
-        """Do nothing.  close() calls it, when the reader may be closed already."""
+        """Do nothing: there is nothing to write.  close() calls it."""
 
     def _read_status(self) -> Any:
         """Read the status line.  Interim answers are skipped (RFC 9110 § 15.2)."""
         for _ in range(MAX_INTERIM_ANSWERS):
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if status >= 200:
-                self.status = status  # now, in case that a header fails
-                self.reason = reason.strip()
-                return version, status, reason
+                self.fp.last_status = (status, reason.strip())
+                return version, status, reason.strip()
             if status == 101:
                 break
             http.client.parse_headers(self.fp)
@@ -2646,8 +2873,6 @@ class _Response(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read the head.  Refuse one that leaves the body's length in doubt."""
-        route = self.fp.raw.connection.route
-        _log("waiting for %s", _address(route.host, route.port))
         super().begin()
         if self.chunked:
             return  # which goes before Content-Length (RFC 9112 § 6.3)
@@ -2672,7 +2897,7 @@ class _Response(http.client.HTTPResponse):
 
     def _safe_read(self, size: int) -> bytes:
         """Read the line end behind a chunk: read1() asks for nothing else."""
-        data: bytes = super()._safe_read(size)  # type: ignore[misc]
+        data: bytes = self.fp.read(size)
         if data != b"\r\n":
             raise http.client.HTTPException("a chunk is longer than its size says")
         return data
@@ -2681,20 +2906,23 @@ class _Response(http.client.HTTPResponse):
 class _Connection(http.client.HTTPConnection):
     """A connection to a server, for one exchange after the other."""
 
+    response_class = _Response
+    sock: Any  # the reader, see below
+    # The socket.  http.client's own name for it, "sock", is the reader: of all that a
+    # socket can do, http.client asks only for a file to read answers from.
+    own_socket: Any = None
+
     def __init__(self, route: _Route, context: ssl.SSLContext | None) -> None:
         place = route.proxy or route
         super().__init__(place.host, place.port)
         self.route = route
         self.context = context  # for https
         self.pid = os.getpid()  # a forked child must not use what its parent has opened
-        # http.client's "sock" becomes None before the answer is read.
-        self.own_socket: Any = None
-        self.limits: Any = None  # those of the present call
-        self.response: Any = None  # the last answer, from its first line on
-        self._reader: Any = None  # of the next answer, until that takes it
-        self.has_surplus = False  # more came than the last answer
+        self.sent = 0  # bytes of the present request
         self.stage = ""  # what connect() is doing, for its errors
-        self._received = 0  # bytes of the present answer, with their framing
+        self._limits: Any = None  # those of the present call
+        self._is_long = False  # the request takes time, in which an answer may come
+        self._last_response: Any = None
         self._idle_since = (0.0, 0.0)  # by the monotonic and by the wall clock
         if route.proxy is not None and route.scheme == "https":
             target = _address(route.host, route.port)
@@ -2703,195 +2931,200 @@ class _Connection(http.client.HTTPConnection):
                 headers["Proxy-Authorization"] = route.proxy.authorization
             self.set_tunnel(target.rpartition(":")[0], route.port, headers)
 
-    def connect(self) -> None:
+    def is_open(self) -> bool:
+        return self.own_socket is not None
+
+    def open(self, limits: _Limits, account: _Account) -> None:
         """Reach the server: TCP, the proxy's CONNECT (RFC 9110 § 9.3.6), TLS."""
         route = self.route
+        self._limits = limits
         target = _address(route.host, route.port)
         self.stage = "no connection to " + target
         if route.proxy is not None:
             self.stage = "no connection to the proxy " + _address(self.host, self.port)
-        _log("connecting to %s", _address(self.host, self.port))
-        self.sock = self.own_socket = self._open_socket()
+        _log("connecting", "connecting to %s", _address(self.host, self.port))
+        self._open_socket()
         if route.proxy is not None and route.scheme == "https":
             self.stage = "the proxy %s did not connect to %s" % (
                 _address(self.host, self.port),
                 target,
             )
-            self._open_tunnel()
+            self._open_tunnel(account)
         if route.scheme == "https":
             self.stage = "no secure connection to " + target
             self._start_tls()
+        self._make_reader()
 
-    def _open_socket(self) -> socket.socket:
-        """A connected socket: the host's addresses are tried one after the other."""
+    def _open_socket(self) -> None:
+        """Connect: the host's addresses are tried one after the other."""
         failure: Exception = OSError("the name has no address")
         host = self.host.encode("ascii")  # a str would import encodings.idna: 2 ms
         addresses = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
         for family, kind, protocol, _, address in addresses:
+            self._limits.begin_step()
             try:
-                sock = socket.socket(family, kind, protocol)
-            except OSError as error:  # such as IPv6, which a system may lack
-                failure = error
-                continue
-            try:
-                self.limits.begin_step()
-                self.limits.guard(sock)
-                sock.settimeout(self.limits.time_left())
-                sock.connect(address)
-                _set_socket_options(sock)
-                return sock
+                self.own_socket = socket.socket(family, kind, protocol)
+                self.own_socket.settimeout(self._limits.time_left())
+                self.own_socket.connect(address)
+                _set_socket_options(self.own_socket)
+                return
             except socket.timeout as error:
-                failure = self.limits.explain(error)
-            except OSError as error:
+                failure = self._limits.explain(error)
+            except OSError as error:  # also of IPv6, which a system may lack
                 failure = error
-            except BaseException:
-                sock.close()
-                raise
-            sock.close()
-            if isinstance(failure, _Closed) or self.limits.is_cancelled:
-                break
+            self.dispose()
         raise failure
 
-    def _open_tunnel(self) -> None:
-        self.limits.begin_step()
-        self._prepare_reader()
+    def _open_tunnel(self, account: _Account) -> None:
+        self._limits.begin_step()
+        self._make_reader()
+        self.begin(self._limits, account, is_long=False)
         try:
             self._tunnel()  # type: ignore[attr-defined]
         except OSError:  # _tunnel() raises it for any status but 200, too
-            status = getattr(self.response, "status", None)
-            if isinstance(status, int) and status >= 300:
-                raise _ProxyRefused(status, self.response.reason) from None
-            raise
-        finally:
-            if self.response is not None:
-                self.response.close()
-                self.response = None
+            status, reason = self.sock.last_status
+            if status < 300:
+                raise
+            message = "it said %d %s" % (status, reason)
+            may_retry = status in (408, 429) or status >= 500
+            raise _Failure(APIConnectionError, message, may_retry=may_retry) from None
 
     def _start_tls(self) -> None:
         context: Any = self.context
-        self.limits.begin_step()
-        self.sock = self.own_socket = context.wrap_socket(
+        self._limits.begin_step()
+        self.own_socket = context.wrap_socket(
             self.own_socket,
             server_hostname=self.route.host,
             do_handshake_on_connect=False,
         )
-        self.limits.guard(self.own_socket)
-        self.own_socket.settimeout(self.limits.time_left())
+        self.own_socket.settimeout(self._limits.time_left())
         try:
             self.own_socket.do_handshake()
         except socket.timeout as error:
-            raise self.limits.explain(error) from None
+            raise self._limits.explain(error) from None
 
-    def response_class(  # type: ignore[override]
-        self, sock: Any, **options: Any
-    ) -> Any:
-        """The object for an answer; http.client calls this as a class."""
-        self.response = _Response(self, **options)  # type: ignore[arg-type]
-        return self.response
+    def _make_reader(self) -> None:
+        self.sock = _Reader(_SocketReader(self.own_socket), BLOCK_BYTES // 2)
 
-    def _prepare_reader(self) -> None:
-        """Make the reader of the next answer, before the request goes out.
-
-        Until the answer comes is when people press Ctrl-C, and Python complains on
-        standard error of a reader that is then half made.
-        """
-        self._reader = _Reader(_SocketReader(self), BLOCK_BYTES // 2)
-
-    def makefile(self, mode: str) -> _Reader:
-        """The reader; HTTPResponse takes the connection for a socket."""
-        reader: _Reader = self._reader
-        self._reader = None
-        return reader
+    def begin(self, limits: _Limits, account: _Account, is_long: bool) -> None:
+        """A request begins; *is_long*: its body takes time to send."""
+        self._limits = limits
+        self._is_long = is_long
+        self.sent = 0
+        raw = self.sock.raw
+        raw.limits, raw.account = limits, account
+        raw.received = 0
 
     def send(self, data: Any) -> None:
-        """Send bytes; the time limit starts again whenever some have left."""
+        """Send bytes, or as many as the server waits for: see `answer_has_come`."""
         view = memoryview(data)
-        while view:
-            self.own_socket.settimeout(self.limits.time_left())
+        while view and not self.answer_has_come():
+            count = self._send_some(view[:SEND_BYTES])
+            view = view[count:]
+            self.sent += count
+
+    def answer_has_come(self) -> bool:
+        """Whether a long request is answered already, and the rest need not be sent."""
+        return self._is_long and self.sock.raw.answer_has_come()
+
+    def _send_some(self, data: memoryview) -> int:
+        """How many bytes have left; 0: there may be something to read."""
+        sock = self.own_socket
+        if not self._is_long:
+            sock.settimeout(self._limits.time_left())
             try:
-                sent = self.own_socket.send(view[:SEND_BYTES])
+                return sock.send(data)  # type: ignore[no-any-return]
             except socket.timeout as error:
-                raise self.limits.explain(error) from None
-            view = view[sent:]
-
-    def exchange(self, request: _Request) -> None:
-        """Send a request and read the head of its answer."""
-        self.limits.begin_exchange()
-        self._received = 0
-        self.has_surplus = False
-        self._prepare_reader()
+                raise self._limits.explain(error) from None
+        self._wait_until_ready(selectors.EVENT_READ | selectors.EVENT_WRITE)
+        sock.settimeout(0)
         try:
-            blocks = None if request.body is None else request.blocks()
-            self.request(request.get_method(), request.selector, blocks, request.fields)
-            request.is_sent = True
-        except ConnectionError:
-            # A server that refuses a request need not read all of it.  Its answer may
-            # be there all the same, and http.client lets us read it.
+            return sock.send(data)  # type: ignore[no-any-return]
+        except ssl.SSLWantReadError:
+            self._wait_until_ready(selectors.EVENT_READ)
+        except _WOULD_WAIT:
             pass
-        try:
-            self.getresponse()
-        finally:
-            status = getattr(self.response, "status", None)
-            request.status = status if isinstance(status, int) else 0
-        if not request.is_sent:
-            self.response.will_close = True  # the server would wait for the rest
+        return 0
 
-    def count_received(self, count: int) -> None:
-        self._received += count
-        if self._received > MAX_WIRE_BYTES:
-            raise ResponseError("the answer is larger than %d bytes" % MAX_WIRE_BYTES)
+    def _wait_until_ready(self, events: int) -> None:
+        # select() fails above descriptor 1023.
+        kind = getattr(selectors, "PollSelector", selectors.SelectSelector)
+        with kind() as selector:
+            selector.register(self.own_socket, events)
+            if not selector.select(self._limits.time_left()):
+                raise self._limits.passed()
+
+    def receive_head(self) -> Any:
+        """The answer's head, parsed by http.client."""
+        self._last_response = None
+        self._last_response = self.getresponse()
+        return self._last_response
+
+    def close(self) -> None:
+        """Do nothing.  http.client calls it where an answer ends with the connection:
+        that is still to be read, and dispose() closes.
+        """
 
     def set_idle(self) -> None:
         self._idle_since = (time.monotonic(), time.time())
 
     def is_reusable(self, patience: float) -> bool:
-        """Whether another request can go out.
+        """Whether another request can go out, once the rest of the answer is read.
 
-        The rest of the last answer is read, which takes at most *patience* seconds.
-        Then nothing may be left, and the server must not have closed the connection.
+        That takes at most *patience* seconds.  Then nothing may be left, and the server
+        must not have closed the connection.
         """
-        ages = (
-            time.monotonic() - self._idle_since[0],
-            time.time() - self._idle_since[1],  # goes on while the machine sleeps
-        )
-        if not all(0 <= age < MAX_IDLE_SECONDS for age in ages):
-            return False
         try:
-            self._drain(patience)
-            if self.has_surplus:
-                return False
-            self.own_socket.settimeout(0)
-            self.own_socket.recv(1)  # the end, or an answer that nobody asked for
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return True  # open and silent
-        except (ResponseError, *_NETWORK_ERRORS):
-            pass
-        return False
+            return self._is_fresh() and self._drain(patience) and self._is_silent()
+        except (_Failure, *_NETWORK_ERRORS):
+            return False
 
-    def _drain(self, patience: float) -> None:
-        """Read the rest of the last answer."""
-        if self.response.isclosed():
-            return
-        self.limits = _Limits(None, None, patience)
-        while self.response.read1(BLOCK_BYTES):
-            pass
-        self.response.close()
+    def _is_fresh(self) -> bool:
+        monotonic_time, wall_time = self._idle_since
+        age = time.monotonic() - monotonic_time
+        wall_age = time.time() - wall_time  # goes on while the machine sleeps
+        return age < MAX_IDLE_SECONDS and 0 <= wall_age < MAX_IDLE_SECONDS
+
+    def _drain(self, patience: float) -> bool:
+        """Read the rest of the last answer; ``False``: it takes too long."""
+        response = self._last_response
+        if not response.isclosed():
+            self.begin(_Limits(None, None, patience), _Account(), is_long=False)
+            while response.read1(BLOCK_BYTES):
+                pass
+            response.close()
+        return True
+
+    def _is_silent(self) -> bool:
+        """Whether the server has sent nothing more, and not closed the connection."""
+        raw = self.sock.raw
+        raw.waits = False
+        surplus = self.sock.peek(1)
+        raw.waits = True
+        return not surplus and not raw.has_ended
+
+    def wake(self) -> None:
+        """Wake the thread that waits for the socket: it finds the end."""
+        if self.own_socket is not None:
+            _shut_down(self.own_socket)
 
     def dispose(self) -> None:
         """Close the connection; a forked child leaves its parent's open."""
         sock, self.own_socket = self.own_socket, None
         if sock is None:
             return
-        self.sock = None
         if self.pid != os.getpid():
             os.close(socket.socket.detach(sock))  # our descriptor, and nothing else
             return
         _shut_down(sock)
-        if self.response is not None:
-            self.response.close()
-        if self._reader is not None:
-            self._reader.close()
         sock.close()
+
+    __del__ = dispose
+
+
+def _shut_down(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # TLS's own would wait
 
 
 def _address(host: str, port: int) -> str:
@@ -2909,77 +3142,217 @@ def _set_socket_options(sock: socket.socket) -> None:
                 sock.setsockopt(socket.IPPROTO_TCP, option, KEEP_ALIVE_SECONDS)
 
 
-class _Exchange:
-    """A request that was sent, and its answer as it arrives.
+class _Request(urllib.request.Request):
+    """A request as urllib has it, and the exchange that carries it out."""
 
-    ``status``, ``reason``, ``headers``: those of the answer.  `read` is for one thread;
+    def __init__(
+        self,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: _RequestBody | None,
+        exchange: _Exchange,
+    ) -> None:
+        host = exchange.route.host
+        super().__init__(url, method=method, origin_req_host=host)
+        self.headers = headers
+        self.body = body
+        self.exchange = exchange
+
+
+class _Handler(urllib.request.BaseHandler):
+    """urllib's handler of ``http:`` and ``https:``."""
+
+    def add_parent(self, parent: Any) -> None:
+        """Do not keep the opener, which keeps this: a reference cycle."""
+
+    def http_open(self, request: Any) -> Any:
+        """Answer the request; urllib calls this."""
+        exchange = request.exchange
+        exchange.open(request)
+        return exchange
+
+    https_open = http_open
+
+
+class _Exchange:
+    """A request and its answer as it arrives: `open`, then `read` to the end.
+
+    ``status``, ``reason``, ``headers``: those of the answer.  Also, for tools that
+    trace urllib, what else its answers have.  `open` and `read` are for one thread;
     `close` may be called from any, also from a signal handler.
     """
 
+    status = 0
+    reason = ""
+    version = 0
+    headers: Any = None
+
     def __init__(
-        self, transport: _Transport, connection: _Connection, request: _Request
+        self, transport: _Transport, route: _Route, limits: _Limits, account: _Account
     ) -> None:
-        response = connection.response
-        self.status: int = response.status
-        self.reason: str = response.reason
-        self.headers: http.client.HTTPMessage = response.headers
-        self.limits = request.limits
-        self.size = 0  # of the content that was read, unpacked
-        self.max_size = MAX_ANSWER_BYTES
+        self.route = route
+        self.limits = limits
+        self.stage = "connecting"  # then "sending", "waiting" and "answered"
+        self.failure: _Failure | None = None  # why the body has ended too early
+        self.url = ""
         self._transport = transport
-        self._connection = connection
-        # close() sets _is_closed, then looks at _is_reading.  read() resets
-        # _is_reading, then looks at _is_closed.  So one of them disposes of the
-        # connection, whichever comes first.
-        self._is_reading = False  # set by the reading thread
-        self._is_closed = False  # set by close(), in whatever thread
-        # Acquired by the first release() or close(), and never released.
+        self._account = account
+        self._connection: Any = None
+        self._is_sent = False  # all of the request
+        self._response: Any = None
+        self._content: Any = None  # the body's blocks, unpacked
+        # close() has the call cancelled, then looks at _is_busy.  open() and read()
+        # reset _is_busy, then look whether the call is cancelled.  So one of them
+        # disposes of the connection, whichever comes first.
+        self._is_busy = False  # set by the thread that opens or reads
+        # Acquired by the first that ends the exchange, and never released.
         self._ended = threading.Lock()
-        self._blocks = self._content()
 
-    def _content(self) -> Iterator[bytes]:
-        coding = self.headers.get("Content-Encoding", "").strip().lower()[:50]
-        if coding in ("", "identity"):
-            yield from self._plain_blocks()
-        elif coding in ("gzip", "x-gzip", "deflate"):
-            yield from _inflate(self._plain_blocks(), coding)
-        else:
-            raise ResponseError("unexpected Content-Encoding %r" % coding)
+    def open(self, request: _Request) -> None:
+        """Send the request and read the answer's head; raises `_Failure`."""
+        self.url = request.full_url
+        self._is_busy = True
+        try:
+            if not self._ask_kept(request):
+                self._connect()
+                self._ask(request)
+        except BaseException:
+            self.drop()
+            raise
+        finally:
+            self._stop_work()
 
-    def _plain_blocks(self) -> Iterator[bytes]:
-        response = self._connection.response
-        while True:
-            block = response.read1(BLOCK_BYTES)
-            if not block:
-                break
+    def _stop_work(self) -> None:
+        """The thread that opens or reads has done its work for now."""
+        self._is_busy = False
+        if self.limits.is_cancelled and self._connection is not None:
+            self._connection.dispose()
+
+    def _ask_kept(self, request: _Request) -> bool:
+        """Ask on a kept connection; ``False``: there is none that is still open."""
+        connection = self._connection = self._transport.take(self.route)
+        if connection is None:
+            return False
+        try:
+            self._ask(request)
+        except _Failure:
+            if connection.sent > 0:
+                raise
+            connection.dispose()
+            return False
+        return True
+
+    def _connect(self) -> None:
+        """Make a connection, or raise a failure that says at which step it failed."""
+        connection = self._connection = self._transport.new_connection(self.route)
+        try:
+            connection.open(self.limits, self._account)
+        except (_Failure, *_NETWORK_ERRORS) as error:
+            failure = _failure_of(error)
+            failure.message = "%s: %s" % (connection.stage, failure.message)
+            if failure.may_retry is None:
+                is_untrusted = isinstance(error, ssl.SSLCertVerificationError)
+                failure.may_retry = not is_untrusted
+            raise failure from None
+
+    def _ask(self, request: _Request) -> None:
+        """Send the request and read the answer's head; raises `_Failure`."""
+        self.limits.begin_request()
+        try:
+            self._send(request)
+            self._receive_head()
+        except (_Failure, *_NETWORK_ERRORS) as error:
+            raise self._no_answer(error) from None
+        self.limits.begin_body()
+
+    def _send(self, request: _Request) -> None:
+        connection, body = self._connection, request.body
+        is_long = body is not None and body.length > SEND_BYTES
+        connection.begin(self.limits, self._account, is_long)
+        self.stage = "sending"
+        method, target = request.get_method(), request.selector
+        blocks = None if body is None else self._blocks(body)
+        try:
+            connection.request(method, target, blocks, request.headers)
+            self._is_sent = not connection.answer_has_come()
+        except ConnectionError:
+            # A server that refuses a request need not read all of it.  Its answer may
+            # be there all the same, and http.client lets us read it.
+            self._is_sent = False
+
+    def _receive_head(self) -> None:
+        self.stage = "waiting"
+        _log("waiting", "waiting for %s", _address(self.route.host, self.route.port))
+        response = self._response = self._connection.receive_head()
+        if not self._is_sent:
+            response.will_close = True  # the server would wait for the rest
+        self.status = response.status
+        self.reason = response.reason
+        self.version = response.version
+        self.headers = response.headers
+        self.stage = "answered"
+
+    def _blocks(self, body: _RequestBody) -> Iterator[bytes]:
+        """The body's bytes, until the server answers; the log is told as they go."""
+        sent = 0
+        logged = -math.inf
+        for block in body.blocks():
+            if self._connection.answer_has_come():
+                return
+            if time.monotonic() - logged >= LOG_SECONDS:
+                logged = time.monotonic()
+                _log_sending(sent, body.length)
             yield block
-        if response.length:
-            raise ConnectionError("the last %d bytes are missing" % response.length)
-        response.close()
+            sent += len(block)
+        _log_sending(sent, body.length)
+
+    def _no_answer(self, error: Exception) -> _Failure:
+        """The failure of a request that brought no readable head of an answer."""
+        failure = _failure_of(error)
+        failure.message = "no answer from %s: %s" % (
+            self.url.partition("?")[0],
+            failure.message,
+        )
+        proxy = self.route.proxy
+        if proxy is not None:
+            failure.message += " (through the proxy %s)" % _address(
+                proxy.host, proxy.port
+            )
+        has_passed = failure.kind is APITimeoutError
+        is_unanswered = self._connection.sock.raw.received == 0
+        is_unsent = self._connection.sent == 0
+        failure.may_retry = is_unsent or (is_unanswered and not has_passed)
+        failure.reason = "time limit" if has_passed else "no answer"
+        return failure
 
     def read(self) -> bytes:
         """The next block of content, as it arrives; ``b""`` at its end.
 
-        Raises ``OSError``, ``HTTPException``, ``zlib.error`` or `ResponseError`.
+        Then ``failure`` says why more was to come; ``None``: the content is whole.
         """
-        if self._connection.pid != os.getpid():
-            raise _Closed("it belongs to the process that this one was forked from")
-        self._is_reading = True
+        if self.failure is not None:
+            return b""
+        self._is_busy = True
         try:
-            block = next(self._blocks, b"")
-        except Exception:  # whatever a socket that is closed meanwhile makes of it
-            if self._is_closed:
-                raise _Closed("it was closed") from None
-            raise
+            return self._next_block()
+        except (_Failure, *_NETWORK_ERRORS) as error:
+            self.failure = _failure_of(error)
+            self.drop()
+            return b""
         finally:
-            self._is_reading = False
-            if self._is_closed:
-                self._dispose()
-        if self._is_closed:
-            raise _Closed("it was closed")
-        self.size += len(block)
-        if self.size > self.max_size:
-            raise ResponseError("the answer is larger than %d bytes" % self.max_size)
+            self._stop_work()
+
+    def _next_block(self) -> bytes:
+        if self._connection.pid != os.getpid():
+            message = "it belongs to the process that this one was forked from"
+            raise _Failure(APIConnectionError, message)
+        if self._content is None:
+            coding = self.headers.get("Content-Encoding", "").strip().lower()[:50]
+            self._content = _content_of(self._response, coding)
+        block = next(self._content, b"")
+        if self.limits.is_cancelled:  # then what looks like the end may be none
+            raise self.limits.cancellation()
         return block
 
     def release(self) -> None:
@@ -2987,31 +3360,71 @@ class _Exchange:
 
         What follows [DONE] is read when the connection is used again.
         """
-        if self._connection.response.will_close:
-            self.close()
+        if self._response.will_close:
+            self.drop()
         elif self._claim_end():
-            self._blocks = iter(())  # the generator would make a reference cycle
-            self.limits.unguard()
             self._transport.keep(self._connection)
 
-    def close(self) -> None:
-        """End the exchange, even while another thread waits in `read`."""
-        if not self._claim_end():
-            return
-        self._is_closed = True
-        sock = self._connection.own_socket
-        if self._is_reading and self._connection.pid == os.getpid():
-            _shut_down(sock)  # the reader wakes, and disposes of the connection
-        else:
-            self._dispose()
+    def drop(self) -> None:
+        """Close the connection; for the thread that opens or reads."""
+        if self._claim_end() and self._connection is not None:
+            self._connection.dispose()
 
-    def _dispose(self) -> None:
-        self._blocks = iter(())
-        self._connection.dispose()
+    def close(self) -> None:
+        """Cancel the call and close the connection, even if another thread waits."""
+        self.limits.cancel()
+        connection = self._connection
+        if not self._claim_end() or connection is None:
+            return
+        if self._is_busy and connection.pid == os.getpid():
+            connection.wake()  # the thread that waits disposes of it
+        else:
+            connection.dispose()
 
     def _claim_end(self) -> bool:
         """Whether this call is the first that ends the exchange."""
         return self._ended.acquire(blocking=False)
+
+    def getcode(self) -> int:
+        return self.status
+
+    code = property(getcode)
+
+    def info(self) -> Any:
+        return self.headers
+
+    def geturl(self) -> str:
+        return self.url
+
+
+def _log_sending(sent: int, total: int) -> None:
+    message = "sending %d of %d bytes"
+    _log("sending", message, sent, total, sent=sent, total=total)
+
+
+# Content-Encodings that are none; the last three are mistakes that servers make.
+_NO_CODINGS = ("", "identity", "none", "utf-8", "binary")
+
+
+def _content_of(response: _Response, coding: str) -> Iterator[bytes]:
+    """The blocks of an answer's body, unpacked."""
+    if coding in ("gzip", "x-gzip", "deflate"):
+        return _inflate(_blocks_of(response), coding)
+    if coding in _NO_CODINGS:
+        return _blocks_of(response)
+    raise _Failure(ResponseError, "unexpected Content-Encoding %r" % coding)
+
+
+def _blocks_of(response: _Response) -> Iterator[bytes]:
+    """The blocks of an answer's body as they arrive, however small."""
+    while True:
+        block = response.read1(BLOCK_BYTES)
+        if not block:
+            break
+        yield block
+    if response.length:
+        raise ConnectionError("the last %d bytes are missing" % response.length)
+    response.close()
 
 
 def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
@@ -3025,7 +3438,8 @@ def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
                 decoder = _decompressor(coding, block)
                 members += 1
             if members > MAX_GZIP_MEMBERS:
-                raise ResponseError("more than %d gzip members" % MAX_GZIP_MEMBERS)
+                message = "the answer has more than %d gzip members" % MAX_GZIP_MEMBERS
+                raise _Failure(ResponseError, message)
             yield from _decompress(decoder, block)
             block = decoder.unused_data
     if decoder is not None and not decoder.eof:
@@ -3048,81 +3462,52 @@ def _decompressor(coding: str, block: bytes) -> Any:
     return zlib.decompressobj(zlib.MAX_WBITS | 32)  # gzip or zlib, as the head says
 
 
-class _Transport(urllib.request.BaseHandler):
-    """urllib's handler of ``http:`` and ``https:``, which keeps its connections.
+class _Transport:
+    """Sends requests, and keeps the connections for the next ones.
 
     *proxy*: ``None`` for those of the system and the environment, ``""`` for none, a
     URL.
     """
 
     def __init__(self, proxy: str | None, context: ssl.SSLContext | None) -> None:
+        self.settings = (proxy, context)
         self._proxy = proxy
         self._context = context
+        # An opener without redirects, cookies, passwords, files and other schemes.
+        self._opener = urllib.request.OpenerDirector()
+        self._opener.add_handler(_Handler())
         # No lock: a deque's methods are atomic, and at the moment of a fork another
         # thread could hold it.
         self._idle: collections.deque[_Connection] = collections.deque()
-        self._known_routes: dict[tuple[str, str], _Route] = {}
+        self._known_routes: dict[tuple[str, str, int], _Route] = {}
 
-    def add_parent(self, parent: Any) -> None:
-        """Do not keep the opener, which keeps this: a reference cycle."""
-
-    def open(self, request: _Request) -> _Exchange:
-        """Send a request.  Raises ``OSError``, ``HTTPException``, `ResponseError`."""
-        # An opener without redirects, cookies, passwords, files and other schemes.
-        opener = urllib.request.OpenerDirector()
-        opener.add_handler(self)
-        exchange: Any = opener.open(request)
-        return exchange  # type: ignore[no-any-return]
-
-    def route_to(self, url: str) -> _Route:
-        """The way to the server of a URL; ``ValueError`` for an unusable proxy."""
-        place = urllib.parse.urlsplit(url)
-        origin = (place.scheme, place.netloc)
-        if origin not in self._known_routes:
-            host = place.hostname or ""
-            port = place.port or (443 if place.scheme == "https" else 80)
-            proxy = _find_proxy(self._proxy, place.scheme, host, port)
-            self._known_routes[origin] = _Route(place.scheme, host, port, proxy)
-        return self._known_routes[origin]
-
-    def http_request(self, request: Any) -> Any:
-        """Address the request; urllib calls this before it opens it."""
-        request.route = self.route_to(request.full_url)
-        request.fields.setdefault("Host", request.host)
-        proxy = request.route.proxy
-        if proxy is not None and request.route.scheme == "http":
+    def send(self, request: _Request) -> None:
+        """Send a request: see `_Exchange.open`."""
+        proxy = request.exchange.route.proxy
+        if proxy is not None and request.type == "http":
             request.selector = request.full_url
             if proxy.authorization:
-                request.fields["Proxy-Authorization"] = proxy.authorization
-        return request
+                request.headers["Proxy-Authorization"] = proxy.authorization
+        request.headers.setdefault("Host", request.host)
+        self._opener.open(request)
 
-    def http_open(self, request: Any) -> Any:
-        """Answer the request; urllib calls this."""
-        connection = self._take(request.route)
-        if connection is None:
-            context = self._tls_context() if request.route.scheme == "https" else None
-            connection = _Connection(request.route, context)
-        connection.limits = request.limits
-        try:
-            if connection.own_socket is None:
-                _connect(connection)
-            else:
-                request.limits.guard(connection.own_socket)
-            connection.exchange(request)
-            return _Exchange(self, connection, request)
-        except BaseException:
-            connection.dispose()
-            raise
+    def route_to(self, scheme: str, host: str, port: int) -> _Route:
+        """The way to a server; ``ValueError`` for an unusable proxy."""
+        target = (scheme, host, port)
+        if target not in self._known_routes:
+            proxy = _find_proxy(self._proxy, scheme, host, port)
+            self._known_routes[target] = _Route(scheme, host, port, proxy)
+        return self._known_routes[target]
 
-    https_request = http_request
-    https_open = http_open
+    def new_connection(self, route: _Route) -> _Connection:
+        context = None
+        if route.scheme == "https":
+            if self._context is None:  # it takes 10 ms and more: only when needed
+                self._context = _default_context()
+            context = self._context
+        return _Connection(route, context)
 
-    def _tls_context(self) -> ssl.SSLContext:
-        if self._context is None:
-            self._context = _default_context()  # takes 10 ms and more: only when needed
-        return self._context
-
-    def _take(self, route: _Route) -> _Connection | None:
+    def take(self, route: _Route) -> _Connection | None:
         """A kept connection that can be used again, or ``None``."""
         give_up = time.monotonic() + DRAIN_SECONDS
         for connection in list(self._idle):
@@ -3150,56 +3535,71 @@ class _Transport(urllib.request.BaseHandler):
             while True:
                 self._idle.pop().dispose()
 
-    __del__ = close
 
-
-def _connect(connection: _Connection) -> None:
-    """Connect, or raise `_NotConnected` with a sentence that says what failed."""
-    try:
-        connection.connect()
-    except _Closed:
-        raise
-    except (OSError, http.client.HTTPException) as error:
-        message = "%s: %s" % (connection.stage, _describe(error))
-        if isinstance(error, ssl.SSLCertVerificationError):
-            raise _NotTrusted(message, error) from None
-        raise _NotConnected(message, error) from None
+def _failure_of(error: Exception) -> _Failure:
+    """The failure that an error of the network is."""
+    if isinstance(error, _Failure):
+        return error
+    kind = ResponseError if isinstance(error, zlib.error) else APIConnectionError
+    return _Failure(kind, _describe(error))
 
 
 def _describe(error: BaseException) -> str:
-    """What a network error says, in words."""
+    """What a network error says, in words.
+
+    It may be of somebody else's layer, such as a replacement of the ssl module.
+    """
     if isinstance(error, ssl.SSLCertVerificationError):
-        return (
-            "the server's certificate could not be verified: %s.  To trust the "
-            "certificate authority of a company, name its file in SSL_CERT_FILE, or "
-            "pass an ssl_context%s" % (error.verify_message, _store_advice())
+        message = getattr(error, "verify_message", None) or str(error)
+        advice = _certificate_advice(getattr(error, "verify_code", 0))
+        return "the server's certificate could not be verified: %s%s" % (
+            message,
+            advice,
         )
-    if isinstance(error, (_LimitPassed, _Closed, _NotConnected, _ProxyRefused)):
-        return str(error)
-    if isinstance(error, ResponseError):
-        return error.message
     if isinstance(error, http.client.IncompleteRead):
         return "the connection ended within the answer"
     if isinstance(error, http.client.RemoteDisconnected):
         return "the server closed the connection"
-    if isinstance(error, OSError) and error.strerror:
-        return "%s (%s)" % (error.strerror, type(error).__name__)
-    return "%s (%s)" % (error, type(error).__name__)
+    strerror = getattr(error, "strerror", None)
+    return "%s (%s)" % (strerror or error, type(error).__name__)
+
+
+# OpenSSL's X509_V_ERR_…: the authority is not known; only its strict mode refuses it.
+_UNKNOWN_AUTHORITY = (2, 18, 19, 20, 21)
+_BROKEN_RULES = range(80, 94)
+
+
+def _certificate_advice(code: int) -> str:
+    """How to go on after a certificate was refused with this code."""
+    if code in _UNKNOWN_AUTHORITY:
+        return (
+            ".  To trust the certificate authority of a company, name its file in "
+            "SSL_CERT_FILE, or pass an ssl_context" + _store_advice()
+        )
+    if code in _BROKEN_RULES:
+        return (
+            ".  The certificate, or its authority's, breaks a rule on which Python "
+            "insists from 3.13 on: have it made anew, or pass an ssl_context with "
+            "verify_flags &= ~ssl.VERIFY_X509_STRICT"
+        )
+    return ""
 
 
 def _default_context() -> ssl.SSLContext:
     """The system's certificate authorities, SSL_CERT_FILE and SSL_CERT_DIR."""
     context = ssl.create_default_context()
-    file = os.environ.get("SSL_CERT_FILE")
-    if file:  # one that is missing or malformed would be ignored
-        try:
-            context.load_verify_locations(cafile=file)
-        except OSError as error:
-            message = "SSL_CERT_FILE names %s, which cannot be used: %s" % (
-                _quote(file),
-                _describe(error),
-            )
-            raise _NotTrusted(message, error) from None
+    for variable, kind in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
+        path = os.environ.get(variable)
+        if path:  # one that is missing or malformed would be ignored
+            try:
+                context.load_verify_locations(**{kind: path})
+            except OSError as error:
+                message = "%s names %s, which cannot be used: %s" % (
+                    variable,
+                    _quote(path),
+                    _describe(error),
+                )
+                raise _Failure(APIConnectionError, message) from None
     return context
 
 
@@ -3301,31 +3701,46 @@ def _basic_authorization(place: Any) -> str:
 # ---------------------------------------------------------------------------- streams
 
 
-_INCOMPLETE = "the answer is not complete"
+_NOT_COMPLETE = "the answer is not complete"
+# What ended a body too early, by the kind of its failure.
+_ENDS = {
+    APIConnectionError: "the connection was lost",
+    APITimeoutError: "a time limit passed",
+    ResponseError: "the answer broke off",
+}
+# How an event stream begins; anything else is a document.
+_EVENT_STARTS = (b"data:", b"event:", b"id:", b"retry:", b":")
 
 
-class _StreamedAnswer:
-    """The body of a streamed answer: bytes in, chunks out.  It touches no socket.
+class _Answer:
+    """The body of an answer: bytes in, chunks and a `Completion` out.
 
-    *mask*: takes the keys out of what an error quotes.
+    It is the same for whole and for streamed answers.  The first bytes say whether the
+    body is a JSON document or an event stream, whatever was asked for.  It touches no
+    socket.
     """
 
-    def __init__(self, expected_choices: int, mask: Callable[[Any], Any]) -> None:
-        self.chunks: collections.deque[JSONObject] = collections.deque()
+    def __init__(self, expected_choices: int, account: _Account) -> None:
+        # Those that nobody has taken, each with the text in it: see _TextOfChoice.
+        self.chunks: collections.deque[tuple[JSONObject, str]] = collections.deque()
         self.is_complete = False
         self.said_something = False  # the last block held more than heartbeats
         self._expected_choices = expected_choices
-        self._mask = mask
-        self._assembler = _Assembler()
-        self._parser = SSEParser()
-        # What came before it was known what the body is, and all of a JSON document.
-        self._start = bytearray()
+        self._account = account
         self._is_document: bool | None = None  # None: not known yet
-        self._document: Completion | None = None  # the answer in a JSON document
+        # What came before that was known, and all of a document.
+        self._start = bytearray()
+        self._document: Completion | None = None
+        self._parser = SSEParser()
+        self._fold = _Fold(account)
+        self._text = _TextOfChoice(expected_choices)
+        self._ordinary = _OrdinaryChunk()
         self._has_messages = False  # the chunks have messages in place of deltas
+        self._has_halves = False  # there may be halves of surrogate pairs
 
     def feed(self, block: bytes) -> None:
-        """Take bytes; `ResponseError` for an error and for a malformed chunk."""
+        """Take bytes; `_Failure` for an error and for a malformed chunk."""
+        self._account.take_content(len(block))
         self.said_something = False
         if self._is_document is None:
             block = self._look_at_start(block)
@@ -3342,11 +3757,17 @@ class _StreamedAnswer:
         # Blank lines before the first event say nothing.
         start = (bytes(self._start) + block).lstrip(b" \t\r\n")
         self._start.clear()
-        if len(start) < 4 and b"\xef\xbb\xbf".startswith(start):  # of a byte order mark
+        first = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
+        first = first.lstrip(b" \t\r\n")[:6]
+        if first.startswith(_EVENT_STARTS):
+            self._is_document = False
+            return start
+        starts = (*_EVENT_STARTS, b"\xef\xbb\xbf")
+        is_short = len(first) < 6
+        if is_short and any(known.startswith(first) for known in starts):
             self._start += start
             return b""
-        first = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
-        self._is_document = first.lstrip().startswith((b"{", b"[", b"<"))
+        self._is_document = True
         return start
 
     def _take_events(self, events: list[Event]) -> None:
@@ -3357,47 +3778,65 @@ class _StreamedAnswer:
     def _take_event(self, event: Event) -> None:
         data = event.data.strip()
         if data.startswith("[DONE]"):
-            if not self.has_choices():
-                raise ResponseError(
-                    "the service gave no answer: its stream has no choice"
-                )
-            self.is_complete = True
+            self._take_done()
         elif event.event == "error":
-            self._raise_reported(data)
-        elif data and (event.event == "message" or _is_chunk(data)):
-            self.said_something = True
-            self._take_chunk(_decode_chunk(data, self._mask))
+            raise _reported(data)
+        elif data:
+            self._take_data(data, is_message=event.event == "message")
 
-    def _raise_reported(self, data: str) -> None:
-        body, words = _read_error_body(data, self._mask)
-        message = "the service reported: " + (words or "no reason was given")
-        raise ResponseError(message, body)
+    def _take_done(self) -> None:
+        if not self.has_choices():
+            message = "the service gave no answer: its stream has no choice"
+            raise _Failure(ResponseError, message)
+        self.is_complete = True
 
-    def _take_chunk(self, chunk: Any) -> None:
-        if _is_usual_chunk(chunk):
-            self._assembler.add(chunk)
-            self.chunks.append(chunk)
+    def _take_data(self, data: str, is_message: bool) -> None:
+        """Take a chunk.  Events of other types may be heartbeats, which are skipped."""
+        try:
+            chunk = _decode_json(data, self._account)
+        except ValueError as error:
+            if is_message:
+                raise _not_a_completion(str(error), data) from None
+            return
+        if not is_message and not _choices_of(chunk):
+            return
+        self.said_something = True
+        self._has_halves = self._has_halves or _has_halves(data)
+        piece = self._ordinary.piece_of(chunk)
+        if piece is None:
+            self._take_unusual_chunk(chunk, data)
         else:
-            self._take_unusual_chunk(chunk)
+            self._ordinary.collector.add(piece)
+            self._give(chunk, piece if self._ordinary.is_shown else "")
 
-    def _take_unusual_chunk(self, chunk: Any) -> None:
+    def _give(self, chunk: JSONObject, text: str) -> None:
+        if self._has_halves:
+            text = self._text.whole_characters(text)
+        self.chunks.append((chunk, text))
+
+    def _take_unusual_chunk(self, chunk: Any, data: str) -> None:
         """Take a chunk that may be an error; the text beside an error is not lost."""
         if not _choices_of(chunk):
-            _raise_if_error(chunk, self._mask)
-        _check_choices(chunk, "delta", self._mask)
+            _raise_if_error(chunk)
+        _check_choices(chunk, "delta")
         for choice in chunk.choices:
             if choice.get("delta") is None and _is_object(choice.get("message")):
                 self._take_message(choice)
-        self._assembler.add(chunk)
-        self.chunks.append(chunk)
-        _raise_if_error(chunk, self._mask)
+        self._fold.has_grown = False
+        self._fold.add(chunk)
+        if self._fold.has_grown:
+            self._account.keep(_json_memory(data))
+        text = self._text.read(chunk)
+        self._give(chunk, text)
+        self._ordinary.learn(chunk, self._fold, self._text.index)
+        _raise_if_error(chunk)
 
     def _take_message(self, choice: JSONObject) -> None:
         """Take a message in place of a delta, as some servers stream.
 
         Others repeat the whole message in the last chunk, which adds nothing.
         """
-        if self._has_messages or not self._assembler.has_content():
+        if self._has_messages or not self._fold.has_content:
             self._has_messages = True
             choice["delta"] = choice.pop("message")
 
@@ -3407,19 +3846,23 @@ class _StreamedAnswer:
         *is_whole*: by HTTP's framing nothing is missing.  Sets ``is_complete`` if the
         answer is there.
         """
+        if self._is_document is None:
+            self._is_document = True
         if self._is_document:
             return self._end_document(is_whole)
         rest = self._end_events(is_whole)
-        if self._assembler.is_finished(self._expected_choices):
+        if self._fold.is_finished(self._expected_choices):
             self.is_complete = True
         return rest
 
     def _end_document(self, is_whole: bool) -> str:
-        text = self._start.decode("utf-8", "replace")
+        text = self._start.decode("utf-8-sig", "replace")
         if not is_whole:
             return text
-        self._document = _parse_completion(text, self._mask)
-        self.chunks.append(_as_chunk(self._document))
+        self._start.clear()
+        if not text.strip():
+            raise _Failure(ResponseError, "the answer is empty")
+        self._document = _parse_completion(text, self._account)
         self.is_complete = True
         return ""
 
@@ -3434,31 +3877,52 @@ class _StreamedAnswer:
                 return event.data  # type: ignore[no-any-return]
             try:
                 self._take_events([event])
-            except ResponseError:
+            except _Failure:
                 if event.event == "error" or _is_json(event.data):
                     raise
                 return event.data  # type: ignore[no-any-return]
         return ""
 
+    def give_document(self) -> None:
+        """Make a whole answer the only chunk of a stream."""
+        if self._document is None:
+            return
+        chunk = JSONObject(self._document, object="chat.completion.chunk")
+        chunk["choices"] = [
+            _as_delta(choice, position)
+            for position, choice in enumerate(self._document["choices"])
+        ]
+        self._give(chunk, self._text.read(chunk))
+
     def has_choices(self) -> bool:
         """Whether a part of the answer has arrived."""
-        return self._assembler.has_choices()
+        return self._fold.has_choices()
 
     def completion(self) -> Completion:
         """The answer so far."""
         if self._document is not None:
-            return _copied(self._document)  # type: ignore[no-any-return]
-        return self._assembler.completion()
+            return self._document
+        completion = self._fold.completion()
+        if self._has_halves:
+            _mend(completion)
+        return completion
+
+    def length(self) -> int:
+        """How many characters have arrived: of the text, or of a document."""
+        if self._is_document:
+            return len(self._start.decode("utf-8", "replace"))
+        return len(self.completion().text)
+
+    def rest_of_text(self) -> str:
+        """What is left of the text behind the last chunk."""
+        return self._text.rest()
 
 
-def _as_chunk(completion: Completion) -> JSONObject:
-    """A whole answer as the only chunk of a stream."""
-    chunk = JSONObject(_copied(completion))
-    chunk["object"] = "chat.completion.chunk"
-    for position, choice in enumerate(chunk.choices):
-        choice["delta"] = choice.pop("message", None)
-        choice.setdefault("index", position)
-    return chunk
+def _reported(data: str) -> _Failure:
+    """The failure that an event of the type "error" reports."""
+    body, words = _read_error_body(data)
+    words = words or "no reason was given"
+    return _Failure(ResponseError, "the service reported", words, body)
 
 
 def _is_json(data: str) -> bool:
@@ -3469,22 +3933,86 @@ def _is_json(data: str) -> bool:
     return True
 
 
-def _is_chunk(data: str) -> bool:
-    """Whether the data of an event of an unknown type is a chunk, and no heartbeat."""
-    try:
-        value = _decode_json(data)
-    except ValueError:
-        return False
-    return isinstance(value, dict) and isinstance(value.get("choices"), list)
+def _as_delta(choice: JSONObject, position: int) -> JSONObject:
+    """A whole answer's choice as a chunk has it."""
+    delta = JSONObject(choice)
+    delta["delta"] = delta.pop("message", None)
+    delta.setdefault("index", position)
+    return delta
 
 
-def _looks_like_events(text: str) -> bool:
-    """Whether a body that should be a document is an event stream."""
-    fields = ("data:", "event:", "id:", "retry:", ":")
-    return text.lstrip("\ufeff \t\r\n").startswith(fields)
+class _OrdinaryChunk:
+    """Knows the chunk that differs from the one before in its text alone.
+
+    Nearly every chunk is such a one.  It needs no checks, and adds its text and nothing
+    else.
+    """
+
+    def __init__(self) -> None:
+        self.collector: Any = None  # what takes the text
+        self.is_shown = False  # the text is that of `Stream.text_stream`
+        # What is the same in the chunk, its only choice, and the delta; None: nothing.
+        self._fields: Any = None
+        self._choice: Any = None
+        self._delta: Any = None
+        self._name = ""  # the field with the text
+
+    def piece_of(self, chunk: Any) -> str | None:
+        """The text of an ordinary chunk; ``None``: it is none."""
+        if self._fields is None or not isinstance(chunk, JSONObject):
+            return None
+        fields = chunk.copy()
+        choices = fields.pop("choices", None)
+        if fields != self._fields or not isinstance(choices, list):
+            return None
+        if len(choices) != 1 or not isinstance(choices[0], JSONObject):
+            return None
+        choice = choices[0].copy()
+        delta = choice.pop("delta", None)
+        if choice != self._choice or not isinstance(delta, JSONObject):
+            return None
+        delta = delta.copy()
+        text = delta.pop(self._name, None)
+        if delta != self._delta or not isinstance(text, str):
+            return None
+        return text
+
+    def learn(self, chunk: JSONObject, fold: _Fold, shown_index: int | None) -> None:
+        """Remember a chunk that was checked and added."""
+        self._fields = None
+        if len(chunk.choices) != 1:
+            return
+        choice = chunk["choices"][0].copy()
+        delta = choice.pop("delta", None)
+        if not isinstance(delta, JSONObject):
+            return
+        names = [name for name in delta if name in _GROWING_FIELDS and delta[name]]
+        if len(names) != 1:
+            return
+        fields = chunk.copy()
+        del fields["choices"]
+        delta = delta.copy()
+        del delta[names[0]]
+        if not all(map(_adds_nothing_again, (fields, choice, delta))):
+            return
+        index = _index_of(choice)
+        collector = fold.choice_at(index).message.fields.get(names[0])
+        if isinstance(collector, _Text):
+            self.collector = collector
+            self.is_shown = names[0] == "content" and index == shown_index
+            self._fields, self._choice, self._delta = fields, choice, delta
+            self._name = names[0]
 
 
-class TextReader:
+def _adds_nothing_again(fields: dict[str, Any]) -> bool:
+    """Whether the fields would add nothing if they were said a second time."""
+    for name, value in fields.items():
+        if value and (isinstance(value, (dict, list)) or name in _GROWING_FIELDS):
+            return False
+    return True
+
+
+class _TextOfChoice:
     """Takes the text out of chunks: that of choice 0, or of the only one.
 
     Half of a surrogate pair waits for the other half.
@@ -3493,24 +4021,92 @@ class TextReader:
     def __init__(self, expected_choices: int) -> None:
         # Of the choice that is read.  None: the first that comes; choice 0 takes over
         # if it comes later.
-        self._index = None if expected_choices <= 1 else 0
-        self._held = ""
+        self.index = None if expected_choices <= 1 else 0
+        self._half = ""
 
     def read(self, chunk: JSONObject) -> str:
-        """The text of a chunk."""
-        text = self._held
+        """The text of a chunk, which may end in half a pair."""
+        text = ""
         for choice in chunk.choices:
             index = _index_of(choice)
-            if self._index is None or index == 0:
-                self._index = index
-            if index == self._index:
+            if self.index is None or index == 0:
+                self.index = index
+            if index == self.index:
                 text += _text_of(choice.delta.content)
-        self._held = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
-        return _mend(text[: len(text) - len(self._held)])  # type: ignore[no-any-return]
+        return text
 
-    def end(self) -> str:
-        """What is left behind the last chunk."""
-        return _mend(self._held)  # type: ignore[no-any-return]
+    def whole_characters(self, text: str) -> str:
+        """The text, with the half that waited before it."""
+        text = self._half + text
+        self._half = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
+        return _mend(text[: len(text) - len(self._half)])  # type: ignore[no-any-return]
+
+    def rest(self) -> str:
+        """The half that waits in vain."""
+        return _mend(self._half)  # type: ignore[no-any-return]
+
+
+class _Reading:
+    """The reading of an answer from an exchange, and how it ended.
+
+    ``answer.is_complete`` and ``failure`` are set by the reading thread alone, and at
+    most one of them.
+    """
+
+    def __init__(self, exchange: _Exchange, answer: _Answer) -> None:
+        self.answer = answer
+        self.failure: _Failure | None = None
+        self._exchange = exchange
+
+    def is_open(self) -> bool:
+        return self.failure is None and not self.answer.is_complete
+
+    def read_more(self) -> None:
+        """Read a block, and perhaps the end."""
+        try:
+            block = self._exchange.read()
+            if block:
+                self._take(block)
+            else:
+                self._end(self._exchange.failure)
+        except _Failure as failure:
+            self._fail(failure)
+        except BaseException:  # such as Ctrl-C: what a read has lost is not known
+            self._fail(_Failure(ResponseError, "the reading was interrupted"))
+            raise
+
+    def _take(self, block: bytes) -> None:
+        self.answer.feed(block)
+        if self.answer.said_something:
+            self._exchange.limits.heard()
+        if self.answer.is_complete:
+            self._exchange.release()
+
+    def _end(self, lost: _Failure | None) -> None:
+        """The body has ended; *lost*: by a failure of the connection."""
+        if lost is None:
+            self._exchange.release()
+            rest = self.answer.end(is_whole=True)
+            self._body_ended(rest, "the stream ended", ResponseError, _NOT_COMPLETE)
+        elif self._exchange.limits.is_cancelled:
+            message = "the stream was closed before its end"
+            raise _Failure(ResponseError, message)
+        else:
+            rest = self.answer.end(is_whole=False)
+            self._body_ended(rest, _ENDS[lost.kind], lost.kind, lost.message)
+
+    def _fail(self, failure: _Failure) -> None:
+        self.failure = failure.with_traceback(None)  # which would hold the request
+        self._exchange.drop()
+
+    def _body_ended(
+        self, rest: str, what: str, kind: type[SirayaError], reason: str
+    ) -> None:
+        """There is no more to read: is the answer there?"""
+        if self.answer.is_complete:
+            return
+        message = "%s after %d characters: %s" % (what, self.answer.length(), reason)
+        raise _Failure(kind, message, body=rest or None)
 
 
 class Stream:
@@ -3528,33 +4124,38 @@ class Stream:
     def __init__(
         self,
         exchange: _Exchange,
-        headers: Mapping[str, str],
-        expected_choices: int,
-        mask: Callable[[Any], Any],
+        answer: _Answer,
+        leave: Callable[[_Failure], SirayaError],
     ) -> None:
-        self.headers = headers
-        self.request_id = headers.get("x-request-id")
-        # "open", then once and for all "complete", "failed" (both set by the consumer's
-        # thread) or "closed" (set by whoever calls close()).
-        self._state = "open"
-        self._failure: tuple[str, Any] = ("", None)  # the error's message and body
+        self.headers: Mapping[str, str] = exchange.headers
+        self.request_id = exchange.headers.get("x-request-id")
         self._exchange = exchange
-        self._mask = mask
-        self._answer = _StreamedAnswer(expected_choices, mask)
-        self._expected_choices = expected_choices
-        exchange.limits.counts_every_byte = False
+        self._answer = answer
+        self._reading = _Reading(exchange, answer)
+        self._leave = leave  # makes the error that reaches the user
 
     def __iter__(self) -> Stream:
         return self
 
     def __next__(self) -> JSONObject:
+        taken = self.take()
+        if taken is None:
+            raise StopIteration
+        return taken[0]
+
+    def take(self) -> tuple[JSONObject, str] | None:
+        """The next chunk and the first choice's text in it; ``None`` at the end."""
         chunks = self._answer.chunks
         while not chunks:
-            if self._state == "complete":
-                raise StopIteration
-            if self._state != "open":
-                raise self._error()
-            self._read_more()
+            if self._answer.is_complete:
+                return None
+            failure = self._reading.failure
+            if failure is not None:
+                failure.partial = self._so_far()
+                raise self._leave(failure)
+            self._reading.read_more()
+            if self._answer.is_complete:
+                self._answer.give_document()
         return chunks.popleft()
 
     def __enter__(self) -> Stream:
@@ -3565,27 +4166,28 @@ class Stream:
 
     def close(self) -> None:
         """End the request.  Chunks that have arrived can still be read."""
-        self._end("closed")
+        self._exchange.close()
 
     def __del__(self) -> None:
-        if hasattr(self, "_answer"):
+        if hasattr(self, "_leave"):  # else it was interrupted before it had all
             self.close()
 
     @property
     def text_stream(self) -> Iterator[str]:
         """The pieces of the first choice's text, as they arrive."""
-        reader = self.text_reader()
-        for chunk in self:
-            text = reader.read(chunk)
+        taken = self.take()
+        while taken is not None:
+            text = taken[1]
             if text:
                 yield text
-        rest = reader.end()
+            taken = self.take()
+        rest = self.rest_of_text()
         if rest:
             yield rest
 
-    def text_reader(self) -> TextReader:
-        """What `text_stream` reads the chunks with."""
-        return TextReader(self._expected_choices)
+    def rest_of_text(self) -> str:
+        """What is left of the text behind the last chunk."""
+        return self._answer.rest_of_text()
 
     def get_final_completion(self) -> Completion:
         """Read what is left.
@@ -3593,7 +4195,7 @@ class Stream:
         Returns the `Completion` that the answer would have been without streaming.
         Raises `StreamError` if it is not complete.
         """
-        for _ in self:
+        while self.take() is not None:
             pass
         return self._so_far()
 
@@ -3601,72 +4203,6 @@ class Stream:
         completion = self._answer.completion()
         completion._set_headers(self.headers)
         return completion
-
-    def _error(self) -> StreamError:
-        if self._state == "closed":
-            message, body = "the stream was closed before its end", None
-        else:
-            message, body = self._failure
-        return StreamError(message, body, self._so_far())
-
-    def _end(self, state: str) -> None:
-        """The first end holds."""
-        if self._state == "open":
-            self._state = state
-        if self._state == "complete":
-            self._exchange.release()
-        else:
-            self._exchange.close()
-
-    def _fail(self, message: str, body: Any) -> None:
-        """The stream has failed; no effect if it was closed meanwhile."""
-        self._failure = (message, body)
-        self._end("failed")
-
-    def _read_more(self) -> None:
-        """Read a block, and perhaps the end."""
-        answer = self._answer
-        try:
-            block = self._exchange.read()
-            if block:
-                answer.feed(block)
-                if answer.said_something:
-                    self._exchange.limits.heard()
-                if answer.is_complete:
-                    self._end("complete")
-            else:
-                rest = answer.end(is_whole=True)
-                self._body_ended(rest, "the stream ended", _INCOMPLETE)
-        except ResponseError as error:
-            self._fail(self._mask(error.message), error.body)
-        except _NETWORK_ERRORS as error:
-            self._connection_lost(error)
-        except BaseException:  # such as Ctrl-C: what a read has lost is not known
-            self._fail("the reading was interrupted", None)
-            raise
-
-    def _connection_lost(self, error: Exception) -> None:
-        """The connection failed: the answer may be there all the same."""
-        if self._state == "closed":
-            return  # by close(), in another thread
-        try:
-            rest = self._answer.end(is_whole=False)
-        except ResponseError as reported:
-            self._fail(reported.message, reported.body)
-        else:
-            what = "the connection was lost"
-            if isinstance(error, _LimitPassed):
-                what = "a time limit passed"
-            self._body_ended(rest, what, self._mask(_describe(error)))
-
-    def _body_ended(self, rest: str, what: str, reason: str) -> None:
-        """The body has ended, or the connection has: is the answer there?"""
-        if self._answer.is_complete:
-            self._end("complete")
-            return
-        size = len(self._so_far().text)
-        message = "%s after %d characters: %s" % (what, size, reason)
-        self._fail(message, self._mask(rest) or None)
 
 
 # ----------------------------------------------------------------------------- client
@@ -3683,9 +4219,7 @@ class _Endpoint:
         _secret_string(name, url)
         url = url.strip()
         if url.startswith(("'", '"')) or url.endswith(("'", '"')):
-            raise ValueError(
-                "%s must not be in quotes: %s" % (name, _without_user(url))
-            )
+            raise ValueError("%s must not be in quotes: %s" % (name, _shown_url(url)))
         try:
             place = urllib.parse.urlsplit(url)
             host = place.hostname or ""
@@ -3712,23 +4246,24 @@ class _Endpoint:
 
     @staticmethod
     def _wrong_url(name: str, url: str) -> ValueError:
-        return _wrong_value(name, _without_user(url), "http(s)://HOST[:PORT][/PATH]")
+        return _wrong_value(name, _shown_url(url), "http(s)://HOST[:PORT][/PATH]")
 
     def base_url(self) -> str:
         """The base URL in its plainest form."""
-        query = "?" + self.query if self.query else ""
-        return "%s://%s%s%s" % (self.scheme, self.netloc, self.path, query)
+        return self.url("")
 
     def url(self, path: str, query: Mapping[str, Any] | None = None) -> str:
         """The URL of a path below the base URL, with a query beside its own."""
-        parts = [self.query, urllib.parse.urlencode(query or {}, doseq=True)]
-        joined = "&".join(part for part in parts if part)
         url = "%s://%s%s%s" % (self.scheme, self.netloc, self.path, path)
-        return url + "?" + joined if joined else url
+        queries = [self.query] if self.query else []
+        if query:
+            queries.append(urllib.parse.urlencode(query, doseq=True))
+        return url + "?" + "&".join(queries) if queries else url
 
 
-def _without_user(url: str) -> str:
-    """A URL without the name and the password that may stand in it."""
+def _shown_url(url: str) -> str:
+    """A URL without what may be secret in it: name, password and query."""
+    url = url.partition("?")[0]
     lookalikes = "\uff20\ufe6b"  # which urllib takes for @
     _, at, after = re.sub("[%s]" % lookalikes, "@", url).rpartition("@")
     if not at:
@@ -3752,15 +4287,53 @@ def _ascii_host(host: str) -> str:
     return encoded.decode("ascii")
 
 
-def _is_secret(header: str) -> bool:
-    """Whether the header's value may be a secret: Authorization, X-Api-Key …"""
-    return bool(re.search("auth|key|token|secret|cookie", header, re.I))
+# Headers and parameters of a query that tell the service who calls.
+_KEY_NAMES = frozenset(
+    """
+    authorization x-api-key api-key apikey x-goog-api-key x-auth-token auth-token
+    x-access-token access-token token key cookie subscription-key
+    ocp-apim-subscription-key code sig signature
+    """.split()
+)
+# Others whose values are secret.
+_SECRET_NAMES = _KEY_NAMES | {"proxy-authorization", "password", "secret"}
+# Those whose values may look like a key, and are none.
+_PLAIN_NAMES = (
+    r"user-agent|(http-)?referer|x-title|api-version|accept.*|content-type|host"
+    r"|.*idempotency-key|.*(request|trace|span|correlation)-?id|traceparent|tracestate"
+)
 
 
-def _has_key(headers: Iterable[str]) -> bool:
-    """Whether one of the headers may tell the service who calls."""
-    others = ("Proxy-Authorization", "Idempotency-Key")
-    return any(_is_secret(name) for name in headers if name not in others)
+def _secrets_in(fields: Iterable[tuple[str, Any]]) -> list[str]:
+    """The secrets in headers, or in the parameters of a query."""
+    secrets = []
+    for field, value in fields:
+        name, text = field.lower().replace("_", "-"), str(value)
+        may_be_key = not re.match(_PLAIN_NAMES + r"\Z", name) and _looks_like_key(text)
+        if name in _SECRET_NAMES or may_be_key:
+            secrets += [text, urllib.parse.quote(text, safe="")]
+            secrets += text.split(None, 1)[1:]  # "Bearer KEY" (RFC 9110 § 11.4)
+    return secrets
+
+
+def _looks_like_key(text: str) -> bool:
+    """Whether a value has the look of keys: long, no space, letters and digits."""
+    has_both = re.search("[A-Za-z]", text) and re.search("[0-9]", text)
+    return len(text) >= 16 and bool(has_both) and not re.search(r"\s", text)
+
+
+def _secrets_of_proxy(proxy: _Proxy | None) -> list[str]:
+    """The credentials of a proxy, as they are sent and as they are written."""
+    if proxy is None or not proxy.authorization:
+        return []
+    encoded = proxy.authorization.partition(" ")[2]
+    pair = base64.b64decode(encoded).decode()
+    return [encoded, pair, pair.partition(":")[2]]
+
+
+def _has_key(names: Iterable[str]) -> bool:
+    """Whether one of the headers or parameters may tell the service who calls."""
+    return any(name.lower().replace("_", "-") in _KEY_NAMES for name in names)
 
 
 def _check_headers(name: str, headers: Any) -> dict[str, str]:
@@ -3779,6 +4352,8 @@ def _check_headers(name: str, headers: Any) -> dict[str, str]:
             )
         if field.lower() in _FRAMING_HEADERS:
             raise ValueError("%s: %s cannot be set" % (name, field))
+        if isinstance(value, NotGiven):
+            continue
         if not isinstance(value, str) or not re.match(r"[\t -~\xa0-\xff]*\Z", value):
             raise ValueError(
                 "%s: the value of %s must be one line of Latin-1" % (name, field)
@@ -3794,13 +4369,16 @@ def _check_key(name: str, value: Any) -> str:
             % (name, type(value).__name__)
         )
     key = value.strip()
+    name += " (SIRAYA_API_KEY)"
+    if " " in key:
+        raise ValueError("%s has spaces: is it still a placeholder?" % name)
     if not re.match(r"[!-~]*\Z", key):
         raise ValueError(
-            "%s (SIRAYA_API_KEY) must contain only printable ASCII characters "
-            "(its value is not shown)" % name
+            "%s must contain only printable ASCII characters (its value is not shown)"
+            % name
         )
     if key.startswith(("'", '"')) or key.endswith(("'", '"')):
-        raise ValueError("%s (SIRAYA_API_KEY) must not be in quotes" % name)
+        raise ValueError("%s must not be in quotes" % name)
     return key
 
 
@@ -3815,123 +4393,158 @@ def _proxy_setting(name: str, value: Any) -> None:
         _parse_proxy(name, value)
 
 
+def _model(name: str, value: Any) -> None:
+    _string(name, value)
+    if value.startswith(("'", '"')) or value.endswith(("'", '"')):
+        message = "%s (SIRAYA_MODEL) must not be in quotes: %s"
+        raise ValueError(message % (name, _quote(value)))
+
+
 def _ssl_context(name: str, value: Any) -> None:
     if not isinstance(value, ssl.SSLContext):
         raise _wrong_type(name, value, "an ssl.SSLContext")
+
+
+def _seconds(name: str, value: Any) -> None:
+    """Seconds that the system can count: it has milliseconds in 31 bits."""
+    if hasattr(value, "connect") and hasattr(value, "read"):
+        raise TypeError(
+            "%s must be a number of seconds, not an object of httpx: "
+            "timeout=60, connect_timeout=5" % name
+        )
+    _number(0.001, 1_000_000)(name, value)
 
 
 # The settings of a client.
 _SETTING_RULES: dict[str, Rule] = {
     "api_key": _key_or_function,
     "base_url": _secret_string,  # and what _Endpoint makes of it
-    "model": _optional(_string),
-    "timeout": _SECONDS,
-    "connect_timeout": _SECONDS,
-    "deadline": _SECONDS,
+    "model": _optional(_model),
+    "timeout": _optional(_seconds),
+    "connect_timeout": _optional(_seconds),
+    "deadline": _optional(_seconds),
     "max_retries": _integer(0),
     "headers": _check_headers,
     "ssl_context": _optional(_ssl_context),
     "proxy": _optional(_proxy_setting),
 }
+_settings_of = operator.attrgetter(*_SETTING_RULES)
 # The arguments of a call that are not parameters of its body.
 _CALL_OPTION_RULES: dict[str, Rule] = {
-    "timeout": _SECONDS,
-    "deadline": _SECONDS,
+    "timeout": _optional(_seconds),
+    "deadline": _optional(_seconds),
     "max_retries": _optional(_integer(0)),
     "extra_headers": _check_headers,
     "extra_query": _optional(_object),
 }
 
 
-# An attempt that failed: its error, whether another attempt may help, and the reason in
-# a word or two, for the log.
-_Failure = collections.namedtuple("_Failure", "error may_retry reason")
+class _Service:
+    """What a client's settings come to, checked and taken apart: whom to ask, and how.
 
-# Whether another attempt may help is decided here: by the status of the answer, by the
-# error in an answer, by the error that came in place of one.  How long to wait before
-# it is decided in Call._wait_before_retry().
-
-# Statuses that say "not now", and error codes that do so in an answer of 2xx.
-_RETRIED_STATUSES = (408, 409, 429)
-
-
-def _may_retry_status(status: int) -> bool:
-    return status in _RETRIED_STATUSES or status >= 500
-
-
-def _may_retry_error(error: ResponseError) -> bool:
-    """Whether a whole answer of 2xx is nothing but an error that says "not now".
-
-    This is the one case in which a request is sent again after a 2xx.  A code of 5xx in
-    a 2xx is not retried, since the model may have run.  An error in a stream is raised
-    by the stream.
+    It is made anew when a setting has changed.
     """
-    if isinstance(error, StreamError):
-        return False  # a part of the answer came before it
-    body = error.body
-    is_error_alone = isinstance(body, dict) and not body.get("choices")
-    return is_error_alone and str(error.code) in map(str, _RETRIED_STATUSES)
+
+    def __init__(self, settings: dict[str, Any], transport: _Transport) -> None:
+        check_settings(settings)
+        headers = settings["headers"]
+        # A copy, or None: the user's own may change in place.
+        self.given_headers = None if headers is None else dict(headers.items())
+        self.settings = settings
+        self.transport = transport
+        self.endpoint = _Endpoint("base_url", settings["base_url"])
+        self.route = transport.route_to(
+            self.endpoint.scheme, self.endpoint.host, self.endpoint.port
+        )
+        self.headers = _check_headers("headers", headers)
+        parameters = urllib.parse.parse_qsl(self.endpoint.query)
+        self.secrets = _secrets_in([*self.headers.items(), *parameters])
+        self.secrets += _secrets_of_proxy(self.route.proxy)
+        self.has_other_key = _has_key([*self.headers, *dict(parameters)])
+        self.is_loopback = _is_loopback(self.endpoint.host)
+        # The last host on the way that can read the key, since it goes in plain http.
+        self.far_reader = "" if self.endpoint.scheme == "https" else self._far_host()
+
+    def key(self) -> str:
+        """The key at this moment, or ""."""
+        key = self.settings["api_key"]
+        return _check_key("api_key", key() if callable(key) else key)
+
+    def _far_host(self) -> str:
+        """The proxy's host or the server's, if it is another machine's; or ""."""
+        proxy = self.route.proxy
+        if proxy is not None and not _is_loopback(proxy.host):
+            return proxy.host  # type: ignore[no-any-return]
+        return "" if self.is_loopback else self.endpoint.host
 
 
-def _may_retry_unanswered(request: _Request, error: Exception) -> bool:
-    """Whether to send a request again that got no head of an answer."""
-    if isinstance(error, (_NotTrusted, _Closed, ResponseError)):
-        return False
-    if isinstance(error, _NotConnected):
-        # What a proxy refuses with a 4xx, it will refuse again.
-        cause = error.cause
-        return not isinstance(cause, _ProxyRefused) or cause.status >= 500
-    if 200 <= request.status < 300:
-        return False  # the server began to answer: the request may be billed already
-    if isinstance(error, _LimitPassed):
-        return not request.is_sent  # a second one would be billed, and as slow
-    return True
+def _is_loopback(host: str) -> bool:
+    return bool(re.match(_LOOPBACK, host))
+
+
+def check_settings(settings: dict[str, Any]) -> None:
+    for name, rule in _SETTING_RULES.items():
+        rule(name, settings[name])
 
 
 class Call:
     """One call of the user: its attempts, time limits, cancellation and log lines.
 
-    `Client.prepare` makes it, `run` carries it out in this thread, and `cancel` ends it
-    from another one.
+    `BaseClient.prepare` makes it, `run` carries it out in this thread, and `cancel`
+    ends it from another one.  All errors leave the library through `leave`.
     """
 
     def __init__(
         self,
-        transport: _Transport,
+        service: _Service,
         method: str,
-        url: str,
+        path: str,
         body: dict[str, Any] | None,
-        limits: _Limits,
-        max_retries: int,
-        headers: Callable[[], dict[str, str]],
-        read_answer: Callable[[Call, _Exchange], Any],
+        options: dict[str, Any],
+        read_answer: Callable[[Call, _Exchange, _Account], Any],
     ) -> None:
+        settings = {**service.settings, **options}
         self.body = body
-        self._transport = transport
+        self._service = service
         self._method = method
-        self._url = url
-        self._shown_url = url.partition("?")[0]  # a query may hold a key
+        self._url = service.endpoint.url(path, options.get("extra_query"))
+        self._shown_url = self._url.partition("?")[0]  # a query may hold a key
         self._encoded = None if body is None else _RequestBody(body)
-        self._limits = limits
-        self._max_retries = max_retries
-        self._headers = headers  # asked before each attempt: a key may expire
+        self._limits = _Limits(
+            settings["timeout"], settings["connect_timeout"], settings["deadline"]
+        )
+        self._max_retries = settings["max_retries"]
+        self._own_headers = service.headers
         self._read_answer = read_answer
-        self._secrets: list[str] = []  # the keys that were used
+        self._secrets = list(service.secrets)
+        self._has_other_key = service.has_other_key
+        self._exchange: Any = None  # of the present attempt
+        self._add_options(options)
+
+    def _add_options(self, options: dict[str, Any]) -> None:
+        """Headers and a query of this call alone."""
+        headers = _check_headers("extra_headers", options.get("extra_headers"))
+        query = options.get("extra_query")
+        if headers or query:
+            self._own_headers = {**self._own_headers, **headers}
+            fields = {**headers, **(query or {})}
+            self._secrets += _secrets_in(fields.items())
+            self._has_other_key = self._has_other_key or _has_key(fields)
+
+    def has_key(self) -> bool:
+        """Whether the call tells the service who calls."""
+        return bool(self._service.settings["api_key"]) or self._has_other_key
+
+    def expected_choices(self) -> int:
+        expected = (self.body or {}).get("n")
+        return expected if isinstance(expected, int) else 1
 
     def cancel(self) -> None:
         """End the call, from any thread, at whatever stage it is."""
         self._limits.cancel()
-
-    def mask(self, value: Any) -> Any:
-        """A text or a JSON value without the keys of this call."""
-        return _mask(value, self._secrets)
-
-    def masked_headers(self, exchange: _Exchange) -> Any:
-        """The answer's headers, a case-insensitive mapping, without the keys."""
-        headers = http.client.HTTPMessage()
-        for name, value in exchange.headers.items():
-            headers[name] = self.mask(value)
-        return headers
+        exchange = self._exchange
+        if exchange is not None:
+            exchange.close()
 
     def run(self) -> Any:
         """Carry the call out: the answer, or the error of the last attempt."""
@@ -3942,22 +4555,24 @@ class Call:
                 return outcome
             wait = self._wait_before_retry(outcome, attempt)
             if wait is None:
-                error = outcome.error
-                del outcome  # its traceback would make a reference cycle
-                self._add_history(error, attempt)
-                raise error
+                raise self.leave(outcome, attempt + 1)
             attempt += 1
+            reason = _cut(_printable(_mask(outcome.reason, self._secrets)), 50)
             _log(
+                "retrying",
                 "%s: retrying in %.1f s (%d of %d)",
-                outcome.reason,
+                reason,
                 wait,
                 attempt,
                 self._max_retries,
-                level=20,
+                reason=reason,
+                seconds=wait,
+                attempt=attempt,
+                total=self._max_retries,
             )
             self._limits.wait(wait)
             if self._limits.is_cancelled:
-                raise outcome.error
+                raise self.leave(outcome, attempt)
 
     def _wait_before_retry(self, failure: _Failure, attempt: int) -> float | None:
         """The seconds to wait before the next attempt; ``None``: there is none."""
@@ -3965,121 +4580,134 @@ class Call:
             return None
         if self._limits.is_cancelled:
             return None
-        wait = getattr(failure.error, "retry_after", None)
+        wait = _retry_after(self._exchange.headers or {})
         if wait is None:
             span = min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10))
             wait = random.uniform(MIN_BACKOFF, max(MIN_BACKOFF, span))
         elif wait > MAX_RETRY_AFTER:
             return None
+        wait = max(wait, MIN_BACKOFF)
         return wait if self._limits.can_wait(wait) else None
 
-    def _add_history(self, error: SirayaError, attempt: int) -> None:
-        """Have the error say how often and how long the call was tried."""
-        if attempt == 0:
-            return
-        note = "tried %d times in %.1f s" % (attempt + 1, self._limits.elapsed())
-        request_id = getattr(error, "request_id", None)
-        if request_id:
-            note += ", request id " + _cut(_printable(request_id), 100)
-        error._add_note(" (%s)" % note)
-
     def _attempt(self) -> Any:
-        """Send the request once: the answer, or a _Failure."""
-        request = self._request()
+        """Send the request once: the answer, or a `_Failure`."""
+        headers = self._headers()
+        service, account = self._service, _Account()
+        exchange = _Exchange(service.transport, service.route, self._limits, account)
+        self._exchange = exchange
         started = time.monotonic()
         try:
-            exchange = self._transport.open(request)
-        except (ResponseError, *_NETWORK_ERRORS) as error:
-            failure = self._no_answer(request, error)
-            _log(
-                "%s %s: %s after %.3f s",
-                self._method,
-                self._shown_url,
-                type(failure.error).__name__,
-                time.monotonic() - started,
+            service.transport.send(
+                _Request(self._method, self._url, headers, self._encoded, exchange)
             )
-            return failure
+        except _Failure as failure:
+            self._log_attempt(exchange, failure.kind.__name__, started)
+            return failure.with_traceback(None)  # which would hold the request
+        self._mask_headers(exchange.headers)
+        self._log_attempt(exchange, str(exchange.status), started)
+        if exchange.status >= 300:
+            return self._status_failure(exchange)
+        return self._read_answer(self, exchange, account)
+
+    def _headers(self) -> dict[str, str]:
+        """The headers of an attempt; the key may be another one each time."""
+        is_stream = self.body is not None and self.body.get("stream") is True
+        headers = {
+            "User-Agent": "siraya_chat/" + __version__,
+            "Accept": "text/event-stream" if is_stream else "application/json",
+            "Accept-Encoding": "identity",
+        }
+        if self._encoded is not None:
+            headers["Content-Type"] = "application/json"
+            headers["Content-Length"] = str(self._encoded.length)
+        key = self._service.key()
+        if key:
+            headers["Authorization"] = "Bearer " + key
+            self._secrets.append(key)
+        elif not self._has_other_key and not self._service.is_loopback:
+            raise SirayaError(_missing_key())
+        headers.update(self._own_headers)
+        return headers
+
+    def _mask_headers(self, headers: http.client.HTTPMessage) -> None:
+        """Take the keys out of an answer's headers: users print them."""
+        for name, value in headers.items():
+            masked = _mask(value, self._secrets)
+            if masked != value:
+                headers.replace_header(name, masked)
+
+    def _log_attempt(self, exchange: _Exchange, outcome: str, started: float) -> None:
+        seconds = time.monotonic() - started
+        request_id = (exchange.headers or {}).get("x-request-id", "-")
         _log(
-            "%s %s: %d in %.3f s, request id %s, %d bytes sent",
+            exchange.stage,
+            "%s %s: %s in %.3f s, request id %s, %d bytes sent",
             self._method,
             self._shown_url,
-            exchange.status,
-            time.monotonic() - started,
-            _printable(self.mask(exchange.headers.get("x-request-id", "-"))),
+            outcome,
+            seconds,
+            _printable(request_id),
             self._encoded.length if self._encoded else 0,
+            seconds=seconds,
+            status=exchange.status,
         )
-        if exchange.status >= 300:
-            return self._status_failure(request, exchange)
-        try:
-            return self._read_answer(self, exchange)
-        except ResponseError as error:
-            error.retry_after = _retry_after(exchange.headers)
-            return _Failure(error, _may_retry_error(error), str(error.code))
-        except APIConnectionError as error:  # it broke off
-            return _Failure(error, False, "")
 
-    def _request(self) -> _Request:
-        headers = self._headers()
-        proxy = self._transport.route_to(self._url).proxy
-        secrets = {name: headers[name] for name in headers if _is_secret(name)}
-        if proxy is not None:
-            secrets["Proxy-Authorization"] = proxy.authorization
-        for name, value in secrets.items():
-            secret = value
-            if name.endswith("Authorization"):  # "Bearer KEY" (RFC 9110 § 11.4)
-                secret = re.sub(r"^\S+\s+", "", value)
-            self._secrets.append(secret)
-        if self._encoded is not None:
-            headers["Content-Length"] = str(self._encoded.length)
-        return _Request(self._method, self._url, headers, self._encoded, self._limits)
-
-    def _no_answer(self, request: _Request, error: Exception) -> _Failure:
-        """The failure of an attempt that brought no head of an answer."""
-        may_retry = _may_retry_unanswered(request, error)
-        message = self._describe_no_answer(request, error)
-        cause = error.cause if isinstance(error, _NotConnected) else error
-        if isinstance(cause, ResponseError):
-            return _Failure(ResponseError(message), may_retry, "no answer")
-        if isinstance(cause, _LimitPassed):
-            return _Failure(APITimeoutError(message), may_retry, "time limit")
-        return _Failure(APIConnectionError(message), may_retry, "no answer")
-
-    def _describe_no_answer(self, request: _Request, error: Exception) -> str:
-        description: str = self.mask(_describe(error))
-        if isinstance(error, _NotConnected):
-            return description
-        message = "no answer from %s: %s" % (self._shown_url, description)
-        if request.route is not None and request.route.proxy is not None:
-            proxy = request.route.proxy
-            message += " (through the proxy %s)" % _address(proxy.host, proxy.port)
-        return message
-
-    def _status_failure(self, request: _Request, exchange: _Exchange) -> _Failure:
+    def _status_failure(self, exchange: _Exchange) -> _Failure:
         """The failure of an attempt that was answered with another status than 2xx."""
-        exchange.max_size = MAX_ERROR_BODY_BYTES
-        content, _ = _read_all(exchange)
-        body, said = _read_error_body(content.decode("utf-8", "replace"), self.mask)
+        text = _read_text(exchange, MAX_ERROR_BODY_BYTES)[0]
+        body, said = _read_error_body(text)
         status = exchange.status
-        error = _status_error(
-            status,
-            self.mask(exchange.reason),
-            self.masked_headers(exchange),
-            body,
-            said,
-            self._advice(status, request),
-        )
-        return _Failure(error, _may_retry_status(status), str(status))
+        kind = _STATUS_ERRORS.get(status)
+        if kind is None:
+            kind = InternalServerError if status >= 500 else APIStatusError
+        if status < 400 and exchange.headers.get("Location"):
+            place = re.split("[?#]", exchange.headers["Location"])[0]
+            said = "redirected to %s, which is not followed; set base_url to that URL"
+            said %= _cut(place, MAX_QUOTED_LENGTH)
+        message = "HTTP %d %s" % (status, exchange.reason)
+        may_retry = _may_retry_status(status)
+        return _Failure(kind, message, said, body, may_retry, str(status))
 
-    def _advice(self, status: int, request: _Request) -> str:
-        """What to try where the proxy's password or the path may be wrong.
+    def leave(self, failure: _Failure, attempts: int = 1) -> SirayaError:
+        """The error that a failure is to the user.
 
-        A 407 comes here for plain http; for https it answers CONNECT: _open_tunnel().
+        The keys are taken out of all that it holds, each as a whole.  Then its message
+        is made printable, and cut.
         """
-        proxy = request.route.proxy
+        message = _mask(failure.message, self._secrets)
+        said = _mask(failure.said, self._secrets)
+        body = _mask(failure.body, self._secrets)
+        if said:
+            message += ": " + _cut(said, 10 * MAX_MESSAGE_LENGTH)
+        end = self._advice(failure) + self._history(attempts)
+        message = _cut(_printable(message), MAX_MESSAGE_LENGTH - len(end)) + end
+        headers = self._exchange.headers or {}
+        if failure.partial is not None:
+            error: Any = StreamError(message, body, failure.partial)
+        elif issubclass(failure.kind, APIStatusError):
+            return failure.kind(message, body, self._exchange.status, headers)
+        else:
+            error = failure.kind(message, body)
+        if isinstance(error, ResponseError):
+            error.retry_after = _retry_after(headers)
+        return error  # type: ignore[no-any-return]
+
+    def _advice(self, failure: _Failure) -> str:
+        """What to try, if the failure looks like a mistake in the settings."""
+        status = self._exchange.status
+        proxy = self._exchange.route.proxy
         if status in (401, 407) and proxy is not None:
-            return "it came through the proxy " + _address(proxy.host, proxy.port)
-        if status not in (404, 405):
-            return ""
+            place = _address(proxy.host, proxy.port)
+            return "; it came through the proxy " + place
+        said = failure.body if isinstance(failure.body, str) else failure.said
+        is_page = said.lstrip()[:1] == "<" or "unexpected endpoint" in said.lower()
+        if status in (404, 405) or (200 <= status < 300 and is_page):
+            return "; " + _cut(self._path_advice(), MAX_QUOTED_LENGTH)
+        if 200 < status < 300:
+            return "; the status was %d" % status
+        return ""
+
+    def _path_advice(self) -> str:
         advice = "the URL was " + self._shown_url
         if "/v1/v1/" in self._shown_url:
             return advice + ": base_url has /v1 twice"
@@ -4087,90 +4715,96 @@ class Call:
             return advice + ": most servers want base_url to end in /v1"
         return advice
 
-    def lost(self, error: Exception, content: bytearray) -> SirayaError:
-        """The error for an answer that broke off; what had arrived is its body."""
-        text = self.mask(content.decode("utf-8", "replace"))
-        reason = self.mask(_describe(error))
-        message = "the answer broke off after %d characters: %s" % (len(text), reason)
-        if isinstance(error, (ResponseError, zlib.error)):
-            return ResponseError(message, text)
-        if isinstance(error, _LimitPassed):
-            return APITimeoutError(message, text)
-        return APIConnectionError(message, text)
+    def _history(self, attempts: int) -> str:
+        """How often and how long the call was tried, if more than once."""
+        if attempts == 1:
+            return ""
+        words = "tried %d times in %.1f s" % (attempts, self._limits.elapsed())
+        request_id = (self._exchange.headers or {}).get("x-request-id")
+        if request_id:
+            words += ", request id " + _cut(_printable(request_id), 100)
+        return " (%s)" % words
 
 
-def _read_all(exchange: _Exchange) -> tuple[bytearray, Exception | None]:
-    """The content, and the error that kept it from being whole, if there was one."""
+def _missing_key() -> str:
+    message = (
+        "no API key: set the environment variable SIRAYA_API_KEY, "
+        "or pass Client(api_key=…)"
+    )
+    if os.environ.get("OPENAI_API_KEY"):
+        message += "; OPENAI_API_KEY is not read, so that no other service gets its key"
+    return message
+
+
+def _may_retry_status(status: int) -> bool:
+    """Whether a status says "not now".
+
+    504 and 524 do not: a gateway gave up waiting, and the model may still be at work.
+    """
+    return status in _RETRIED_STATUSES or (status >= 500 and status not in (504, 524))
+
+
+# Statuses, and codes of an error that is all of a whole answer of 2xx.
+_RETRIED_STATUSES = (408, 409, 429)
+
+
+def _read_text(exchange: _Exchange, limit: int) -> tuple[str, _Failure | None]:
+    """The body as text, and the failure that kept it from being whole.
+
+    *limit*: in bytes.  A longer body is cut.
+    """
     content = bytearray()
-    try:
-        while True:
-            block = exchange.read()
-            if not block:
-                break
-            content += block
-    except (ResponseError, *_NETWORK_ERRORS) as error:
-        exchange.close()
-        return content, error.with_traceback(None)  # which would hold the request
-    except BaseException:
-        exchange.close()
-        raise
-    exchange.release()
-    return content, None
+    block = exchange.read()
+    while block and len(content) <= limit:
+        exchange.limits.heard()
+        content += block
+        block = exchange.read()
+    if block:
+        exchange.drop()
+    elif exchange.failure is None:
+        exchange.release()
+    return content[:limit].decode("utf-8-sig", "replace"), exchange.failure
 
 
-def _read_text(call: Call, exchange: _Exchange) -> str:
-    """The whole body as text; raises what `Call.lost` makes of one that broke off."""
-    content, error = _read_all(exchange)
-    if error is not None:
-        failure = call.lost(error, content)
-        del error  # its traceback would make a reference cycle
-        raise failure
-    return content.decode("utf-8", "replace")
-
-
-def _read_completion(call: Call, exchange: _Exchange) -> Completion:
-    text = _read_text(call, exchange)
-    headers = call.masked_headers(exchange)
-    # Some servers stream although nobody asked for it.
-    if _looks_like_events(text):
-        completion = _parse_events(text, _expected_choices(call), call.mask, headers)
+def _read_completion(
+    call: Call, exchange: _Exchange, account: _Account
+) -> Completion | _Failure:
+    """The whole answer, also if it comes as an event stream; or why there is none."""
+    answer = _Answer(call.expected_choices(), account)
+    reading = _Reading(exchange, answer)
+    while reading.is_open():
+        reading.read_more()
+        answer.chunks.clear()
+    failure = reading.failure
+    if failure is None:
+        return _with_headers(answer.completion(), exchange)
+    if answer.has_choices():
+        failure.partial = _with_headers(answer.completion(), exchange)
     else:
-        completion = _parse_completion(text, call.mask)
-    completion._set_headers(headers)
+        failure.may_retry = _is_refusal_for_now(failure)
+    return failure
+
+
+def _with_headers(completion: Completion, exchange: _Exchange) -> Completion:
+    completion._set_headers(exchange.headers)
     return completion
 
 
-def _parse_events(
-    text: str,
-    expected_choices: int,
-    mask: Callable[[Any], Any],
-    headers: Mapping[str, str],
-) -> Completion:
-    """The answer in a whole event stream; `StreamError` if it is not complete."""
-    answer = _StreamedAnswer(expected_choices, mask)
-    message, body = "the stream ended: " + _INCOMPLETE, None
-    try:
-        answer.feed(text.encode())
-        body = mask(answer.end(is_whole=True)) or None
-    except ResponseError as error:
-        if not answer.has_choices():  # the error is all that came
-            raise
-        message, body = error.message, error.body
-    completion = answer.completion()
-    if not answer.is_complete:
-        completion._set_headers(headers)
-        raise StreamError(message, body, completion)
-    return completion
+def _is_refusal_for_now(failure: _Failure) -> bool:
+    """Whether a whole answer of 2xx is nothing but an error that says "not now".
+
+    This is the one case in which a request is sent again after a 2xx.  A code of 5xx in
+    a 2xx is not retried, since the model may have run.
+    """
+    body = failure.body
+    if not isinstance(body, dict) or body.get("choices"):
+        return False
+    return str(_error_fields(body).get("code")) in map(str, _RETRIED_STATUSES)
 
 
-def _open_stream(call: Call, exchange: _Exchange) -> Stream:
-    headers = call.masked_headers(exchange)
-    return Stream(exchange, headers, _expected_choices(call), call.mask)
-
-
-def _expected_choices(call: Call) -> int:
-    expected = (call.body or {}).get("n")
-    return expected if isinstance(expected, int) else 1
+def _open_stream(call: Call, exchange: _Exchange, account: _Account) -> Stream:
+    answer = _Answer(call.expected_choices(), account)
+    return Stream(exchange, answer, call.leave)
 
 
 class _List(list):  # type: ignore[type-arg]
@@ -4181,19 +4815,40 @@ class _List(list):  # type: ignore[type-arg]
         return self
 
 
-def _read_list(call: Call, exchange: _Exchange) -> list[JSONObject]:
-    text = _read_text(call, exchange)
+def _read_list(
+    call: Call, exchange: _Exchange, account: _Account
+) -> list[JSONObject] | _Failure:
+    text, failure = _read_text(exchange, MAX_ANSWER_BYTES)
+    if failure is not None:
+        failure.body = text
+        return failure
     try:
-        value = _decode_json(text)
+        return _parse_list(text, account)
+    except _Failure as refused:
+        return refused.with_traceback(None)
+
+
+def _parse_list(text: str, account: _Account) -> list[JSONObject]:
+    try:
+        value = _decode_json(text, account)
     except ValueError as reason:
-        quoted = _cut(call.mask(text), MAX_QUOTED_LENGTH)
-        message = "not a list of models (%s): %r" % (reason, quoted)
-        raise ResponseError(message, call.mask(text)) from None
-    items = value.get("data") if isinstance(value, dict) else value
+        message = "not a list of models (%s)" % reason
+        raise _Failure(ResponseError, message, _page_title(text), text) from None
+    items = _listed_in(value)
     if not isinstance(items, list) or not all(map(_is_object, items)):
-        _raise_if_error(value, call.mask)
-        raise ResponseError("not a list of models", call.mask(value))
+        _raise_if_error(value)
+        raise _Failure(ResponseError, "not a list of models", body=value)
     return _List(items)
+
+
+def _listed_in(value: Any) -> Any:
+    """What a body says that there is: under one of two names, or the body itself."""
+    if not isinstance(value, dict):
+        return value
+    for name in ("data", "models"):
+        if name in value:
+            return [] if value[name] is None else value[name]
+    return None
 
 
 class _Chat:
@@ -4202,12 +4857,28 @@ class _Chat:
     def __init__(self, client: Any) -> None:
         self.completions = _Completions(client)
 
+    def __getattr__(self, name: str) -> Any:
+        raise _no_attribute("client.chat", name)
+
+
+class _Beta:
+    """``client.beta`` of the OpenAI SDK."""
+
+    def __init__(self, chat: _Chat) -> None:
+        self.chat = chat
+
+    def __getattr__(self, name: str) -> Any:
+        raise _no_attribute("client.beta", name)
+
 
 class _Completions:
     """``client.chat.completions`` of the OpenAI SDK."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
+
+    def __getattr__(self, name: str) -> Any:
+        raise _no_attribute("client.chat.completions", name)
 
     def create(
         self,
@@ -4218,11 +4889,102 @@ class _Completions:
         **params: Any,
     ) -> Any:
         """`Client.stream` if *stream* is true, else `Client.complete`."""
-        if stream is not None:
+        if stream is not None and not isinstance(stream, NotGiven):
             _boolean("stream", stream)
         if stream:
             return self._client.stream(messages, model, **params)
         return self._client.complete(messages, model, **params)
+
+    def parse(
+        self,
+        *,
+        messages: Messages,
+        response_format: Any,
+        model: str | None = None,
+        **params: Any,
+    ) -> Any:
+        """`Client.complete` with an answer by the schema of a class.
+
+        *response_format*: a class like pydantic's models, with ``model_json_schema()``
+        and ``model_validate_json()``.  What the latter makes of the text stands in
+        ``choices[0].message.parsed``, ``None`` beside a refusal.  An answer that was
+        cut off is a `ResponseError`.
+        """
+        if not hasattr(response_format, "model_validate_json"):
+            raise _wrong_type(
+                "response_format",
+                response_format,
+                "a class with model_json_schema() and model_validate_json()",
+            )
+        schema = _strict_schema(response_format.model_json_schema())
+        form = json_schema(schema, response_format.__name__)
+        call = self._client.prepare(
+            messages,
+            model,
+            False,
+            functools.partial(_read_parsed, response_format),
+            response_format=form,
+            **params,
+        )
+        return self._client.run(call)
+
+
+def _read_parsed(
+    kind: Any, call: Call, exchange: _Exchange, account: _Account
+) -> Completion | _Failure:
+    """A whole answer, with an object of the class in each message that has a text."""
+    completion = _read_completion(call, exchange, account)
+    if isinstance(completion, _Failure):
+        return completion
+    for choice in completion["choices"]:
+        if choice.finish_reason in ("length", "content_filter"):
+            message = "there is nothing to parse: " + unfinished_reason(completion)
+            return _Failure(ResponseError, message, body=completion.text)
+        text = without_fence(_text_of(choice.message.content))
+        is_answer = text and not choice.message.refusal
+        choice.message["parsed"] = kind.model_validate_json(text) if is_answer else None
+    return completion
+
+
+def _strict_schema(schema: Any, root: Any = None) -> Any:
+    """A JSON Schema as strict structured output needs it, as the OpenAI SDK makes it.
+
+    A copy.  No object has additional properties, and each property is required.
+    """
+    if not isinstance(schema, dict):
+        return schema
+    root = schema if root is None else root
+    strict = dict(schema)
+    reference = strict.get("$ref")
+    if isinstance(reference, str) and len(strict) > 1:  # which may not stand beside it
+        del strict["$ref"]
+        strict = {**_referred(root, reference), **strict}
+    if strict.get("type") == "object":
+        strict.setdefault("additionalProperties", False)
+    for name in ("$defs", "definitions", "properties"):
+        if isinstance(strict.get(name), dict):
+            inner = strict[name].items()
+            strict[name] = {field: _strict_schema(part, root) for field, part in inner}
+    if isinstance(strict.get("properties"), dict):
+        strict["required"] = list(strict["properties"])
+    for name in ("anyOf", "allOf"):
+        if isinstance(strict.get(name), list):
+            strict[name] = [_strict_schema(part, root) for part in strict[name]]
+    if len(strict.get("allOf", ())) == 1:
+        strict.update(strict.pop("allOf")[0])
+    if "items" in strict:
+        strict["items"] = _strict_schema(strict["items"], root)
+    if strict.get("default", NOT_GIVEN) is None:  # "null" in the type says as much
+        del strict["default"]
+    return strict
+
+
+def _referred(root: Any, reference: str) -> Any:
+    """What a reference such as "#/$defs/Step" stands for."""
+    found = root
+    for name in reference.split("/")[1:]:
+        found = found[name]
+    return found
 
 
 class _Models:
@@ -4231,9 +4993,101 @@ class _Models:
     def __init__(self, client: Any) -> None:
         self._client = client
 
+    def __getattr__(self, name: str) -> Any:
+        raise _no_attribute("client.models", name)
+
     def list(self, **options: Any) -> Any:
         """What the service offers: see `Client.list_models`."""
         return self._client.list_models(**options)
+
+    def retrieve(self, model: str, **options: Any) -> Any:
+        """The entry of the list with this ``id``, or `NotFoundError`."""
+        _nonempty("model", model)
+        read_answer = functools.partial(_read_model, model)
+        return self._client.run(self._client.prepare_list(read_answer, **options))
+
+
+def _read_model(
+    name: str, call: Call, exchange: _Exchange, account: _Account
+) -> JSONObject | _Failure:
+    models = _read_list(call, exchange, account)
+    if isinstance(models, _Failure):
+        return models
+    for model in models:
+        if model.get("id") == name:
+            return model
+    message = "the service lists no model %s" % _quote(name)
+    return _Failure(NotFoundError, message)
+
+
+# Names of the OpenAI SDK that are not here, on purpose, and what to use in their place.
+_NOT_HERE = {
+    "responses": "client.chat.completions",
+    "completions": "client.chat.completions",
+    "embeddings": "an HTTP request of your own: this client speaks chat completions",
+    "images": "a model that draws, through client.chat.completions",
+    "audio": "audio(…) in a message, through client.chat.completions",
+    "files": "pdf(…), image(…) or attach(…) in a message",
+    "batches": "a pool of threads, or AsyncClient",
+    "moderations": "an HTTP request of your own: this client speaks chat completions",
+    "with_raw_response": "the answer's own .headers and .request_id",
+    "with_streaming_response": "client.stream(…)",
+    "client.chat.completions.stream": "create(stream=True), or client.stream(…)",
+    "http_client": "timeout=, proxy= and ssl_context=",
+    "organization": 'headers={"OpenAI-Organization": …}',
+    "project": 'headers={"OpenAI-Project": …}',
+    "default_query": "a query in base_url, or extra_query= in a call",
+    "AzureOpenAI": 'Client(base_url="https://…?api-version=…", headers={"Api-Key": …})',
+    "DefaultHttpxClient": "timeout=, proxy= and ssl_context= of Client",
+    "Timeout": "seconds: Client(timeout=60, connect_timeout=5)",
+    "types": "the dicts that user(…), image(…) and json_schema(…) make, and JSONObject",
+    "chat": "a client: Client().chat.completions",
+    "models": "a client: Client().models",
+    "LengthFinishReasonError": "ResponseError",
+    "ContentFilterFinishReasonError": "ResponseError",
+    "APIResponseValidationError": "ResponseError",
+}
+_NOT_HERE["AsyncAzureOpenAI"] = _NOT_HERE["AzureOpenAI"].replace(
+    "Client", "AsyncClient"
+)
+_NOT_HERE["DefaultAsyncHttpxClient"] = _NOT_HERE["DefaultHttpxClient"]
+# Those of them that stand in the module; the others are attributes or arguments.
+_NOT_IN_MODULE = (
+    "AzureOpenAI",
+    "AsyncAzureOpenAI",
+    "DefaultHttpxClient",
+    "DefaultAsyncHttpxClient",
+    "Timeout",
+    "types",
+    "chat",
+    "models",
+    "embeddings",
+    "responses",
+    "images",
+    "LengthFinishReasonError",
+    "ContentFilterFinishReasonError",
+    "APIResponseValidationError",
+)
+
+
+def _no_attribute(owner: str, name: str) -> AttributeError:
+    """The error for an attribute that an object of the SDK would have, or not."""
+    instead = _NOT_HERE.get("%s.%s" % (owner, name)) or _NOT_HERE.get(name)
+    if instead is None:
+        return AttributeError("%s has no attribute %r" % (owner, name))
+    return AttributeError("%s.%s is not here: use %s" % (owner, name, instead))
+
+
+def __getattr__(name: str) -> Any:
+    """Python asks here for a name that the module has not.
+
+    Of an ``AttributeError`` the words would be lost in ``from siraya_chat import …``.
+    """
+    if name in _NOT_IN_MODULE:
+        raise ImportError(
+            "siraya_chat has no %s: use %s" % (name, _NOT_HERE[name]), name=__name__
+        )
+    raise AttributeError("module %r has no attribute %r" % (__name__, name))
 
 
 if TYPE_CHECKING:
@@ -4280,8 +5134,8 @@ class BaseClient:
     *deadline*: seconds for a whole call, the lookup of the host's name excepted.
     ``None``: no limit.
     *max_retries*: how many times a failed call is retried: no connection, no answer, or
-    a status of 408, 409, 429 or 5xx.
-    *headers*: go with every request.
+    a status of 408, 409, 429 or 5xx but 504 and 524.
+    *headers*, or *default_headers*: go with every request.
     *ssl_context*: an ``ssl.SSLContext`` in place of the system's trust store,
     ``SSL_CERT_FILE`` and ``SSL_CERT_DIR``.
     *proxy*: ``None`` takes the environment's or the system's, ``""`` none, ``http://…``
@@ -4289,6 +5143,10 @@ class BaseClient:
 
     All can be read and set as attributes; the next call checks and uses them.
     """
+
+    # The OpenAI SDK's ways to a call.  They hold a twin of the client that shares its
+    # __dict__.  They stand outside of that, so that there is no reference cycle.
+    __slots__ = ("__dict__", "__weakref__", "beta", "chat", "models")
 
     def __init__(
         self,
@@ -4303,38 +5161,59 @@ class BaseClient:
         ssl_context: ssl.SSLContext | None = None,
         proxy: str | None = None,
         deadline: float | None = None,
+        default_headers: Mapping[str, str] | None = None,
+        **others: Any,
     ) -> None:
-        environ = os.environ
-        if api_key is None:
-            api_key = environ.get("SIRAYA_API_KEY", "").strip()
-        if base_url is None or base_url == "":
-            base_url = environ.get("SIRAYA_BASE_URL", "").strip() or DEFAULT_BASE_URL
-        self.api_key = api_key
-        self.base_url = _Endpoint("base_url", base_url).base_url()
-        self.model = model or environ.get("SIRAYA_MODEL", "").strip() or None
-        self.timeout = timeout
-        self.connect_timeout = connect_timeout
-        self.max_retries = max_retries
-        self.headers = headers
-        self.ssl_context = ssl_context
-        self.proxy = proxy
-        self.deadline = deadline
+        for name in others:
+            raise _no_argument(type(self).__name__, name)
+        url = _or_environment(base_url or None, "SIRAYA_BASE_URL") or DEFAULT_BASE_URL
+        self.api_key = _or_environment(api_key, "SIRAYA_API_KEY") or ""
+        self.base_url = _Endpoint("base_url", url).base_url()
+        self.model = _or_environment(model or None, "SIRAYA_MODEL")
+        self.timeout = _or_default(timeout, 600.0)
+        self.connect_timeout = _or_default(connect_timeout, 10.0)
+        self.max_retries = _or_default(max_retries, 2)
+        self.headers = _or_default(
+            default_headers if headers is None else headers, None
+        )
+        self.ssl_context = _or_default(ssl_context, None)
+        self.proxy = _or_default(proxy, None)
+        self.deadline = _or_default(deadline, None)
         self._has_warned = False  # of a key that goes over plain http
-        self._check_settings()
-        self._transport = _Transport(proxy, ssl_context)
-        self._transport_settings = (proxy, ssl_context)
+        self._transport = _Transport(self.proxy, self.ssl_context)
+        self._service: Any = None  # what the settings came to when they were ...
+        self._checked: Any = None  # ... these
+        check_settings(self._settings())
+        self._add_ways()
 
-    def _check_settings(self) -> None:
-        for name, rule in _SETTING_RULES.items():
-            rule(name, getattr(self, name))
+    def _add_ways(self) -> None:
+        twin = type(self).__new__(type(self))
+        twin.__dict__ = self.__dict__
+        self.chat: Any = _Chat(twin)
+        self.beta: Any = _Beta(self.chat)
+        self.models = _Models(twin)
+
+    def __getattr__(self, name: str) -> Any:
+        raise _no_attribute("client", name)
 
     def _settings(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in _SETTING_RULES}
+        return dict(zip(_SETTING_RULES, _settings_of(self)))
+
+    def _current_service(self) -> _Service:
+        """Whom to ask, by the settings as they are now."""
+        settings = _settings_of(self)
+        is_known = settings == self._checked
+        if not is_known or self.headers != self._service.given_headers:
+            if (self.proxy, self.ssl_context) != self._transport.settings:
+                self._transport = _Transport(self.proxy, self.ssl_context)
+            self._service = _Service(self._settings(), self._transport)
+            self._checked = settings
+        return self._service  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return "%s(base_url=%r, model=%r)" % (
             type(self).__name__,
-            _without_user(str(self.base_url)).partition("?")[0],
+            _shown_url(str(self.base_url)),
             self.model,
         )
 
@@ -4350,129 +5229,108 @@ class BaseClient:
 
     def with_options(self, **changes: Any) -> Self:
         """A client that differs in these settings.  It shares the kept connections."""
-        unknown = sorted(set(changes) - set(_SETTING_RULES))
-        if unknown:
-            raise TypeError("with_options() has no setting %r" % unknown[0])
-        client = type(self)(**{**self._settings(), **changes})
-        if client._transport_settings == self._transport_settings:
+        if "default_headers" in changes:
+            changes["headers"] = changes.pop("default_headers")
+        for name in changes:
+            if name not in _SETTING_RULES:
+                raise _no_argument("with_options", name)
+        given = {
+            name: value
+            for name, value in changes.items()
+            if not isinstance(value, NotGiven)
+        }
+        client = type(self)(**{**self._settings(), **given})
+        if client._transport.settings == self._transport.settings:
             client._transport = self._transport
+            client._checked = None
         client._has_warned = self._has_warned
         return client
 
+    copy = with_options
+
     def prepare(
-        self, messages: Messages, model: str | None, is_stream: bool, **params: Any
+        self,
+        messages: Messages,
+        model: str | None,
+        is_stream: bool,
+        read_answer: Callable[[Call, _Exchange, _Account], Any] | None = None,
+        **params: Any,
     ) -> Call:
-        """A call that is checked and not yet sent: see `Call`."""
+        """A call that is checked and not yet sent: see `Call`.
+
+        *read_answer*: makes what the call returns; default: a `Stream` or `Completion`.
+        """
         if params.pop("stream", is_stream) is not is_stream:  # the right one may stand
             raise TypeError(
                 "complete() returns a whole answer, and stream() returns pieces: "
                 "neither takes stream="
             )
-        options = {
-            name: params.pop(name) for name in _CALL_OPTION_RULES if name in params
-        }
+        options = _take_options(params)
         body = build_request(messages, model or self.model, stream=is_stream, **params)
-        read_answer = _open_stream if is_stream else _read_completion
-        return self._new_call("POST", "/chat/completions", body, read_answer, options)
+        if read_answer is None:
+            read_answer = _open_stream if is_stream else _read_completion
+        return self._new_call("POST", "/chat/completions", body, options, read_answer)
 
-    def prepare_list(self, **options: Any) -> Call:
+    def prepare_list(
+        self,
+        read_answer: Callable[[Call, _Exchange, _Account], Any] = _read_list,
+        **params: Any,
+    ) -> Call:
         """A call for the list of models."""
-        unknown = sorted(set(options) - set(_CALL_OPTION_RULES))
-        if unknown:
-            raise TypeError("list() has no argument %r" % unknown[0])
-        return self._new_call("GET", "/models", None, _read_list, options)
+        options = _take_options(params)
+        for name in params:
+            raise _no_argument("list", name)
+        return self._new_call("GET", "/models", None, options, read_answer)
 
     def _new_call(
         self,
         method: str,
         path: str,
         body: dict[str, Any] | None,
-        read_answer: Callable[[Call, _Exchange], Any],
         options: dict[str, Any],
+        read_answer: Callable[[Call, _Exchange, _Account], Any],
     ) -> Call:
-        """A call with the settings of the client, where the options have no others."""
-        self._check_settings()
-        for name, value in options.items():
-            _CALL_OPTION_RULES[name](name, value)
-        # None means "no limit" for the seconds, and nothing for the retries.
-        max_retries = options.get("max_retries")
-        if max_retries is None:
-            max_retries = self.max_retries
-        own = _check_headers("headers", self.headers)
-        own.update(_check_headers("extra_headers", options.get("extra_headers")))
-        endpoint = _Endpoint("base_url", self.base_url)
-        transport = self._current_transport()
-        if self.api_key or _has_key(own):
-            self._warn_if_readable(endpoint)
-        return Call(
-            transport,
-            method,
-            endpoint.url(path, options.get("extra_query")),
-            body,
-            _Limits(
-                options.get("timeout", self.timeout),
-                self.connect_timeout,
-                options.get("deadline", self.deadline),
-            ),
-            max_retries,
-            lambda: self._headers(endpoint, body, own),
-            read_answer,
-        )
-
-    @property
-    def chat(self) -> Any:
-        """As in the OpenAI SDK: ``client.chat.completions.create(…)``."""
-        return _Chat(self)
-
-    @property
-    def models(self) -> _Models:
-        """As in the OpenAI SDK: ``client.models.list()``."""
-        return _Models(self)
-
-    def _current_transport(self) -> _Transport:
-        settings = (self.proxy, self.ssl_context)
-        if settings != self._transport_settings:
-            self._transport = _Transport(*settings)
-            self._transport_settings = settings
-        return self._transport
-
-    def _headers(
-        self, endpoint: _Endpoint, body: dict[str, Any] | None, own: dict[str, str]
-    ) -> dict[str, str]:
-        """The headers of one attempt.  *own*: those of the client and of the call."""
-        is_stream = body is not None and body.get("stream") is True
-        headers = {
-            "User-Agent": "siraya_chat/" + __version__,
-            "Accept": "text/event-stream" if is_stream else "application/json",
-            "Accept-Encoding": "identity",
-        }
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        key = self.api_key() if callable(self.api_key) else self.api_key
-        key = _check_key("api_key", key)
-        if key:
-            headers["Authorization"] = "Bearer " + key
-        headers.update(own)
-        if not _has_key(headers) and not re.match(_LOOPBACK, endpoint.host):
-            raise SirayaError(
-                "no API key: set the environment variable SIRAYA_API_KEY, "
-                "or pass Client(api_key=…)"
-            )
-        return headers
-
-    def _warn_if_readable(self, endpoint: _Endpoint) -> None:
-        """Warn once of a key that others on the way can read."""
-        if self._has_warned or endpoint.scheme == "https":
-            return
-        places = [endpoint.host]
-        proxy = self._transport.route_to(endpoint.url("")).proxy
-        if proxy is not None:
-            places.append(proxy.host)
-        far = [place for place in places if not re.match(_LOOPBACK, place)]
-        if far:
+        service = self._current_service()
+        call = Call(service, method, path, body, options, read_answer)
+        if service.far_reader and call.has_key() and not self._has_warned:
             self._has_warned = True
-            message = "the API key is sent unencrypted (plain http) to "
-            warnings.warn(message + far[-1], stacklevel=_levels_to_caller())
+            place = service.far_reader
+            message = "the API key is sent unencrypted (plain http) to " + place
+            warnings.warn(message, stacklevel=_levels_to_caller())
+        return call
+
+
+def _or_default(value: Any, default: Any) -> Any:
+    return default if isinstance(value, NotGiven) else value
+
+
+def _or_environment(value: Any, variable: str) -> Any:
+    """A setting; where it is not given, the environment's, or ``None``."""
+    if value is None or isinstance(value, NotGiven):
+        return os.environ.get(variable, "").strip() or None
+    return value
+
+
+def _no_argument(function: str, name: str) -> TypeError:
+    """The error for an argument that a function of the SDK would take, or not."""
+    instead = _NOT_HERE.get(name)
+    if instead is None:
+        return TypeError("%s() has no argument %r" % (function, name))
+    return TypeError("%s() has no argument %r: use %s" % (function, name, instead))
+
+
+def _take_options(params: dict[str, Any]) -> dict[str, Any]:
+    """Take the options of a call out of its parameters, and check them."""
+    options = {}
+    for name, rule in _CALL_OPTION_RULES.items():
+        value = params.pop(name, NOT_GIVEN)
+        if isinstance(value, NotGiven):
+            continue
+        rule(name, value)
+        # None means "no limit" for the seconds, and the client's for the retries.
+        if name != "max_retries" or value is not None:
+            options[name] = value
+    return options
 
 
 def _levels_to_caller() -> int:
@@ -4501,6 +5359,10 @@ class Client(BaseClient):
     def close(self) -> None:
         """Close the idle connections.  The client remains usable."""
         self.close_idle()
+
+    def run(self, call: Call) -> Any:
+        """Carry out a call: see `BaseClient.prepare`."""
+        return call.run()
 
     def complete(
         self,
@@ -4546,152 +5408,89 @@ class Client(BaseClient):
         def chat(self) -> TypedChat[Completion, Stream]: ...
 
 
+# The name that programs of the OpenAI SDK import.
+OpenAI = Client
+
+
 # ---------------------------------------------------------------------------- asyncio
 #
 # Each call runs in a daemon thread of its own, by the same code as Client's.  The event
-# loop and the thread meet in two places: the loop wakes by call_soon_threadsafe(), and
-# the thread waits when the consumer is too slow.
+# loop and the thread meet in one place: _Handover.
 
 # Chunks that may wait for a consumer; beyond that the server has to wait too.
 _READ_AHEAD = 100
 
 
-def _start_thread(target: Callable[[], None]) -> None:
-    import contextvars
+class _Handover:
+    """Hands what a thread makes of a call to a task, a bounded number of items ahead.
 
-    run = contextvars.copy_context().run  # the task's context variables hold there, too
-    try:
-        threading.Thread(
-            target=run, args=(target,), name="siraya_chat", daemon=True
-        ).start()
-    except RuntimeError as error:
-        raise SirayaError(
-            "no thread can be started for this call: %s" % error
-        ) from None
+    *work*: makes the items; it runs in the thread.  The end is an error, or an item
+    that is ``None``.
+    """
 
-
-class _Outcome:
-    """What a thread hands to a task, once: a value or an error."""
-
-    def __init__(self) -> None:
+    def __init__(self, call: Call, work: Callable[[Call], Iterator[Any]]) -> None:
         import asyncio
 
-        self._loop = asyncio.get_running_loop()
-        self._future: Any = self._loop.create_future()
-
-    def set(self, value: Any, error: BaseException | None) -> bool:
-        """Called by the thread.  ``False``: too late, the loop is closed."""
-        try:
-            self._loop.call_soon_threadsafe(self._set, value, error)
-        except RuntimeError:
-            return False
-        return True
-
-    def _set(self, value: Any, error: BaseException | None) -> None:
-        if self._future.done():  # cancelled
-            return
-        if isinstance(error, StopIteration):  # which a future does not take
-            error = RuntimeError("the function for the key raised StopIteration")
-        if error is None:
-            self._future.set_result(value)
-        else:
-            self._future.set_exception(error)
-
-    async def get(self) -> Any:
-        return await self._future
-
-
-async def _run(call: Call) -> Any:
-    """Run a call in a thread.  Cancelling the task ends the request."""
-    outcome = _Outcome()
-
-    def work() -> None:
-        try:
-            outcome.set(call.run(), None)
-        except BaseException as error:
-            outcome.set(None, error)
-
-    _start_thread(work)
-    try:
-        return await outcome.get()
-    except BaseException:
-        call.cancel()
-        raise
-
-
-class _Pump:
-    """Reads a stream in a thread, a bounded number of chunks ahead of its consumer."""
-
-    def __init__(self, call: Call) -> None:
-        import asyncio
-
-        self.stream: Any = None  # set by the thread, once the call is answered
         self._call = call
+        self._work = work
         self._loop = asyncio.get_running_loop()
-        self._opened = _Outcome()
-        self._arrived: collections.deque[JSONObject] = collections.deque()
+        # Pairs of an item and an error.  The end stays, and is given again and again.
+        self._arrived: collections.deque[tuple[Any, Any]] = collections.deque()
         self._room = threading.Semaphore(_READ_AHEAD)
-        self._has_ended = False  # set by the thread, after the last chunk
-        self._error: BaseException | None = None  # the stream's end, if it has failed
         self._is_closed = False  # set by close()
         self._waiter: Any = None  # the future that the consumer waits for
+        self._start_thread()
 
-    async def open(self) -> None:
-        """Send the request; returns when the answer begins."""
-        _start_thread(self._work)
-        try:
-            await self._opened.get()
-        except BaseException:
-            self.close()
-            raise
+    def _start_thread(self) -> None:
+        import contextvars
 
-    def _work(self) -> None:
+        run = contextvars.copy_context().run  # the task's variables hold there, too
+        thread = threading.Thread(
+            target=run, args=(self._run,), name="siraya_chat", daemon=True
+        )
         try:
-            self.stream = self._call.run()
+            thread.start()
+        except RuntimeError as error:
+            raise SirayaError(
+                "no thread can be started for this call: %s" % error
+            ) from None
+
+    def _run(self) -> None:
+        try:
+            for item in self._work(self._call):
+                self._put(item, None)
         except BaseException as error:
-            self._opened.set(None, error)
-            return
-        if self._is_closed:
-            self.stream.close()
-        if not self._opened.set(None, None):
-            self.close()
-        try:
-            for chunk in self.stream:
-                if not self._is_closed:  # else what is left is taken without waiting
-                    self._room.acquire()
-                self._arrived.append(chunk)
-                self._wake_consumer()
-        except BaseException as error:
-            self._error = error
-        self._has_ended = True
-        self._wake_consumer()
+            self._put(None, error)
 
-    def _wake_consumer(self) -> None:
+    def _put(self, item: Any, error: BaseException | None) -> None:
+        if not self._is_closed:  # else what is left is taken without waiting
+            self._room.acquire()
+        self._arrived.append((item, error))
         waiter = self._waiter
-        if waiter is not None and not waiter.done():
-            try:
+        try:
+            if waiter is not None:
                 self._loop.call_soon_threadsafe(_wake, waiter)
-            except RuntimeError:  # the loop is closed: nobody reads any more
-                self.close()
+        except RuntimeError:  # the loop is closed: nobody reads any more
+            self.close()
 
-    async def next_chunk(self) -> JSONObject:
-        """The next chunk; raises StopAsyncIteration or `StreamError` at the end."""
+    async def take(self) -> Any:
+        """The next item; ``None`` or an error at the end."""
         while not self._arrived:
-            # The thread may have added the last chunk after the line above.
-            if self._has_ended and not self._arrived:
-                if self._error is not None:
-                    raise self._error
-                raise StopAsyncIteration
             await self._wait()
-        self._room.release()
-        return self._arrived.popleft()
+        item, error = self._arrived[0]
+        if error is not None:
+            raise error
+        if item is not None:
+            self._room.release()
+            self._arrived.popleft()
+        return item
 
     async def _wait(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             raise RuntimeError("another task waits for this stream's next chunk")
         self._waiter = self._loop.create_future()
-        # The thread may have added a chunk before it could see the waiter.
-        if self._arrived or self._has_ended:
+        # The thread may have added an item before it could see the waiter.
+        if self._arrived:
             self._waiter = None
             return
         try:
@@ -4703,11 +5502,7 @@ class _Pump:
     def close(self) -> None:
         """End the request, at whatever stage it is."""
         self._is_closed = True
-        stream = self.stream
-        if stream is None:
-            self._call.cancel()
-        else:
-            stream.close()
+        self._call.cancel()
         self._room.release()  # the thread may wait for it
 
 
@@ -4716,22 +5511,41 @@ def _wake(waiter: Any) -> None:
         waiter.set_result(None)
 
 
+def _answer_of(call: Call) -> Iterator[Any]:
+    yield call.run()
+
+
+def _chunks_of(call: Call) -> Iterator[Any]:
+    """A call's `Stream`, then what that gives."""
+    stream = call.run()
+    yield stream
+    taken = stream.take()
+    while taken is not None:
+        yield taken
+        taken = stream.take()
+    yield None
+
+
 class AsyncStream:
     """`Stream` for asyncio: read with ``async for``.
 
     A task that is cancelled while it waits for a chunk ends the request.
     """
 
-    def __init__(self, pump: _Pump) -> None:
-        self._pump = pump
-        self.headers: Mapping[str, str] = pump.stream.headers
-        self.request_id: str | None = pump.stream.request_id
+    def __init__(self, handover: _Handover, stream: Stream) -> None:
+        self.headers: Mapping[str, str] = stream.headers
+        self.request_id: str | None = stream.request_id
+        self._handover = handover
+        self._stream = stream
 
     def __aiter__(self) -> AsyncStream:
         return self
 
     async def __anext__(self) -> JSONObject:
-        return await self._pump.next_chunk()
+        taken = await self._handover.take()
+        if taken is None:
+            raise StopAsyncIteration
+        return taken[0]  # type: ignore[no-any-return]
 
     async def __aenter__(self) -> AsyncStream:
         return self
@@ -4741,22 +5555,23 @@ class AsyncStream:
 
     async def close(self) -> None:
         """End the request.  Chunks that have arrived can still be read."""
-        self._pump.close()
+        self._handover.close()
 
     aclose = close
 
     def __del__(self) -> None:
-        self._pump.close()
+        self._handover.close()
 
     @property
     async def text_stream(self) -> AsyncIterator[str]:
         """The pieces of the first choice's text, as they arrive."""
-        reader = self._pump.stream.text_reader()
-        async for chunk in self:
-            text = reader.read(chunk)
+        taken = await self._handover.take()
+        while taken is not None:
+            text = taken[1]
             if text:
                 yield text
-        rest = reader.end()
+            taken = await self._handover.take()
+        rest = self._stream.rest_of_text()
         if rest:
             yield rest
 
@@ -4764,7 +5579,7 @@ class AsyncStream:
         """Read what is left: see `Stream.get_final_completion`."""
         async for _ in self:
             pass
-        return self._pump.stream.get_final_completion()  # type: ignore[no-any-return]
+        return self._stream.get_final_completion()
 
 
 class AsyncClient(BaseClient):
@@ -4781,6 +5596,10 @@ class AsyncClient(BaseClient):
         """Close the idle connections.  The client remains usable."""
         self.close_idle()
 
+    async def run(self, call: Call) -> Any:
+        """Carry out a call: see `BaseClient.prepare`."""
+        return await _Handover(call, _answer_of).take()
+
     async def complete(
         self,
         messages: Messages,
@@ -4789,7 +5608,7 @@ class AsyncClient(BaseClient):
     ) -> Completion:
         """The whole answer: see `Client.complete`."""
         call = self.prepare(messages, model, False, **params)
-        return await _run(call)  # type: ignore[no-any-return]
+        return await self.run(call)  # type: ignore[no-any-return]
 
     async def stream(
         self,
@@ -4798,18 +5617,23 @@ class AsyncClient(BaseClient):
         **params: Unpack[Params],
     ) -> AsyncStream:
         """The answer as it is generated: see `Client.stream`."""
-        pump = _Pump(self.prepare(messages, model, True, **params))
-        await pump.open()
-        return AsyncStream(pump)
+        call = self.prepare(messages, model, True, **params)
+        handover = _Handover(call, _chunks_of)
+        return AsyncStream(handover, await handover.take())
 
     async def list_models(self, **options: Any) -> list[JSONObject]:
         """The models that the service lists: see `Client.list_models`."""
-        return await _run(self.prepare_list(**options))  # type: ignore[no-any-return]
+        call = self.prepare_list(**options)
+        return await self.run(call)  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
 
         @property
         def chat(self) -> TypedChat[Awaited[Completion], Awaited[AsyncStream]]: ...
+
+
+# The name that programs of the OpenAI SDK import.
+AsyncOpenAI = AsyncClient
 
 
 # ----------------------------------------------------------------------- command line
@@ -5031,25 +5855,19 @@ class _Output:
         self.report(record.getMessage())
 
     def _show_record(self, record: Any) -> None:
-        """Show a record of the logger, known by how its message begins.
-
-        "connecting to …", "sending … of … bytes", "waiting for …", "…: retrying in …".
-        """
-        values = record.args
-        if record.msg.startswith("connecting"):
+        """Show at what stage a call is."""
+        if record.stage == "connecting":
             self.set_status("connecting …")
-        elif record.msg.startswith("sending"):
-            sent, total = values
-            self.set_status(
-                "sending %.1f MB: %d %%" % (total / 1e6, 100 * sent // total)
-            )
-        elif record.msg.startswith("waiting"):
+        elif record.stage == "sending":
+            percent = 100 * record.sent // record.total
+            size = record.total / 1e6
+            self.set_status("sending %.1f MB: %d %%" % (size, percent))
+        elif record.stage == "waiting":
             self.set_status("waiting …")
-        elif "retrying" in record.msg:
-            reason, seconds, attempt, most = values
+        elif record.stage == "retrying":
             self.set_status(
                 "%s: trying again in %.0f s (%d of %d)"
-                % (reason, seconds, attempt, most)
+                % (record.reason, record.seconds, record.attempt, record.total)
             )
 
 
@@ -5322,7 +6140,7 @@ def _file_name(argument: str) -> str:
 
 def _decode_input(data: bytes) -> str:
     """Text from a pipe, without a byte order mark and the line ends around it."""
-    text = _decode_text(data, sys.stdin.encoding)
+    text = decode_text(data, sys.stdin.encoding)
     if text is None:
         raise ValueError("standard input is not UTF-8 text; for a file use -a -")
     return text.lstrip("\ufeff").strip("\r\n")
