@@ -303,6 +303,9 @@ class ErrorResponse:
         self.headers = headers
         self.text = body if isinstance(body, str) else json.dumps(body)
 
+    def __repr__(self) -> str:
+        return "<ErrorResponse [%d]>" % self.status_code
+
     def json(self) -> Any:
         """The body parsed as JSON; ``ValueError`` if it is not."""
         return json.loads(self.text)
@@ -591,10 +594,10 @@ class JSONObject(dict):  # type: ignore[type-arg]
         id: str
         model: str
         created: int
-        usage: Any
+        usage: Usage
 
     @property
-    def choices(self) -> list[Any]:
+    def choices(self) -> list[Choice]:
         """The choices; an empty list if there are none."""
         value = self.get("choices")
         return [] if value is None else value
@@ -687,6 +690,54 @@ def _copied(value: Any) -> Any:
     return value
 
 
+if TYPE_CHECKING:
+    # Parts of an answer as type checkers see them; each is a JSONObject.
+
+    class Fields(dict[str, Any]):
+        """An object whose fields are known: a misspelt one is found."""
+
+        def model_dump(self, **options: Any) -> Any: ...
+
+    class Usage(Fields):
+        prompt_tokens: int
+        completion_tokens: int
+        total_tokens: int
+        prompt_tokens_details: Any
+        completion_tokens_details: Any
+        cost: float | None
+
+    class Function(Fields):
+        name: str
+        arguments: str
+
+    class ToolCall(Fields):
+        id: str
+        type: str
+        index: int
+        function: Function
+
+    class Message(JSONObject):
+        role: str
+        content: Any
+        refusal: str | None
+        tool_calls: list[ToolCall] | None
+        parsed: Any
+
+    class Choice(Fields):
+        index: int
+        message: Message
+        delta: Message
+        finish_reason: str | None
+        logprobs: Any
+
+    class Model(JSONObject):
+        object: str
+        owned_by: str | None
+
+    class ModelList(list[Model]):
+        data: list[Model]
+
+
 class Completion(JSONObject):
     """A whole answer, however it came, with short ways to its first choice.
 
@@ -707,9 +758,9 @@ class Completion(JSONObject):
         return self.request_id
 
     @property
-    def message(self) -> Any:
+    def message(self) -> Message:
         """The first choice's message, ready for ``messages``; ``None`` if none."""
-        return self.choices[0].message if self.choices else None
+        return self.choices[0].message if self.choices else None  # type: ignore
 
     @property
     def text(self) -> str:
@@ -717,7 +768,7 @@ class Completion(JSONObject):
         return _text_of(self.message.content) if self.message else ""
 
     @property
-    def tool_calls(self) -> list[Any]:
+    def tool_calls(self) -> list[ToolCall]:
         """The first choice's tool calls; an empty list if it has none."""
         calls = self.message.tool_calls if self.message else None
         return calls if isinstance(calls, list) else []
@@ -1837,16 +1888,21 @@ def build_request(
     tool_choice: str | Mapping[str, Any] | None = None,
     provider: Mapping[str, Any] | None = None,
     response_format: Mapping[str, Any] | None = None,
+    n: int | None = None,
+    seed: int | None = None,
+    max_completion_tokens: int | None = None,
+    reasoning_effort: str | None = None,
+    stream_options: Mapping[str, Any] | None = None,
     extra_body: Mapping[str, Any] | None = None,
     **params: Any,
 ) -> dict[str, Any]:
     """The JSON body of a request: a new plain dict.  The arguments are not changed.
+    *stream*: whether the answer is to come in pieces.
 
     *messages*: a str (one user message) or an iterable of messages: dicts, or objects
     with ``model_dump()``.  Of an assistant's message, what only answers have is left
     out.
     *model*: a str such as ``"anthropic/claude-sonnet-4.5"``.
-    *stream*: whether the answer is to come in pieces.
     *temperature*: 0 to 2.  *top_p*: 0 to 1.  *max_tokens*: 1 or more.
     *frequency_penalty*, *presence_penalty*: -2 to 2.
     *stop*: a text, or several, before which the answer ends.
@@ -1855,6 +1911,8 @@ def build_request(
     function.
     *provider*: routing, as in ``{"sort": "price"}``.
     *response_format*: see `json_schema`.
+    *n*: how many choices; *seed*; *max_completion_tokens*; *reasoning_effort*;
+    *stream_options*, as in ``{"include_usage": True}``: these are not checked.
     *extra_body*: merged into the body at last.
 
     Any other parameter is sent as it is.  ``None`` and `NOT_GIVEN` mean "not sent",
@@ -1879,6 +1937,11 @@ def build_request(
         "tool_choice": tool_choice,
         "provider": provider,
         "response_format": response_format,
+        "n": n,
+        "seed": seed,
+        "max_completion_tokens": max_completion_tokens,
+        "reasoning_effort": reasoning_effort,
+        "stream_options": stream_options,
         **params,
     }
     body = {
@@ -1979,6 +2042,21 @@ if TYPE_CHECKING:
     class CreateParams(Params, total=False):
         messages: Required[Messages]
         model: str | None
+
+    class Options(TypedDict, total=False):
+        """The settings that `Client.with_options` changes."""
+
+        api_key: str | Callable[[], str] | None
+        base_url: str | None
+        model: str | None
+        timeout: float | None
+        connect_timeout: float | None
+        max_retries: int
+        headers: Mapping[str, str] | None
+        default_headers: Mapping[str, str] | None
+        ssl_context: ssl.SSLContext | None
+        proxy: str | None
+        deadline: float | None
 
 
 _ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
@@ -2533,7 +2611,7 @@ class _Choice:
         return choice
 
 
-def _index_of(choice: JSONObject) -> int:
+def _index_of(choice: Mapping[str, Any]) -> int:
     """A choice's index; a server that leaves it out has one choice."""
     index = choice.get("index")
     return index if type(index) is int else 0
@@ -4490,7 +4568,7 @@ def check_settings(settings: dict[str, Any]) -> None:
 class Call:
     """One call of the user: its attempts, time limits, cancellation and log lines.
 
-    `BaseClient.prepare` makes it, `run` carries it out in this thread, and `cancel`
+    `BaseClient._prepare` makes it, `run` carries it out in this thread, and `cancel`
     ends it from another one.  All errors leave the library through `leave`.
     """
 
@@ -4854,8 +4932,8 @@ def _listed_in(value: Any) -> Any:
 class _Chat:
     """``client.chat`` of the OpenAI SDK."""
 
-    def __init__(self, client: Any) -> None:
-        self.completions = _Completions(client)
+    def __init__(self, completions: _Completions) -> None:
+        self.completions = completions
 
     def __getattr__(self, name: str) -> Any:
         raise _no_attribute("client.chat", name)
@@ -4918,7 +4996,7 @@ class _Completions:
             )
         schema = _strict_schema(response_format.model_json_schema())
         form = json_schema(schema, response_format.__name__)
-        call = self._client.prepare(
+        call = self._client._prepare(
             messages,
             model,
             False,
@@ -4926,7 +5004,17 @@ class _Completions:
             response_format=form,
             **params,
         )
-        return self._client.run(call)
+        return self._client._run(call)
+
+
+class AsyncCompletions(_Completions):
+    """``client.chat.completions`` of an asynchronous client."""
+
+    async def create(self, **arguments: Any) -> Any:
+        return await super().create(**arguments)
+
+    async def parse(self, **arguments: Any) -> Any:
+        return await super().parse(**arguments)
 
 
 def _read_parsed(
@@ -5004,7 +5092,7 @@ class _Models:
         """The entry of the list with this ``id``, or `NotFoundError`."""
         _nonempty("model", model)
         read_answer = functools.partial(_read_model, model)
-        return self._client.run(self._client.prepare_list(read_answer, **options))
+        return self._client._run(self._client._prepare_list(read_answer, **options))
 
 
 def _read_model(
@@ -5024,12 +5112,12 @@ def _read_model(
 _NOT_HERE = {
     "responses": "client.chat.completions",
     "completions": "client.chat.completions",
-    "embeddings": "an HTTP request of your own: this client speaks chat completions",
+    "embeddings": "a plain HTTP request: this client speaks chat completions alone",
     "images": "a model that draws, through client.chat.completions",
     "audio": "audio(…) in a message, through client.chat.completions",
     "files": "pdf(…), image(…) or attach(…) in a message",
     "batches": "a pool of threads, or AsyncClient",
-    "moderations": "an HTTP request of your own: this client speaks chat completions",
+    "moderations": "a plain HTTP request: this client speaks chat completions alone",
     "with_raw_response": "the answer's own .headers and .request_id",
     "with_streaming_response": "client.stream(…)",
     "client.chat.completions.stream": "create(stream=True), or client.stream(…)",
@@ -5051,23 +5139,6 @@ _NOT_HERE["AsyncAzureOpenAI"] = _NOT_HERE["AzureOpenAI"].replace(
     "Client", "AsyncClient"
 )
 _NOT_HERE["DefaultAsyncHttpxClient"] = _NOT_HERE["DefaultHttpxClient"]
-# Those of them that stand in the module; the others are attributes or arguments.
-_NOT_IN_MODULE = (
-    "AzureOpenAI",
-    "AsyncAzureOpenAI",
-    "DefaultHttpxClient",
-    "DefaultAsyncHttpxClient",
-    "Timeout",
-    "types",
-    "chat",
-    "models",
-    "embeddings",
-    "responses",
-    "images",
-    "LengthFinishReasonError",
-    "ContentFilterFinishReasonError",
-    "APIResponseValidationError",
-)
 
 
 def _no_attribute(owner: str, name: str) -> AttributeError:
@@ -5079,15 +5150,12 @@ def _no_attribute(owner: str, name: str) -> AttributeError:
 
 
 def __getattr__(name: str) -> Any:
-    """Python asks here for a name that the module has not.
-
-    Of an ``AttributeError`` the words would be lost in ``from siraya_chat import …``.
-    """
-    if name in _NOT_IN_MODULE:
-        raise ImportError(
-            "siraya_chat has no %s: use %s" % (name, _NOT_HERE[name]), name=__name__
-        )
-    raise AttributeError("module %r has no attribute %r" % (__name__, name))
+    """Python asks here for a name that the module has not."""
+    error = _no_attribute(__name__, name)
+    if name in _NOT_HERE and (name[0].isupper() or name == "types"):
+        # Of an AttributeError the words would be lost in "from siraya_chat import …".
+        raise ImportError(str(error), name=__name__)
+    raise error
 
 
 if TYPE_CHECKING:
@@ -5147,6 +5215,7 @@ class BaseClient:
     # The OpenAI SDK's ways to a call.  They hold a twin of the client that shares its
     # __dict__.  They stand outside of that, so that there is no reference cycle.
     __slots__ = ("__dict__", "__weakref__", "beta", "chat", "models")
+    _completions_class = _Completions
 
     def __init__(
         self,
@@ -5164,8 +5233,9 @@ class BaseClient:
         default_headers: Mapping[str, str] | None = None,
         **others: Any,
     ) -> None:
-        for name in others:
-            raise _no_argument(type(self).__name__, name)
+        for name, value in others.items():
+            if value is not None or name not in _NOT_HERE:
+                raise _no_argument(type(self).__name__, name)
         url = _or_environment(base_url or None, "SIRAYA_BASE_URL") or DEFAULT_BASE_URL
         self.api_key = _or_environment(api_key, "SIRAYA_API_KEY") or ""
         self.base_url = _Endpoint("base_url", url).base_url()
@@ -5189,7 +5259,7 @@ class BaseClient:
     def _add_ways(self) -> None:
         twin = type(self).__new__(type(self))
         twin.__dict__ = self.__dict__
-        self.chat: Any = _Chat(twin)
+        self.chat: Any = _Chat(self._completions_class(twin))
         self.beta: Any = _Beta(self.chat)
         self.models = _Models(twin)
 
@@ -5223,11 +5293,11 @@ class BaseClient:
     def __setstate__(self, settings: dict[str, Any]) -> None:
         self.__init__(**settings)  # type: ignore[misc]
 
-    def close_idle(self) -> None:
+    def _close_idle(self) -> None:
         """Close the idle connections.  The client remains usable."""
         self._transport.close()
 
-    def with_options(self, **changes: Any) -> Self:
+    def with_options(self, **changes: Unpack[Options]) -> Self:
         """A client that differs in these settings.  It shares the kept connections."""
         if "default_headers" in changes:
             changes["headers"] = changes.pop("default_headers")
@@ -5248,7 +5318,7 @@ class BaseClient:
 
     copy = with_options
 
-    def prepare(
+    def _prepare(
         self,
         messages: Messages,
         model: str | None,
@@ -5271,7 +5341,7 @@ class BaseClient:
             read_answer = _open_stream if is_stream else _read_completion
         return self._new_call("POST", "/chat/completions", body, options, read_answer)
 
-    def prepare_list(
+    def _prepare_list(
         self,
         read_answer: Callable[[Call, _Exchange, _Account], Any] = _read_list,
         **params: Any,
@@ -5358,10 +5428,10 @@ class Client(BaseClient):
 
     def close(self) -> None:
         """Close the idle connections.  The client remains usable."""
-        self.close_idle()
+        self._close_idle()
 
-    def run(self, call: Call) -> Any:
-        """Carry out a call: see `BaseClient.prepare`."""
+    def _run(self, call: Call) -> Any:
+        """Carry out a call: see `BaseClient._prepare`."""
         return call.run()
 
     def complete(
@@ -5372,12 +5442,12 @@ class Client(BaseClient):
     ) -> Completion:
         """The whole answer.
 
-        *messages*, *model*, *params*: as `build_request` takes them, and for this call
-        also ``timeout``, ``deadline``, ``max_retries``, ``extra_headers`` and
-        ``extra_query``.  Raises ``ValueError`` and ``TypeError`` before anything is
-        sent, then `APIConnectionError`, `APIStatusError` or `ResponseError`.
+        Beside the parameters below, for this call alone: ``timeout``, ``deadline``,
+        ``max_retries``, ``extra_headers`` and ``extra_query``.  Raises ``ValueError``
+        and ``TypeError`` before anything is sent, then `APIConnectionError`,
+        `APIStatusError` or `ResponseError`.
         """
-        call = self.prepare(messages, model, False, **params)
+        call = self._prepare(messages, model, False, **params)
         return call.run()  # type: ignore[no-any-return]
 
     def stream(
@@ -5391,7 +5461,7 @@ class Client(BaseClient):
         Takes and raises what `complete` does.  Errors after the answer has begun are
         raised by the `Stream`.
         """
-        call = self.prepare(messages, model, True, **params)
+        call = self._prepare(messages, model, True, **params)
         return call.run()  # type: ignore[no-any-return]
 
     def list_models(self, **options: Any) -> list[JSONObject]:
@@ -5400,7 +5470,7 @@ class Client(BaseClient):
         *options*: ``timeout``, ``deadline``, ``max_retries``, ``extra_headers``,
         ``extra_query``.
         """
-        return self.prepare_list(**options).run()  # type: ignore[no-any-return]
+        return self._prepare_list(**options).run()  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
 
@@ -5586,6 +5656,8 @@ class AsyncClient(BaseClient):
     # BaseClient's text with another first sentence.
     __doc__ = "`Client` for asyncio." + str(BaseClient.__doc__).partition(".")[2]
 
+    _completions_class = AsyncCompletions
+
     async def __aenter__(self) -> AsyncClient:
         return self
 
@@ -5594,10 +5666,10 @@ class AsyncClient(BaseClient):
 
     async def close(self) -> None:
         """Close the idle connections.  The client remains usable."""
-        self.close_idle()
+        self._close_idle()
 
-    async def run(self, call: Call) -> Any:
-        """Carry out a call: see `BaseClient.prepare`."""
+    async def _run(self, call: Call) -> Any:
+        """Carry out a call: see `BaseClient._prepare`."""
         return await _Handover(call, _answer_of).take()
 
     async def complete(
@@ -5607,8 +5679,8 @@ class AsyncClient(BaseClient):
         **params: Unpack[Params],
     ) -> Completion:
         """The whole answer: see `Client.complete`."""
-        call = self.prepare(messages, model, False, **params)
-        return await self.run(call)  # type: ignore[no-any-return]
+        call = self._prepare(messages, model, False, **params)
+        return await self._run(call)  # type: ignore[no-any-return]
 
     async def stream(
         self,
@@ -5617,14 +5689,14 @@ class AsyncClient(BaseClient):
         **params: Unpack[Params],
     ) -> AsyncStream:
         """The answer as it is generated: see `Client.stream`."""
-        call = self.prepare(messages, model, True, **params)
+        call = self._prepare(messages, model, True, **params)
         handover = _Handover(call, _chunks_of)
         return AsyncStream(handover, await handover.take())
 
     async def list_models(self, **options: Any) -> list[JSONObject]:
         """The models that the service lists: see `Client.list_models`."""
-        call = self.prepare_list(**options)
-        return await self.run(call)  # type: ignore[no-any-return]
+        call = self._prepare_list(**options)
+        return await self._run(call)  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
 
@@ -5634,6 +5706,20 @@ class AsyncClient(BaseClient):
 
 # The name that programs of the OpenAI SDK import.
 AsyncOpenAI = AsyncClient
+
+
+def _describe_parameters() -> None:
+    """Have help() say what the parameters of a call are, as `build_request` does."""
+    parameters = str(build_request.__doc__).partition("\n\n")[2]
+    parameters = parameters.replace("\n    ", "\n        ")
+    for client in (Client, AsyncClient):
+        for method in (client.complete, client.stream):
+            method.__annotations__["params"] = "Any"
+            method.__doc__ = "%s\n    %s" % (method.__doc__, parameters)
+        client.with_options.__annotations__["changes"] = "Any"
+
+
+_describe_parameters()
 
 
 # ----------------------------------------------------------------------- command line
@@ -5955,7 +6041,7 @@ class _Conversation:
 
     def _show_request(self, prompt: str) -> int:
         stream = not self._options.no_stream
-        call = self.client.prepare(self._request(prompt), None, stream, **self._params)
+        call = self.client._prepare(self._request(prompt), None, stream, **self._params)
         self._output.write(json.dumps(call.body, indent=2, ensure_ascii=False) + "\n")
         return 0
 

@@ -90,6 +90,7 @@ import threading
 import time
 import traceback
 import unittest
+import urllib.request
 import warnings
 import zipfile
 import zlib
@@ -337,14 +338,16 @@ class StandIn:
     a socket        takes over: bytes go to and fro between it and the client
 
     *greeting*: steps before a connection's first request is read.  *tls*: an
-    ssl.SSLContext.  *keep*: bodies of more bytes are not kept.
+    ssl.SSLContext.  *keep*: bodies of more bytes are not kept.  *early*: it answers
+    when it has the head of a request, and reads no body.
     """
 
-    def __init__(self, *script, greeting=(), tls=None, keep=math.inf):
+    def __init__(self, *script, greeting=(), tls=None, keep=math.inf, early=False):
         self._script = script or (describe,)
         self._greeting = greeting
         self._tls = tls
         self._keep = keep
+        self._early = early
         self.requests = []  # of all connections, in the order of their arrival
         self.connections = 0  # how many there were
         self.closed = set()  # the numbers of the connections that have ended
@@ -438,7 +441,8 @@ class StandIn:
         method, target, _ = line.decode("latin-1").split(" ", 2)
         headers = self._read_headers(stream)
         received = Received(number, method, target, headers)
-        self._read_body(stream, received)
+        if not self._early:
+            self._read_body(stream, received)
         with self._change:
             self.requests.append(received)
             steps = self._script[min(len(self.requests), len(self._script)) - 1]
@@ -4976,6 +4980,8 @@ CERTIFICATE_COMMANDS = (  # of openssl: an authority, and a server that it vouch
     "req -keyout server.key -out server.csr " + NEW_KEY,
     "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -set_serial 7 "
     "-days 2 -extfile settings -extensions server -out server.pem",
+    "req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.pem -days 2"
+    " -subj /CN=other",
 )
 REFUSED_TUNNELS = (  # what, the proxy's answer to CONNECT, a word of the error
     ("wrong password", http_answer(407), "407"),
@@ -5004,6 +5010,9 @@ class TLS(Test):
                 stderr=subprocess.DEVNULL,
             )
         cls.authority = os.path.join(cls.certificates, "authority.pem")
+        cls.other_store = os.path.join(cls.certificates, "other.pem")
+        asked = ["openssl", "x509", "-noout", "-hash", "-in", cls.authority]
+        cls.hash_of_authority = subprocess.check_output(asked).decode().strip()
         cls.server_side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         cls.server_side.load_cert_chain(
             os.path.join(cls.certificates, "server.pem"),
@@ -5041,6 +5050,32 @@ class TLS(Test):
         client = self.trusting(server.base_url.replace("127.0.0.1", "localhost"))
         self.refused(APIConnectionError, ["localhost"], client.complete, "hi")
         self.assertEqual((server.connections, server.requests), (1, []))
+
+    def test_session_tickets_do_not_cut_off_a_large_upload(self):
+        server = self.serve(ANSWER, tls=self.server_side, keep=0)
+        self.assertEqual(
+            self.trusting(server).complete("x" * (8 << 20)).text, "Once upon"
+        )
+        length = int(server.requests[0].headers["content-length"])
+        self.assertGreater(length, 8 << 20)
+
+    def test_an_early_answer_ends_the_sending_over_tls_too(self):
+        held = threading.Event()
+        steps = [http_answer(413, REFUSAL), held]
+        server = self.serve(steps, tls=self.server_side, early=True)
+        self.addCleanup(held.set)
+        call = self.trusting(server, timeout=5).complete
+        self.refused(APIStatusError, ["413", "bad model"], call, "x" * (48 << 20))
+        self.assertEqual(len(server.requests), 1)
+
+    def test_an_authority_is_trusted_through_ssl_cert_dir(self):
+        folder = self.folder
+        shutil.copy(self.authority, os.path.join(folder, self.hash_of_authority + ".0"))
+        os.environ["SSL_CERT_DIR"] = folder
+        server = self.serve(tls=self.server_side)
+        self.check_calls(self.client(server))
+        os.environ["SSL_CERT_FILE"] = self.other_store
+        self.check_calls(self.client(server))
 
     def test_an_authority_is_trusted_through_an_ssl_context(self):
         server = self.serve(tls=self.server_side)
@@ -5979,6 +6014,19 @@ OTHER_SECRETS = (  # a header, its value, which holds the secret "sk-other"
     ("X-Goog-Api-Key", "sk-other"),
     ("x-goog-api-key", "sk-other"),
 )
+OTHER_KEY = "0123456789abcdefghij"
+NO_SECRETS = (  # a header, a value that an error may show
+    ("X-Request-Id", "req-0123456789abcdef"),
+    ("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+    ("Idempotency-Key", "0123456789abcdef0123"),
+    ("User-Agent", "my-program/1.0.0-beta2"),
+    ("Referer", "https://example.com/page1"),
+    ("X-Title", "my-program-number-17"),
+    ("X-Team", "research"),
+    ("X-Max-Tokens", "4096"),
+    ("X-Author", "Ann-Example"),
+    ("X-Words", "a value of 5 words and more"),
+)
 BAD_KEYS = (
     '"%s"' % KEY,
     "'%s'" % KEY,
@@ -6054,6 +6102,92 @@ class Secrecy(Test):
                 self.assertIn("bad ***", shown)
                 self.assertNotIn("sk-other", shown)
 
+    def echo(self, said, base_url_end="", **options):
+        """All that an error shows whose server said this; options are of the call."""
+        server = self.serve(http_answer(400, {"error": {"message": "bad " + said}}))
+        client = self.client(server.base_url + base_url_end, max_retries=0)
+        return self.shown(functools.partial(client.complete, "hi", **options))
+
+    def test_a_key_in_a_query_is_shown_nowhere(self):
+        for name in ("api-key", "key", "api_key", "token", "code", "x-functions-key"):
+            with self.subTest(name):
+                shown = self.echo(OTHER_KEY, "?%s=%s" % (name, OTHER_KEY))
+                self.assertIn("bad ***", shown)
+                self.assertNotIn(OTHER_KEY, shown)
+                shown = self.echo(OTHER_KEY, extra_query={name: OTHER_KEY})
+                self.assertNotIn(OTHER_KEY, shown)
+
+    def test_a_key_in_a_query_is_in_no_message_about_the_url(self):
+        for url in (
+            "ftp://h/v1?key=hidden",
+            "https://h:x/v1?key=hidden",
+            '"https://h/v1?key=hidden"',
+            "https://h/v1?key=hidden#x",
+        ):
+            with self.subTest(url):
+                error = self.refused(ValueError, ["base_url"], Client, KEY, url)
+                self.assertNotIn("hidden", str(error))
+        server = self.serve(http_answer(404), [CLOSE], http_answer(200, PAGE))
+        client = self.client(server.base_url + "?key=" + OTHER_KEY, max_retries=0)
+        for _ in range(3):
+            self.assertNotIn(OTHER_KEY, self.shown(lambda: client.complete("hi")))
+
+    def test_a_value_that_looks_like_a_key_is_masked_under_any_name(self):
+        for name in ("X-Special", "X-Gateway", "X-Signature-2"):
+            with self.subTest(name):
+                shown = self.echo(OTHER_KEY, extra_headers={name: OTHER_KEY})
+                self.assertNotIn(OTHER_KEY, shown)
+
+    def test_what_is_no_secret_stays_readable(self):
+        for name, value in NO_SECRETS:
+            with self.subTest(name):
+                self.assertIn(
+                    "bad " + value, self.echo(value, extra_headers={name: value})
+                )
+        shown = self.echo("2024-10-21-preview1", "?api-version=2024-10-21-preview1")
+        self.assertIn("bad 2024-10-21-preview1", shown)
+
+    def test_a_header_whose_name_only_sounds_like_a_key_is_none(self):
+        for name in ("X-Author", "X-Max-Tokens", "X-Tokenizer", "Keyboard", "X-Title"):
+            with self.subTest(name):
+                client = Client("", "https://service.invalid/v1", headers={name: "one"})
+                self.refused(SirayaError, ["no API key"], client.complete, "hi", "m")
+
+    def test_a_key_may_stand_in_a_header_or_a_query_of_its_own(self):
+        server = self.serve(ANSWER)
+        url = server.base_url.replace("127.0.0.1", "service.invalid")
+        with names_resolve_to(server.port), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for base_url, headers in (
+                (url, {"Api-Key": OTHER_KEY}),
+                (url, {"x-goog-api-key": OTHER_KEY}),
+                (url + "?key=" + OTHER_KEY, {}),
+            ):
+                with self.subTest(base_url, headers=headers):
+                    client = Client("", base_url, model="m", headers=headers)
+                    self.assertEqual(client.complete("hi").text, "Once upon")
+
+    def test_the_headers_of_an_answer_hold_no_key(self):
+        script = [
+            answer.replace(b"\r\n", b"\r\nX-Echo: Bearer %s\r\n" % KEY.encode(), 1)
+            for answer in (ANSWER, STREAM)
+        ]
+        client = self.client(self.serve(*script))
+        for streamed in (False, True):
+            headers = ask(client, streamed).headers
+            self.assertEqual(headers["x-echo"], "Bearer ***")
+
+    def test_the_response_of_an_error_holds_no_key(self):
+        server = self.serve(http_answer(401, {"error": "bad " + KEY}))
+        try:
+            self.client(server).complete("hi")
+        except AuthenticationError as error:
+            response = error.response
+            self.assertEqual(response.json(), {"error": "bad ***"})
+            self.assertEqual(response.status_code, 401)
+            self.assertEqual(response.headers["content-type"], "application/json")
+            self.assertNotIn(KEY, response.text + repr(response))
+
     def test_the_end_of_a_stream_that_could_not_be_used_is_kept_without_the_key(self):
         cut = b'data: {"id": "' + KEY.encode()
         client = self.client(self.serve(sse(ONCE, cut)))
@@ -6077,6 +6211,12 @@ class Secrecy(Test):
     def test_the_repr_of_a_client_does_not_show_the_key(self):
         client = self.client(self.serve(), headers={"X-Secret": KEY})
         self.assertNotIn(KEY, repr(client))
+
+    def test_a_placeholder_is_told_from_a_key(self):
+        error = self.refused(
+            ValueError, ["api_key", "placeholder"], Client, "<your key>"
+        )
+        self.assertNotIn("printable", str(error))
 
     def test_connection_errors_do_not_show_the_key(self):
         server = self.serve([CLOSE])
@@ -6221,6 +6361,79 @@ CUT_ENDS = (  # how it ends, the steps of an answer that is cut off after "Once 
 def is_whole(steps):
     """Whether nothing is missing of an answer by HTTP's framing."""
     return isinstance(steps[-1], bytes) and steps[-1].endswith(LAST)
+
+
+PAGE = "<html><title>Welcome</title></html>"
+ZLIB_CUT = zlib.compress(BODY.encode())[:-4]
+BODIES = (  # what, the answer, words of the error, its code, text of its partial
+    ("cut within the events", [BEGUN, CLOSE], "lost after 9 char", None, "Once upon"),
+    ("not complete", [sse(ONCE, UPON)], "not complete", None, "Once upon"),
+    ("a broken chunk", [sse(ONCE, b"data: {\n\n")], "not a chat comp", None, "Once"),
+    ("a chunk of no kind", [sse(ONCE, b"data: 7\n\n")], "not a chat", None, "Once"),
+    ("an error, then", [sse(ONCE, {"error": OVERLOADED})], "overl", 502, "Once"),
+    ("an error event", [sse(ONCE, event("x", event="error"))], "x", None, "Once"),
+    ("an error alone", [http_answer(200, {"error": OVERLOADED})], "overl", 502, ""),
+    ("an error as event", [sse({"error": OVERLOADED})], "overloaded", 502, ""),
+    ("no event at all", [sse("[DONE]")], "no answer", None, ""),
+    ("comments alone", [sse(b": hi\n\n")], "not complete", None, ""),
+    ("no choice", [http_answer(200, {"choices": []})], "no choice", None, ""),
+    ("nothing", [http_answer(200)], "empty", None, ""),
+    ("text", [http_answer(200, "it works!")], "it works!", None, ""),
+    ("a page", [http_answer(200, PAGE)], "Welcome", None, ""),
+    ("a cut document", [json_answer(BODY)[:-9], CLOSE], "lost after", None, ""),
+    (
+        "a cut coding",
+        [json_answer(ZLIB_CUT, Content_Encoding="deflate")],
+        "i",
+        None,
+        "",
+    ),
+    ("no such coding", [json_answer(BODY, Content_Encoding="br")], "br", None, ""),
+    ("deep", [json_answer(nested(200, "x"))], "nested", None, ""),
+    ("silence", [BEGUN, SILENCE], "timeout", None, "Once upon"),
+    ("202", [http_answer(202)], "202", None, ""),
+)
+
+
+class SameHoweverAsked(Test):
+    """A body means the same, whether it is asked for whole or as a stream."""
+
+    def test_a_body_that_is_no_answer_is_the_same_failure_in_every_way(self):
+        def check(what, steps, words, code, text):
+            timeout = 0.3 if SILENCE in steps else 30
+            options = {"model": "m", "timeout": timeout, "max_retries": 0}
+            with StandIn(steps) as server:
+                client = Client(KEY, server.base_url, **options)
+                other = AsyncClient(KEY, server.base_url, **options)
+                errors = [
+                    self.failure(functools.partial(ask, client, streamed))
+                    for streamed in (False, True)
+                ]
+                errors += [
+                    self.failure(lambda: asyncio.run(ask_async(other, streamed)))
+                    for streamed in (False, True)
+                ]
+                client.close()
+            whole, stream = errors[:2]
+            self.assertIs(type(stream), StreamError)
+            self.assertEqual(isinstance(whole, StreamError), bool(text))
+            for error in errors:
+                said = str(error).replace(server.address, "")
+                self.assertIn(words, said)
+                self.assertEqual(said, str(whole).replace(server.address, ""))
+                self.assertEqual(getattr(error, "code", None), code)
+                self.assertEqual(error.body, whole.body)
+                partial = getattr(error, "partial", None)
+                self.assertEqual(partial.text if partial else "", text)
+
+        self.side_by_side(check, BODIES)
+
+    def failure(self, call):
+        try:
+            call()
+        except SirayaError as error:
+            return error
+        self.fail("no error")
 
 
 class EndsOfStreams(Test):
@@ -6834,6 +7047,107 @@ UNUSABLE_HEADS = (  # what, a line of the head of an answer 200
 )
 
 
+BEGUN_HEADS = (  # what the server says before it closes: it has begun to answer
+    ("half a status line", b"HTTP/1.1 20"),
+    ("a blank line first", b"\r\n" + ANSWER),
+    ("another protocol", b"ICY 200 OK\r\n\r\n" + BODY.encode()),
+    ("lower case", ANSWER.replace(b"HTTP/1.1", b"http/1.1")),
+    ("a status of four digits", ANSWER.replace(b"200", b"1000", 1)),
+    ("a status that is no number", ANSWER.replace(b"200", b"2xx", 1)),
+    ("a bare body", BODY.encode()),
+    ("events without a head", STREAM[len(SSE_HEAD) :]),
+    ("102, then the end", b"HTTP/1.1 102 Processing\r\n\r\n"),
+    ("103, then the end", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"),
+    ("100, then the end", b"HTTP/1.1 100 Continue\r\n\r\n"),
+    ("101", b"HTTP/1.1 101 Switching Protocols\r\n\r\n"),
+    ("half a header", b"HTTP/1.1 200 OK\r\nContent-Le"),
+    ("half the head of a 503", b"HTTP/1.1 503 No\r\nContent-Le"),
+    ("half a body", ANSWER[:-5]),
+    ("an unknown version", ANSWER.replace(b"HTTP/1.1", b"HTTP/9.9")),
+    ("one byte", b"H"),
+)
+
+
+class PayingOnce(Test):
+    def test_a_request_whose_answer_has_begun_is_not_sent_again(self):
+        def check(what, said):
+            with StandIn([said, CLOSE]) as server:
+                client = Client(KEY, server.base_url, model="m", timeout=30)
+                for streamed in (False, True):
+                    with self.assertRaises(SirayaError):
+                        ask(client, streamed)
+                client.close()
+                self.assertEqual(len(server.requests), 2)
+
+        self.side_by_side(check, BEGUN_HEADS)
+
+    def test_a_request_of_which_no_byte_came_back_is_sent_again(self):
+        for fault in ([CLOSE], [RESET]):
+            server = self.serve(fault, fault, ANSWER)
+            with self.subTest(fault):
+                self.assertEqual(self.client(server).complete("hi").text, "Once upon")
+                self.assertEqual(len(server.requests), 3)
+
+    def test_what_a_gateway_gave_up_is_not_sent_again(self):
+        for status in (504, 524):
+            server = self.serve(http_answer(status), ANSWER)
+            with self.subTest(status):
+                call = self.client(server).complete
+                self.refused(InternalServerError, [str(status)], call, "hi")
+                self.assertEqual(len(server.requests), 1)
+
+    def test_a_kept_connection_that_has_ended_uses_up_no_retry_and_no_time(self):
+        self.limit(MIN_BACKOFF=30.0, MAX_BACKOFF=30.0)
+        server = self.serve([ANSWER, CLOSE], [ANSWER, RESET], ANSWER)
+        client = self.client(server, max_retries=0)
+        for _ in range(3):
+            self.assertEqual(client.complete("hi").text, "Once upon")
+            server.wait_closed(1)
+
+
+class EarlyAnswers(Test):
+    """Answers that come while the request is still going out."""
+
+    LARGE = "x" * (48 << 20)  # more than the buffers on the way hold
+
+    def check(self, answer, **options):
+        """A large request is answered early by a server that then stays silent."""
+        held = threading.Event()
+        server = self.serve([answer, held], early=True, **options)
+        self.addCleanup(held.set)
+        try:
+            # Were it not noticed, the sending would end with the time limit.
+            return self.client(server, timeout=5).complete(self.LARGE)
+        finally:
+            self.assertEqual(len(server.requests), 1)
+            held.set()
+
+    def test_a_refusal_ends_the_sending_and_is_read(self):
+        for status, kind in ((413, APIStatusError), (401, AuthenticationError)):
+            with self.subTest(status):
+                refusal = http_answer(status, REFUSAL)
+                self.refused(kind, ["bad model"], self.check, refusal)
+
+    def test_an_answer_ends_the_sending_and_is_read(self):
+        self.assertEqual(self.check(ANSWER).text, "Once upon")
+
+    def test_an_interim_answer_is_none(self):
+        interim = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+        self.assertEqual(self.check(interim * 3 + ANSWER).text, "Once upon")
+
+    def test_an_interim_answer_does_not_stop_an_upload(self):
+        interim = b"HTTP/1.1 102 Processing\r\n\r\n"
+        server = self.serve(ANSWER, greeting=[interim], keep=0)
+        self.assertEqual(self.client(server).complete(self.LARGE).text, "Once upon")
+
+    def test_the_connection_is_not_used_again(self):
+        server = self.serve([ANSWER, 0.2, CLOSE], ANSWER, early=True)
+        client = self.client(server)
+        client.complete(self.LARGE)
+        server.wait_closed()
+        self.assertEqual(server.connections, 1)
+
+
 class SendingAgain(Test):
     def test_a_request_that_was_sent_whole_and_timed_out_is_not_sent_again(self):
         server = self.serve([SILENCE])
@@ -7444,6 +7758,78 @@ BAD_STORES = (  # what SSL_CERT_FILE names, its content; None: it is not there
     ("empty", b""),
     ("no certificate", b"hello"),
 )
+
+
+REFUSED_CERTIFICATES = (  # OpenSSL's code, words of the advice; None: there is none
+    (20, ["SSL_CERT_FILE", "ssl_context"]),
+    (18, ["SSL_CERT_FILE", "ssl_context"]),
+    (85, ["verify_flags", "VERIFY_X509_STRICT"]),
+    (89, ["verify_flags", "VERIFY_X509_STRICT"]),
+    (10, None),
+    (62, None),
+)
+
+
+class FailingContext(ssl.SSLContext):
+    """A context whose handshake fails with `failure`, as a replacement's might."""
+
+    def wrap_socket(self, *arguments, **named):
+        raise self.failure
+
+
+class OtherPeoplesLayers(Test):
+    """Replacements of ssl and tools that trace urllib take nothing for granted."""
+
+    def failing(self, failure):
+        context = FailingContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.failure = failure
+        server = self.serve()
+        url = server.base_url.replace("http", "https")
+        return self.client(url, ssl_context=context, max_retries=0).complete
+
+    def test_a_certificate_error_without_details_is_a_connection_error(self):
+        failure = ssl.SSLCertVerificationError("the system does not trust it")
+        words = ["could not be verified", "the system does not trust it"]
+        self.refused(APIConnectionError, words, self.failing(failure), "hi")
+
+    def test_the_advice_fits_what_is_wrong_with_the_certificate(self):
+        for code, words in REFUSED_CERTIFICATES:
+            failure = ssl.SSLCertVerificationError("x")
+            failure.verify_code, failure.verify_message = code, "the reason"
+            with self.subTest(code):
+                given = ["the reason", *(words or [])]
+                error = self.refused(
+                    APIConnectionError, given, self.failing(failure), "hi"
+                )
+                if words is None:
+                    self.assertNotIn("SSL_CERT_FILE", str(error))
+                    self.assertNotIn("verify_flags", str(error))
+
+    def test_a_tool_that_traces_urllib_finds_what_it_looks_for(self):
+        seen = []
+        opened = urllib.request.OpenerDirector.open
+
+        def traced(opener, request, *arguments, **named):
+            request.headers["traceparent"] = "00-1-2-03"
+            answer = opened(opener, request, *arguments, **named)
+            headers = answer.info()
+            kind = headers["Content-Type"]
+            seen.append((request.get_method(), request.full_url, request.data))
+            seen.append((answer.getcode(), answer.code, answer.status, answer.version))
+            seen.append((answer.geturl(), answer.url, kind, answer.headers is headers))
+            return answer
+
+        server = self.serve(ANSWER, STREAM)
+        client = self.client(server)
+        with mock.patch("urllib.request.OpenerDirector.open", traced):
+            for streamed in (False, True):
+                self.assertEqual(ask(client, streamed).text, "Once upon")
+        url = server.base_url + "/chat/completions"
+        self.assertEqual(seen[0], ("POST", url, None))
+        self.assertEqual(seen[1], (200, 200, 200, 11))
+        self.assertEqual(seen[2], (url, url, "application/json", True))
+        for received in server.requests:
+            self.assertEqual(received.headers["traceparent"], "00-1-2-03")
 
 
 class CertificateStores(Test):
