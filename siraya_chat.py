@@ -801,6 +801,8 @@ def _text_of(content: Any) -> str:
     """The text of a message's or a delta's content, which may come as parts."""
     if isinstance(content, str):
         return content
+    if isinstance(content, dict) and content:  # structured output, already parsed
+        return json.dumps(content, ensure_ascii=False)
     if not isinstance(content, list):
         return ""
     texts = []
@@ -1075,8 +1077,8 @@ def _complete_message(message: JSONObject) -> None:
 
 def _content_to_send(content: Any) -> Any:
     """A message's content in the form that requests have; anything else is dropped."""
-    if isinstance(content, str):
-        return content
+    if isinstance(content, (str, dict)):
+        return _text_of(content)
     if not isinstance(content, list):
         return None
     parts: list[Any] = []
@@ -2267,6 +2269,8 @@ class _Text(_Collector):
                 self._parts.add([{"type": "text", "text": piece}])
         elif isinstance(piece, list) and piece:
             self._add_parts(piece)
+        elif isinstance(piece, dict) and piece:
+            self.add(json.dumps(piece, ensure_ascii=False))
         elif piece is not None:
             self._other = piece
 
@@ -2346,7 +2350,8 @@ class _Object(_Collector):
 
     def _collector_for(self, name: str, value: Any) -> _Collector | None:
         """The collector of a field's kind; ``None``: it is kept as it is said last."""
-        if name in _GROWING_FIELDS and isinstance(value, (str, list)):
+        is_text = isinstance(value, (str, list)) or (value and name == "content")
+        if name in _GROWING_FIELDS and is_text:
             is_of_tokens = self._name == "logprobs" and isinstance(value, list)
             return _Tokens(self._fold) if is_of_tokens else _Text(self._fold)
         if not value:  # {} and [] too: what follows says what it is
@@ -5179,10 +5184,22 @@ if TYPE_CHECKING:
         def create(
             self, *, stream: bool, **params: Unpack[CreateParams]
         ) -> Whole | Pieces: ...
+        def parse(
+            self,
+            *,
+            messages: Messages,
+            response_format: Any,
+            model: str | None = ...,
+            **params: Any,
+        ) -> Whole: ...
 
     class TypedChat(Protocol[Whole, Pieces]):
         @property
         def completions(self) -> TypedCompletions[Whole, Pieces]: ...
+
+    class TypedModels(Protocol[Whole, Pieces]):
+        def list(self, **options: Any) -> Whole: ...
+        def retrieve(self, model: str, **options: Any) -> Pieces: ...
 
 
 class BaseClient:
@@ -5261,7 +5278,7 @@ class BaseClient:
         twin.__dict__ = self.__dict__
         self.chat: Any = _Chat(self._completions_class(twin))
         self.beta: Any = _Beta(self.chat)
-        self.models = _Models(twin)
+        self.models: Any = _Models(twin)
 
     def __getattr__(self, name: str) -> Any:
         raise _no_attribute("client", name)
@@ -5464,7 +5481,7 @@ class Client(BaseClient):
         call = self._prepare(messages, model, True, **params)
         return call.run()  # type: ignore[no-any-return]
 
-    def list_models(self, **options: Any) -> list[JSONObject]:
+    def list_models(self, **options: Any) -> ModelList:
         """The models that the service lists, a `JSONObject` each.
 
         *options*: ``timeout``, ``deadline``, ``max_retries``, ``extra_headers``,
@@ -5476,6 +5493,8 @@ class Client(BaseClient):
 
         @property
         def chat(self) -> TypedChat[Completion, Stream]: ...
+        @property
+        def models(self) -> TypedModels[ModelList, Model]: ...
 
 
 # The name that programs of the OpenAI SDK import.
@@ -5693,7 +5712,7 @@ class AsyncClient(BaseClient):
         handover = _Handover(call, _chunks_of)
         return AsyncStream(handover, await handover.take())
 
-    async def list_models(self, **options: Any) -> list[JSONObject]:
+    async def list_models(self, **options: Any) -> ModelList:
         """The models that the service lists: see `Client.list_models`."""
         call = self._prepare_list(**options)
         return await self._run(call)  # type: ignore[no-any-return]
@@ -5702,6 +5721,8 @@ class AsyncClient(BaseClient):
 
         @property
         def chat(self) -> TypedChat[Awaited[Completion], Awaited[AsyncStream]]: ...
+        @property
+        def models(self) -> TypedModels[Awaited[ModelList], Awaited[Model]]: ...
 
 
 # The name that programs of the OpenAI SDK import.

@@ -70,10 +70,12 @@ import itertools
 import json
 import logging
 import math
+import operator
 import os
 import pathlib
 import pickle
 import py_compile
+import pydoc
 import random
 import re
 import select
@@ -92,6 +94,7 @@ import traceback
 import unittest
 import urllib.request
 import warnings
+import weakref
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
@@ -104,6 +107,7 @@ except ImportError:  # PyPy
 
 import siraya_chat
 from siraya_chat import (
+    NOT_GIVEN,
     APIConnectionError,
     APIStatusError,
     APITimeoutError,
@@ -132,6 +136,7 @@ from siraya_chat import (
     build_request,
     image,
     json_schema,
+    omit,
     pdf,
     system,
     tool_result,
@@ -3602,7 +3607,159 @@ UNENDED = (  # what, the last bytes of a stream
 )
 
 
+def strict(received):
+    """The answer of a server that takes messages only as the API defines them."""
+    for message in received.json["messages"]:
+        if message["role"] == "assistant":
+            wrong = what_is_wrong(message)
+            if wrong:
+                return http_answer(422, {"detail": "%s: %r" % (wrong, message)})
+    return ANSWER
+
+
+def what_is_wrong(message):
+    """Why a strict server refuses an assistant's message; ``None``: it does not."""
+    calls = message.get("tool_calls")
+    nulls = [name for name in message if message[name] is None]
+    if nulls not in ([], ["content"]) or (nulls and not calls):
+        return "null"
+    if {"annotations", "parsed"} & set(message) or calls == []:
+        return "a field that only answers have"
+    if "id" in message.get("audio", ()) and list(message["audio"]) != ["id"]:
+        return "audio is more than its id"
+    for call in calls or ():
+        is_named = isinstance(call.get("id"), str) and isinstance(call.get("type"), str)
+        if not is_named or not call["id"]:
+            return "a call without id or type"
+        if call["type"] == "function":
+            json.loads(call["function"]["arguments"])
+            if not call["function"]["name"]:
+                return "a call without a name"
+    return None
+
+
+PAGE = "<html><title>Welcome</title></html>"
+REAL_LISTS = (  # what, the chunks, fields of the completion, its choice or its message
+    (
+        "tokens of each chunk, equal ones too",
+        [
+            with_choice(delta={"content": "a"}, token_ids=ids)
+            for ids in ([5], [5], [5, 8])
+        ],
+        {"token_ids": [5, 5, 5, 8]},
+    ),
+    (
+        "two encrypted thoughts under one index",
+        [
+            chunk(**details({"type": ENCRYPTED, "data": data, "id": id, "index": 0}))
+            for data, id in (("UFE=", "r1"), ("UlM=", "r2"))
+        ],
+        details(
+            {"type": ENCRYPTED, "data": "UFE=", "id": "r1", "index": 0},
+            {"type": ENCRYPTED, "data": "UlM=", "id": "r2", "index": 0},
+        ),
+    ),
+    (
+        "pictures that are numbered anew",
+        [chunk(images=[{"index": 0, "url": url}]) for url in ("data:a", "data:b")],
+        {"images": [{"index": 0, "url": "data:a"}, {"index": 0, "url": "data:b"}]},
+    ),
+    (
+        "a list that is sent again, longer",
+        [chunk(odd=[1, 1]), chunk(odd=[1, 1, 2]), chunk(odd=[1, 1, 2])],
+        {"odd": [1, 1, 2]},
+    ),
+    (
+        "a list in pieces, some of them again",
+        [chunk(odd=[{"a": 1, "b": 2}]), chunk(odd=[3]), chunk(odd=[{"b": 2, "a": 1}])],
+        {"odd": [{"a": 1, "b": 2}, 3]},
+    ),
+    (
+        "lists beside the choices: the last one",
+        [
+            dict(ONCE, sources=["x"]),
+            dict(UPON, sources=["y", "x"]),
+            dict(END, sources=[]),
+        ],
+        {"sources": []},
+    ),
+    (
+        "lists in an object beside the choices",
+        [dict(ONCE, odd={"a": [1, 2]}), dict(UPON, odd={"a": [3]})],
+        {"odd": {"a": [3]}},
+    ),
+)
+REAL_ENDS = (  # a finish_reason, a word of what is said of it; None: it is a good end
+    ("stop", None),
+    ("eos", None),
+    ("end_turn", None),
+    ("stop_sequence", None),
+    ("complete", None),
+    ("STOP", None),
+    ("length", "limit of tokens"),
+    ("content_filter", "content filter"),
+    ("model_length", "model_length"),
+    ("abort", "abort"),
+    ("insufficient_system_resource", "insufficient_system_resource"),
+)
+FIELD_MISSING = {"loc": ["body", "messages", 2, "content"], "msg": "Field required"}
+REAL_OTHER_ERRORS = (  # what, the document, words of the error, its code
+    ("error_msg", {"error_code": 17, "error_msg": "daily limit"}, ["daily limit"], 17),
+    (
+        "base_resp",
+        {"choices": None, "base_resp": {"status_code": 1008, "status_msg": "no money"}},
+        ["no money"],
+        1008,
+    ),
+    ("msg", {"code": 500, "msg": "no such group"}, ["no such group"], 500),
+    ("reason", {"reason": "quota is used up"}, ["quota is used up"], None),
+    (
+        "a provider's own words",
+        {
+            "error": {
+                "message": "Provider returned error",
+                "code": 400,
+                "metadata": {"raw": "812 tokens too many", "provider_name": "P"},
+            }
+        },
+        ["Provider returned error", "812 tokens too many"],
+        400,
+    ),
+    (
+        "a provider's own words as JSON",
+        {
+            "error": {
+                "message": "Provider returned error",
+                "metadata": {"raw": '{"error": {"message": "too long"}}'},
+            }
+        },
+        ["Provider returned error: too long"],
+        None,
+    ),
+    (
+        "a field's path",
+        {"detail": [FIELD_MISSING, dict(FIELD_MISSING, loc=["query", "a"])]},
+        ["messages.2.content: Field required", "query.a: Field required"],
+        None,
+    ),
+    (
+        "a field's path within the message",
+        {"object": "error", "message": {"detail": [FIELD_MISSING]}},
+        ["messages.2.content: Field required"],
+        None,
+    ),
+)
+
+
 class RealServers(Test):
+    def assert_goes_back(self, made):
+        """A strict server takes the message of an answer, and results of its calls."""
+        results = [tool_result(call.id, "x") for call in made.tool_calls]
+        if not hasattr(self, "strict"):
+            self.strict = self.client(self.serve(strict))
+        reply = self.strict.complete([user("hi"), made.message, *results])
+        self.assertEqual(reply.text, "Once upon")
+
     def answers(self, *script):
         """A client of a stand-in with this script, that tries once."""
         return self.client(self.serve(*script), max_retries=0)
@@ -3615,10 +3772,157 @@ class RealServers(Test):
             text = "".join(stream.text_stream)
             made = stream.get_final_completion()
         self.assertEqual(text, made.text)
+        self.assert_goes_back(made)
         return made
 
     def whole(self, body):
-        return self.answers(http_answer(200, body)).complete("hi")
+        made = self.answers(http_answer(200, body)).complete("hi")
+        self.assert_goes_back(made)
+        return made
+
+    def test_calls_without_an_id_get_one_each_that_stays_the_same(self):
+        for missing in (..., None, ""):
+            calls = [dict(CALL, id=missing), dict(CALL, id=missing)]
+            if missing is ...:
+                calls = [bare(CALL, id=None)] * 2
+            pieces = [dict(call, index=n) for n, call in enumerate(calls)]
+            client = self.answers(sse(chunk(tool_calls=pieces), END, "[DONE]"))
+            stream = client.stream("hi")
+            whole = self.whole(completion(None, "tool_calls", tool_calls=calls))
+            for made in (whole, stream.get_final_completion()):
+                with self.subTest(missing=missing):
+                    ids = [call.id for call in made.tool_calls]
+                    self.assertEqual(len(set(ids)), 2)
+                    for made_up in ids:
+                        self.assertRegex(made_up, r"\Acall_[0-9a-f]{24}\Z")
+            again = stream.get_final_completion()
+            self.assertEqual([call.id for call in again.tool_calls], ids)
+
+    def test_a_call_without_a_type_is_a_functions(self):
+        for missing in (..., None, ""):
+            call = bare(CALL, type=None) if missing is ... else dict(CALL, type=missing)
+            for made in (
+                self.whole(completion(None, tool_calls=[call])),
+                self.streamed(calling(dict(call, index=0))),
+            ):
+                with self.subTest(missing=missing):
+                    self.assertEqual(made.tool_calls[0].type, "function")
+
+    def test_arguments_that_are_no_text_read_as_the_text_of_their_json(self):
+        for arguments in ({"q": "tea\u00e9", "n": [1, 2]}, [1, {"a": None}]):
+            call = dict(CALL, function={"name": "f", "arguments": arguments})
+            for made in (
+                self.whole(completion(None, tool_calls=[call])),
+                self.streamed(calling(dict(call, index=0))),
+            ):
+                with self.subTest(arguments):
+                    text = made.tool_calls[0].function.arguments
+                    self.assertEqual(json.loads(text), arguments)
+
+    def test_content_that_is_an_object_is_the_text_of_its_json(self):
+        content = {"title": "caf\u00e9", "pages": [1]}
+        for made in (
+            self.whole(completion(content)),
+            self.streamed(with_choice(delta={"content": content})),
+        ):
+            self.assertEqual(json.loads(made.text), content)
+            self.assertEqual(made.json(), content)
+            self.assertEqual(made.message.content, made.text)
+
+    def test_usage_in_another_place_is_the_answers(self):
+        for place in ("x_groq", "the last choice"):
+            in_choice = {"usage": GIVEN_USAGE} if place != "x_groq" else {}
+            beside = {"x_groq": {"usage": GIVEN_USAGE}} if place == "x_groq" else {}
+            last = with_choice(finish_reason="stop", **in_choice)
+            whole = bare(completion("Once"), usage=None, **beside)
+            whole["choices"][0].update(in_choice)
+            for made in (self.whole(whole), self.streamed(ONCE, dict(last, **beside))):
+                with self.subTest(place):
+                    self.assertEqual(made.usage, GIVEN_USAGE)
+                    kept = made.choices[0] if in_choice else made.x_groq
+                    self.assertEqual(kept["usage"], GIVEN_USAGE)
+
+    def test_lists_are_joined_by_their_kind(self):
+        for what, chunks, fields in REAL_LISTS:
+            with self.subTest(what):
+                made = self.streamed(*chunks)
+                said = dict(made, **dict(made.message, **made.choices[0]))
+                self.assertEqual({name: said[name] for name in fields}, fields)
+
+    def test_a_growing_text_beside_the_choices_keeps_equal_pieces(self):
+        pieces = [dict(ONCE, reasoning="ha "), dict(UPON, reasoning="ha ")]
+        self.assertEqual(self.streamed(*pieces).reasoning, "ha ha ")
+
+    def test_an_end_of_another_name_is_said_in_its_own_word(self):
+        for reason, word in REAL_ENDS:
+            made = self.whole(completion("{", reason))
+            with self.subTest(reason):
+                self.assertEqual(made.finish_reason, reason)
+                error = self.refused(ResponseError, ["not JSON"], made.json)
+                if word is None:
+                    self.assertNotIn("ended early", str(error))
+                    self.assertNotIn("cut off", str(error))
+                else:
+                    self.assertIn(word, str(error))
+
+    def test_a_page_in_place_of_an_answer_names_the_url(self):
+        for body in (PAGE, {"error": "Unexpected endpoint or method. (POST /chat)"}):
+            kind = "text/html" if body == PAGE else "application/json"
+            server = self.serve(http_answer(200, body, Content_Type=kind))
+            for path, words in (("", ["/v1"]), ("/v1", []), ("/v1/v1", ["twice"])):
+                url = "http://" + server.address + path
+                client = self.client(url, max_retries=0)
+                for name, call in self.both(client):
+                    with self.subTest(path, call=name):
+                        at = url + "/chat/completions"
+                        self.refused((ResponseError, StreamError), [at, *words], call)
+
+    def test_an_answer_that_has_to_wait_says_its_status(self):
+        for status in (202, 204):
+            client = self.answers(http_answer(status))
+            for name, call in self.both(client):
+                with self.subTest(status, call=name):
+                    words = ["empty", str(status)]
+                    self.refused((ResponseError, StreamError), words, call)
+
+    def test_content_encodings_that_are_none_change_nothing(self):
+        for coding in ("none", "utf-8", "UTF-8", "binary", "identity", ""):
+            answer = http_answer(200, completion("Once upon"), Content_Encoding=coding)
+            client = self.answers(answer)
+            for name, call in self.both(client):
+                with self.subTest(coding, call=name):
+                    self.assertEqual(call().text, "Once upon")
+
+    def test_errors_in_other_words_and_places_are_understood(self):
+        for what, document, words, code in REAL_OTHER_ERRORS:
+            for status in (200, 400):
+                client = self.answers(http_answer(status, document))
+                for name, call in self.both(client):
+                    with self.subTest(what, status=status, call=name):
+                        kinds = (ResponseError, StreamError, BadRequestError)
+                        error = self.refused(kinds, words, call)
+                        self.assertEqual(error.code, code)
+
+    def test_a_field_that_says_success_is_no_error(self):
+        for beside in (
+            {"base_resp": {"status_code": 0, "status_msg": "success"}},
+            {"msg": "ok", "reason": "none", "error_code": 0},
+        ):
+            with self.subTest(beside):
+                self.assertEqual(self.whole(dict(completion("x"), **beside)).text, "x")
+                made = self.streamed(dict(ONCE, **beside))
+                self.assertEqual(made.text, "Once")
+
+    def test_a_list_of_models_may_be_null_or_have_another_name(self):
+        for body, names in (
+            ({"data": None}, []),
+            ({"object": "list", "models": [{"id": "a"}]}, ["a"]),
+            ({"data": []}, []),
+            ([], []),
+        ):
+            with self.subTest(body):
+                listed = self.answers(http_answer(200, body)).models.list()
+                self.assertEqual([model.id for model in listed], names)
 
     def test_parallel_calls_are_told_apart_and_pieces_of_one_are_joined(self):
         for what, chunks, calls in REAL_CALLS:
@@ -4040,7 +4344,10 @@ GOING_BACK = (
         },
     ),
     ({"role": "assistant", "content": 7}, {"role": "assistant"}),
-    ({"role": "assistant", "content": {"text": "x"}}, {"role": "assistant"}),
+    (
+        {"role": "assistant", "content": {"text": "x"}},
+        {"role": "assistant", "content": '{"text": "x"}'},
+    ),
     ({"role": "assistant"}, {"role": "assistant"}),
     ({}, {"role": "assistant"}),
 )
@@ -6363,7 +6670,6 @@ def is_whole(steps):
     return isinstance(steps[-1], bytes) and steps[-1].endswith(LAST)
 
 
-PAGE = "<html><title>Welcome</title></html>"
 ZLIB_CUT = zlib.compress(BODY.encode())[:-4]
 BODIES = (  # what, the answer, words of the error, its code, text of its partial
     ("cut within the events", [BEGUN, CLOSE], "lost after 9 char", None, "Once upon"),
@@ -9215,6 +9521,104 @@ class AsyncStreams(AsyncTest):
         on_a_loop(main)
 
 
+ONLY_SOME = (  # fields that neither the API nor the SDK defines
+    "reasoning",
+    "reasoning_content",
+    "reasoning_details",
+    "images",
+    "citations",
+    "native_finish_reason",
+)
+INSTEAD = (  # what is not here, from the client on; a word of what to use
+    ("responses", "chat.completions"),
+    ("embeddings", "HTTP request"),
+    ("images", "chat.completions"),
+    ("completions", "chat.completions"),
+    ("with_raw_response", "headers"),
+    ("chat.with_raw_response", "headers"),
+    ("chat.completions.with_raw_response", "headers"),
+    ("chat.completions.with_streaming_response", "stream("),
+    ("chat.completions.stream", "stream=True"),
+    ("beta.threads", "threads"),
+    ("models.delete", "delete"),
+)
+PUBLIC_NAMES = [
+    "beta",
+    "chat",
+    "close",
+    "complete",
+    "copy",
+    "list_models",
+    "models",
+    "stream",
+    "with_options",
+]
+
+
+class Event:
+    """A class for structured output as pydantic's are."""
+
+    def __init__(self, fields):
+        self.fields = fields
+
+    @classmethod
+    def model_json_schema(cls):
+        return {
+            "$defs": {
+                "Place": {
+                    "type": "object",
+                    "properties": {"city": {"type": "string", "default": None}},
+                }
+            },
+            "type": "object",
+            "title": "Event",
+            "properties": {
+                "day": {"type": "string"},
+                "places": {"type": "array", "items": {"$ref": "#/$defs/Place"}},
+                "first": {"$ref": "#/$defs/Place", "description": "the first one"},
+                "last": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}]},
+                "only": {"allOf": [{"$ref": "#/$defs/Place"}], "default": None},
+            },
+            "required": ["day"],
+        }
+
+    @classmethod
+    def model_validate_json(cls, text):
+        fields = json.loads(text)
+        if not isinstance(fields["day"], str):
+            raise LookupError("day is no text")
+        return cls(fields)
+
+
+STRICT_PLACE = {
+    "type": "object",
+    "properties": {"city": {"type": "string"}},
+    "additionalProperties": False,
+    "required": ["city"],
+}
+EVENT_FORMAT = {  # what the SDK makes of it
+    "type": "json_schema",
+    "json_schema": {
+        "name": "Event",
+        "strict": True,
+        "schema": {
+            "$defs": {"Place": STRICT_PLACE},
+            "type": "object",
+            "title": "Event",
+            "properties": {
+                "day": {"type": "string"},
+                "places": {"type": "array", "items": {"$ref": "#/$defs/Place"}},
+                "first": dict(STRICT_PLACE, description="the first one"),
+                "last": {"anyOf": [{"$ref": "#/$defs/Place"}, {"type": "null"}]},
+                "only": {"$ref": "#/$defs/Place"},
+            },
+            "required": ["day", "places", "first", "last", "only"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
 class ComingFromTheSDK(AsyncTest):
     def clients(self, server):
         return [self.client(server), self.async_client(server)]
@@ -9263,6 +9667,332 @@ class ComingFromTheSDK(AsyncTest):
                     *holders, name = path.split(".")
                     holder = functools.reduce(getattr, holders, client)
                     self.refused(AttributeError, [name], getattr, holder, name)
+
+    def test_the_sdks_names_are_the_same_classes(self):
+        self.assertIs(siraya_chat.OpenAI, Client)
+        self.assertIs(siraya_chat.AsyncOpenAI, AsyncClient)
+
+    def test_default_headers_are_headers(self):
+        server = self.serve(ANSWER)
+        client = self.client(server, default_headers={"X-Team": "blue"})
+        client.complete("hi")
+        client.with_options(default_headers={"X-Team": "red"}).complete("hi")
+        client.copy(headers={"X-Team": "green"}).complete("hi")
+        teams = [received.headers["x-team"] for received in server.requests]
+        self.assertEqual(teams, ["blue", "red", "green"])
+
+    def test_what_is_not_given_is_not_sent(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        for absent in (NOT_GIVEN, omit, None):
+            with self.subTest(repr(absent)):
+                self.assertFalse(absent)
+                client.complete(
+                    "hi", absent, temperature=absent, seed=absent, odd=absent
+                )
+                sent = server.requests[-1].json
+                self.assertEqual(sorted(sent), ["messages", "model", "stream"])
+                made = build_request(
+                    "hi", "m", top_p=absent, extra_body=absent, n=absent
+                )
+                self.assertEqual(sorted(made), ["messages", "model", "stream"])
+        self.assertIsInstance(NOT_GIVEN, siraya_chat.NotGiven)
+        self.assertIsInstance(omit, siraya_chat.Omit)
+
+    def test_a_setting_that_is_not_given_is_the_usual_one(self):
+        usual = Client(KEY)
+        for name in ("timeout", "max_retries", "headers", "base_url", "model"):
+            with self.subTest(name):
+                client = Client(KEY, **{name: NOT_GIVEN})
+                self.assertEqual(getattr(client, name), getattr(usual, name))
+        server = self.serve([SILENCE])
+        client = self.client(server, timeout=0.1, max_retries=0)
+        call = functools.partial(client.complete, "hi", timeout=NOT_GIVEN)
+        self.refused(APITimeoutError, ["0.1"], call)
+
+    def test_what_hangs_on_a_client_is_the_same_each_time(self):
+        for client in self.clients("http://127.0.0.1:1/v1"):
+            for path in ("chat", "chat.completions", "models", "beta"):
+                with self.subTest(path, client=type(client).__name__):
+                    get = operator.attrgetter(path)
+                    self.assertIs(get(client), get(client))
+                    for other in (
+                        copy.copy(client),
+                        client.with_options(),
+                        pickle.loads(pickle.dumps(client)),
+                    ):
+                        self.assertIsNot(get(client), get(other))
+
+    def test_a_program_that_replaces_create_is_heard(self):
+        server = self.serve(ANSWER)
+        for client in self.clients(server):
+            heard = mock.Mock()
+            with mock.patch.object(client.chat.completions, "create", heard):
+                client.chat.completions.create(messages="hi")
+            heard.assert_called_once_with(messages="hi")
+            client.chat.completions.create = print
+            self.assertIs(client.chat.completions.create, print)
+        self.assertEqual(server.connections, 0)
+
+    def test_chat_outlives_its_client_and_keeps_none_alive(self):
+        server = self.serve(ANSWER)
+        chat = self.client(server).chat
+        self.assertEqual(chat.completions.create(messages="hi").text, "Once upon")
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for kind in (Client, AsyncClient):
+            client = kind(KEY, server.base_url)
+            dropped = weakref.ref(client)
+            chat = client.chat
+            del client
+            self.assertIsNone(dropped())
+
+    def test_settings_that_change_are_heard_by_chat(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        client.model = "other"
+        client.chat.completions.create(messages="hi")
+        self.assertEqual(server.requests[0].json["model"], "other")
+
+    def test_a_client_of_a_programs_own_class_is_called_through_chat_too(self):
+        class Counting(Client):
+            def __init__(self, *arguments, **named):
+                super().__init__(*arguments, **named)
+                self.count = 0
+
+            def complete(self, *arguments, **named):
+                self.count += 1
+                return super().complete(*arguments, **named)
+
+        client = Counting(KEY, self.serve(ANSWER).base_url, model="m")
+        client.chat.completions.create(messages="hi")
+        self.assertEqual(client.count, 1)
+
+    def test_the_asynchronous_create_is_a_coroutine_function(self):
+        completions = self.async_client("http://127.0.0.1:1/v1").chat.completions
+        for name in ("create", "parse"):
+            self.assertTrue(asyncio.iscoroutinefunction(getattr(completions, name)))
+
+    def test_messages_may_be_objects_and_any_iterable(self):
+        class Message:
+            def model_dump(self):
+                return {"role": "user", "content": "hi", "name": None}
+
+        hi = {"role": "user", "content": "hi"}
+        for messages in (
+            [Message()],
+            (message for message in [Message()]),
+            {"only": hi}.values(),
+            [JSONObject(hi)],
+            (hi,),
+        ):
+            with self.subTest(type(messages).__name__):
+                self.assertEqual(build_request(messages, "m")["messages"], [hi])
+
+    def test_a_model_is_retrieved_from_the_list(self):
+        listed = {"data": [{"id": "a", "owned_by": "x"}, {"id": "b"}]}
+        server = self.serve(http_answer(200, listed))
+        client, other = self.clients(server)
+        self.assertEqual(client.models.retrieve("a").owned_by, "x")
+        self.assertIsNone(client.models.retrieve("b").owned_by)
+        self.refused(NotFoundError, ["'c'"], client.models.retrieve, "c")
+        self.refused(ValueError, ["model"], client.models.retrieve, "")
+        work = functools.partial(other.models.retrieve, "b")
+        self.assertEqual(on_a_loop(work), {"id": "b"})
+        self.assertEqual(server.requests[0].target, "/v1/models")
+
+    def test_an_object_dumps_as_the_sdks_do(self):
+        made = objects(dict(completion("x"), cost=None))
+        options = {"mode": "json", "exclude_unset": True, "by_alias": True}
+        for dumped in (
+            made.model_dump(**options),
+            made.to_dict(**options),
+            made.dict(),
+            json.loads(made.model_dump_json(**options)),
+            json.loads(made.to_json(use_api_names=True)),
+        ):
+            self.assertEqual(dumped, made)
+            self.assertIs(type(dumped), dict)
+        self.assertNotIn("cost", made.model_dump(exclude_none=True))
+        self.assertNotIn("cost", made.to_json(exclude_none=True))
+        self.assertIn('\n  "', made.to_json())
+        self.assertNotIn("\n", made.model_dump_json())
+
+    def test_the_request_id_has_the_sdks_name_too(self):
+        answer = ANSWER.replace(b"OK\r\n", b"OK\r\nX-Request-Id: req-3\r\n", 1)
+        self.assertEqual(
+            self.client(self.serve(answer)).complete("hi")._request_id, "req-3"
+        )
+
+    def test_a_field_that_only_some_services_have_is_there_or_not(self):
+        for name in ONLY_SOME:
+            with self.subTest(name):
+                self.assertFalse(hasattr(JSONObject(), name))
+                self.assertEqual(getattr(JSONObject({name: 1}), name), 1)
+                self.assertIsNone(getattr(JSONObject(), name, None))
+
+    def test_an_error_has_its_response(self):
+        server = self.serve(http_answer(400, REFUSAL, X_Request_Id="r7"))
+        call = functools.partial(self.client(server).complete, "hi")
+        response = self.refused(BadRequestError, ["bad model"], call).response
+        self.assertEqual((response.status_code, response.json()), (400, REFUSAL))
+        self.assertEqual(json.loads(response.text), REFUSAL)
+        self.assertEqual(response.headers["x-request-id"], "r7")
+        server = self.serve(http_answer(500, "<p>oh</p>"))
+        call = functools.partial(self.client(server).complete, "hi", max_retries=0)
+        response = self.refused(InternalServerError, ["oh"], call).response
+        self.assertEqual(response.text, "<p>oh</p>")
+        with self.assertRaises(ValueError):
+            response.json()
+
+    def test_what_is_not_here_says_what_to_use(self):
+        for client in self.clients("http://127.0.0.1:1/v1"):
+            for path, words in INSTEAD:
+                with self.subTest(path, client=type(client).__name__):
+                    *holders, name = path.split(".")
+                    holder = functools.reduce(getattr, holders, client)
+                    self.refused(AttributeError, [name, words], getattr, holder, name)
+            self.refused(AttributeError, ["nonsense"], getattr, client, "nonsense")
+
+    def test_an_argument_that_is_not_here_says_what_to_use(self):
+        for kind in (Client, AsyncClient):
+            for name, words in (
+                ("http_client", "proxy="),
+                ("organization", "headers="),
+                ("project", "headers="),
+                ("nonsense", "nonsense"),
+            ):
+                with self.subTest(name):
+                    self.refused(TypeError, [name, words], kind, KEY, **{name: "x"})
+            # Frameworks pass what they do not use as None.
+            kind(KEY, http_client=None, organization=None, project=None)
+            self.refused(TypeError, ["nonsense"], kind, KEY, nonsense=None)
+
+    def test_a_name_that_cannot_be_imported_says_what_to_use(self):
+        for name, words in (
+            ("AzureOpenAI", "api-version"),
+            ("AsyncAzureOpenAI", "AsyncClient("),
+            ("DefaultHttpxClient", "proxy="),
+            ("Timeout", "seconds"),
+            ("types", "JSONObject"),
+        ):
+            with self.subTest(name):
+                program = "from siraya_chat import " + name
+                self.refused(ImportError, [name, words], exec, program, {})
+        for name in ("chat", "models", "embeddings", "nonsense"):
+            with self.subTest(name):
+                self.refused(AttributeError, [name], getattr, siraya_chat, name)
+                self.assertFalse(hasattr(siraya_chat, name))
+
+    def test_a_timeout_of_httpx_is_told_to_be_seconds(self):
+        class Timeout:
+            connect = read = write = pool = 5.0
+
+        client = self.client("http://127.0.0.1:1/v1")
+        words = ["timeout", "seconds", "connect_timeout=5"]
+        self.refused(TypeError, words, Client, KEY, timeout=Timeout())
+        self.refused(TypeError, words, client.complete, "hi", timeout=Timeout())
+
+    def test_a_missing_key_says_that_the_sdks_is_not_read(self):
+        client = Client(model="m")
+        error = self.refused(SirayaError, ["no API key"], client.complete, "hi")
+        self.assertNotIn("OPENAI", str(error))
+        os.environ["OPENAI_API_KEY"] = KEY
+        words = ["no API key", "OPENAI_API_KEY is not read"]
+        error = self.refused(SirayaError, words, client.complete, "hi")
+        self.assertNotIn(KEY, str(error))
+
+    def test_help_shows_the_parameters_and_hides_the_plumbing(self):
+        for kind in (Client, AsyncClient):
+            public = [name for name in dir(kind) if not name.startswith("_")]
+            self.assertEqual(public, PUBLIC_NAMES)
+            for method in (kind.complete, kind.stream):
+                shown = pydoc.plain(pydoc.render_doc(method))
+                self.assertNotIn("Unpack", shown)
+                for name in (
+                    "temperature",
+                    "seed",
+                    "n",
+                    "stream_options",
+                    "extra_body",
+                ):
+                    self.assertIn("*%s*" % name, shown)
+            self.assertNotIn("Unpack", pydoc.plain(pydoc.render_doc(kind)))
+        shown = pydoc.plain(pydoc.render_doc(build_request))
+        for name in ("max_completion_tokens", "reasoning_effort", "stream_options"):
+            self.assertIn(name + ":", shown)
+
+    def test_an_answer_is_parsed_by_a_class(self):
+        server = self.serve(
+            http_answer(200, completion('```json\n{"day": "Monday"}\n```'))
+        )
+        client, other = self.clients(server)
+        asked = {"messages": "hi", "response_format": Event, "model": "m"}
+        for name, parse in (
+            ("sync", client.chat.completions.parse),
+            ("beta", client.beta.chat.completions.parse),
+            (
+                "async",
+                lambda **named: on_a_loop(
+                    lambda: other.chat.completions.parse(**named)
+                ),
+            ),
+        ):
+            with self.subTest(name):
+                made = parse(**asked)
+                self.assertIs(type(made), Completion)
+                parsed = made.choices[0].message.parsed
+                self.assertIs(type(parsed), Event)
+                self.assertEqual(parsed.fields, {"day": "Monday"})
+                sent = server.requests[-1].json
+                self.assertEqual(sent["response_format"], EVENT_FORMAT)
+                self.assertIs(sent["stream"], False)
+
+    def test_what_is_parsed_does_not_go_back(self):
+        server = self.serve(http_answer(200, completion('{"day": "Monday"}')), ANSWER)
+        client = self.client(server)
+        made = client.beta.chat.completions.parse(messages="hi", response_format=Event)
+        client.complete([user("hi"), made.message])
+        self.assertNotIn("parsed", server.requests[1].json["messages"][1])
+
+    def test_a_refusal_has_nothing_parsed(self):
+        refusal = completion(None, refusal="I can not")
+        parse = self.client(
+            self.serve(http_answer(200, refusal))
+        ).chat.completions.parse
+        made = parse(messages="hi", response_format=Event)
+        self.assertIsNone(made.message.parsed)
+        self.assertEqual(made.message.refusal, "I can not")
+
+    def test_an_answer_that_was_cut_off_is_not_parsed(self):
+        for reason in ("length", "content_filter"):
+            cut = http_answer(200, completion('{"day": "Mon', reason))
+            parse = self.client(self.serve(cut)).chat.completions.parse
+            with self.subTest(reason):
+                error = self.refused(
+                    ResponseError,
+                    ["cut off"],
+                    parse,
+                    messages="hi",
+                    response_format=Event,
+                )
+                self.assertEqual(error.body, '{"day": "Mon')
+
+    def test_what_a_class_refuses_is_raised_as_it_raises_it(self):
+        wrong = http_answer(200, completion('{"day": 5}'))
+        client, other = self.clients(self.serve(wrong))
+        asked = {"messages": "hi", "response_format": Event, "model": "m"}
+        with self.assertRaisesRegex(LookupError, "day"):
+            client.chat.completions.parse(**asked)
+        with self.assertRaisesRegex(LookupError, "day"):
+            on_a_loop(lambda: other.chat.completions.parse(**asked))
+
+    def test_a_class_without_a_schema_cannot_parse(self):
+        parse = self.client("http://127.0.0.1:1/v1").chat.completions.parse
+        words = ["response_format", "model_json_schema"]
+        for other in (dict, {"type": "json_object"}, None):
+            self.refused(TypeError, words, parse, messages="hi", response_format=other)
 
     def test_completions_has_create_and_parse_and_nothing_else(self):
         for client in self.clients("http://127.0.0.1:1/v1"):
