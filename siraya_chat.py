@@ -973,8 +973,7 @@ def _parse_completion(text: str, account: _Account) -> Completion:
     except ValueError as error:
         raise _not_a_completion(str(error), text) from None
     _raise_if_error(value)
-    _check_choices(value, "message")
-    if not value.get("choices"):
+    if not _checked_choices(value, "message"):
         raise _Failure(ResponseError, "the answer has no choice", body=value)
     if _has_halves(text):
         _mend(value)
@@ -993,31 +992,39 @@ def _not_a_completion(reason: str, text: str) -> _Failure:
 
 def _raise_if_error(value: Any) -> None:
     """Raise `_Failure` if an answer or a chunk is an error in disguise."""
+    failure = _reported_failure(value)
+    if failure is not None:
+        raise failure
+
+
+def _reported_failure(value: Any) -> _Failure | None:
+    """The failure that an answer or a chunk reports, or ``None``."""
     if isinstance(value, list) and value:
         value = value[0]
-    if not isinstance(value, dict):
-        return
-    error = _reported_error(value)
+    error = _reported_error(value) if isinstance(value, dict) else None
     if not error:
-        return
+        return None
     words = _error_words(error) or json.dumps(error)
     body = value
     if _error_object(value) is not error:  # it stands in a choice
         body = dict(value, error=error)
     code = str(_error_fields(body).get("code"))
-    raise _Failure(ResponseError, "the service reported", words, body, reason=code)
+    return _Failure(ResponseError, "the service reported", words, body, reason=code)
 
 
 def _reported_error(value: dict[str, Any]) -> Any:
     """The error in an answer or a chunk, in the shapes that are seen; else ``None``."""
     if value.get("error"):
         return value["error"]
-    for choice in _choices_of(value):
+    choices = value.get("choices")
+    for choice in choices if isinstance(choices, list) else ():
+        if not isinstance(choice, dict):
+            continue
         if choice.get("error") and isinstance(choice["error"], (str, dict)):
             return choice["error"]
         if choice.get("finish_reason") == "error":
             return "no reason was given"
-    if value.get("choices"):
+    if choices:
         return None
     base = value.get("base_resp")
     if isinstance(base, dict) and base.get("status_code"):
@@ -1029,15 +1036,8 @@ def _reported_error(value: dict[str, Any]) -> Any:
     return value if is_said else None
 
 
-def _choices_of(value: Any) -> list[JSONObject]:
-    choices = value.get("choices") if isinstance(value, dict) else None
-    if not isinstance(choices, list):
-        return []
-    return [choice for choice in choices if isinstance(choice, JSONObject)]
-
-
-def _check_choices(value: Any, holder: str) -> None:
-    """Raise `_Failure` unless all that stands under "choices" is a choice.
+def _checked_choices(value: Any, holder: str) -> list[Any]:
+    """What stands under "choices"; `_Failure` unless all of it are choices.
 
     *holder*: the field of a choice that holds its content, "message" or "delta".
     """
@@ -1046,8 +1046,10 @@ def _check_choices(value: Any, holder: str) -> None:
     choices = value.choices
     if not isinstance(choices, list):
         raise _malformed("choices is not an array", value)
-    if not all(_is_choice(choice, holder) for choice in choices):
-        raise _malformed("a choice is malformed", value)
+    for choice in choices:
+        if not _is_choice(choice, holder):
+            raise _malformed("a choice is malformed", value)
+    return choices
 
 
 def _malformed(reason: str, value: Any) -> _Failure:
@@ -2326,16 +2328,12 @@ class _Object(_Collector):
         self._joins_lists = joins_lists
 
     def add(self, piece: Any) -> None:
-        if isinstance(piece, dict):
-            for name, value in piece.items():
-                self.add_field(name, value)
-
-    def add_field(self, name: str, value: Any) -> None:
-        known = self.fields.get(name)
-        if isinstance(known, _Collector):
-            known.add(value)
-        elif value is not None or name not in self.fields:
-            self.fields[name] = self._begin(name, value)
+        for name, value in piece.items() if isinstance(piece, dict) else ():
+            known = self.fields.get(name)
+            if isinstance(known, _Collector):
+                known.add(value)
+            elif value is not None or name not in self.fields:
+                self.fields[name] = self._begin(name, value)
 
     def _begin(self, name: str, value: Any) -> Any:
         """What is kept of a field that has not begun to grow."""
@@ -2553,11 +2551,12 @@ class _ToolCall:
         if name and name != self.name:  # servers repeat it whole, or send it in pieces
             self.name += name
             self._fold.keep(len(self.name))  # many pieces would take quadratic time
-        for field, value in piece.items():
-            if field == "function" and isinstance(value, dict):
-                self._rest.add_field(field, _without_name(value))
-            elif field not in ("id", "index") and value != "":
-                self._rest.add_field(field, value)
+        rest = {
+            field: _without_name(value) if field == "function" else value
+            for field, value in piece.items()
+            if field not in ("id", "index") and value != ""
+        }
+        self._rest.add(rest)
 
     def position(self) -> float:
         return self.index if isinstance(self.index, int) else math.inf
@@ -2580,8 +2579,10 @@ def _name_in(piece: dict[str, Any]) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _without_name(function: dict[str, Any]) -> dict[str, Any]:
+def _without_name(function: Any) -> Any:
     """The other fields of a function's piece; its arguments as text."""
+    if not isinstance(function, dict):
+        return function
     fields = {name: function[name] for name in function if name != "name"}
     if "arguments" in fields:
         fields["arguments"] = _arguments_text(fields["arguments"])
@@ -2601,9 +2602,8 @@ class _Choice:
         self.message.add(choice.get("delta"))
         if _says_finished(choice.get("finish_reason")):
             self.finish_reason = choice["finish_reason"]
-        for name, value in choice.items():
-            if name not in _CHOICE_FIELDS:
-                self._rest.add_field(name, value)
+        rest = {name: choice[name] for name in choice if name not in _CHOICE_FIELDS}
+        self._rest.add(rest)
 
     def value(self) -> JSONObject:
         message = JSONObject(role=None, content=None)
@@ -2638,21 +2638,18 @@ class _Fold:
         self.has_grown = True
         self._account.keep(memory)
 
-    def add(self, chunk: JSONObject) -> None:
+    def add(self, chunk: JSONObject, choices: list[JSONObject]) -> None:
         """Take a chunk; `_Failure` if there is no room for what it adds."""
-        for choice in chunk.get("choices") or ():
+        for choice in choices:
             self.choice_at(_index_of(choice)).add(choice)
-            delta = choice.get("delta") or {}
-            if any(value for name, value in delta.items() if name != "role"):
-                self.has_content = True
-        for name, value in chunk.items():
-            if name not in _CHUNK_FIELDS:
-                self._add_field(name, value)
-
-    def _add_field(self, name: str, value: Any) -> None:
-        if name in _FIRST_SAID_FIELDS and self._fields.fields.get(name):
-            return
-        self._fields.add_field(name, value)
+            if not self.has_content:
+                delta = choice.get("delta") or {}
+                self.has_content = any(delta[name] for name in delta if name != "role")
+        rest = {name: chunk[name] for name in chunk if name not in _CHUNK_FIELDS}
+        for name in _FIRST_SAID_FIELDS:
+            if self._fields.fields.get(name):
+                rest.pop(name, None)
+        self._fields.add(rest)
 
     def choice_at(self, index: int) -> _Choice:
         choice = self._choices.get(repr(index))
@@ -3881,7 +3878,7 @@ class _Answer:
             if is_message:
                 raise _not_a_completion(str(error), data) from None
             return
-        if not is_message and not _choices_of(chunk):
+        if not is_message and not _has_choices(chunk):
             return
         self.said_something = True
         self._has_halves = self._has_halves or _has_halves(data)
@@ -3899,20 +3896,23 @@ class _Answer:
 
     def _take_unusual_chunk(self, chunk: Any, data: str) -> None:
         """Take a chunk that may be an error; the text beside an error is not lost."""
-        if not _choices_of(chunk):
-            _raise_if_error(chunk)
-        _check_choices(chunk, "delta")
-        for choice in chunk.choices:
+        reported = _reported_failure(chunk)
+        if reported is not None and not _has_choices(chunk):
+            raise reported
+        choices = _checked_choices(chunk, "delta")
+        for choice in choices:
             if choice.get("delta") is None and _is_object(choice.get("message")):
                 self._take_message(choice)
         self._fold.has_grown = False
-        self._fold.add(chunk)
+        self._fold.add(chunk, choices)
+        self._give(chunk, self._text.read(choices))
+        self._ordinary.forget()
         if self._fold.has_grown:
             self._account.keep(_json_memory(data))
-        text = self._text.read(chunk)
-        self._give(chunk, text)
-        self._ordinary.learn(chunk, self._fold, self._text.index)
-        _raise_if_error(chunk)
+        elif len(choices) == 1:
+            self._ordinary.learn(chunk, self._fold, self._text.index)
+        if reported is not None:
+            raise reported
 
     def _take_message(self, choice: JSONObject) -> None:
         """Take a message in place of a delta, as some servers stream.
@@ -3975,7 +3975,7 @@ class _Answer:
             _as_delta(choice, position)
             for position, choice in enumerate(self._document["choices"])
         ]
-        self._give(chunk, self._text.read(chunk))
+        self._give(chunk, self._text.read(chunk["choices"]))
 
     def has_choices(self) -> bool:
         """Whether a part of the answer has arrived."""
@@ -3999,6 +3999,11 @@ class _Answer:
     def rest_of_text(self) -> str:
         """What is left of the text behind the last chunk."""
         return self._text.rest()
+
+
+def _has_choices(chunk: Any) -> bool:
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    return isinstance(choices, list) and any(map(_is_object, choices))
 
 
 def _reported(data: str) -> _Failure:
@@ -4060,22 +4065,19 @@ class _OrdinaryChunk:
             return None
         return text
 
-    def learn(self, chunk: JSONObject, fold: _Fold, shown_index: int | None) -> None:
-        """Remember a chunk that was checked and added."""
+    def forget(self) -> None:
+        """Another chunk has come, after which the same one may add more."""
         self._fields = None
-        if len(chunk.choices) != 1:
-            return
+
+    def learn(self, chunk: JSONObject, fold: _Fold, shown_index: int | None) -> None:
+        """Remember a chunk of one choice that was checked and added."""
         choice = chunk["choices"][0].copy()
-        delta = choice.pop("delta", None)
-        if not isinstance(delta, JSONObject):
-            return
+        delta = choice.pop("delta", None) or {}
         names = [name for name in delta if name in _GROWING_FIELDS and delta[name]]
-        if len(names) != 1:
+        if len(names) != 1 or not isinstance(delta[names[0]], str):
             return
-        fields = chunk.copy()
-        del fields["choices"]
-        delta = delta.copy()
-        del delta[names[0]]
+        fields, delta = chunk.copy(), delta.copy()
+        del fields["choices"], delta[names[0]]
         if not all(map(_adds_nothing_again, (fields, choice, delta))):
             return
         index = _index_of(choice)
@@ -4107,10 +4109,10 @@ class _TextOfChoice:
         self.index = None if expected_choices <= 1 else 0
         self._half = ""
 
-    def read(self, chunk: JSONObject) -> str:
-        """The text of a chunk, which may end in half a pair."""
+    def read(self, choices: list[JSONObject]) -> str:
+        """The text of a chunk's choices, which may end in half a pair."""
         text = ""
-        for choice in chunk.choices:
+        for choice in choices:
             index = _index_of(choice)
             if self.index is None or index == 0:
                 self.index = index
