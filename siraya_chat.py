@@ -4784,9 +4784,10 @@ class Call:
         if status in (401, 407) and proxy is not None:
             place = _address(proxy.host, proxy.port)
             return "; it came through the proxy " + place
-        said = failure.body if isinstance(failure.body, str) else failure.said
-        is_page = said.lstrip()[:1] == "<" or "unexpected endpoint" in said.lower()
-        if status in (404, 405) or (200 <= status < 300 and is_page):
+        body = failure.body if isinstance(failure.body, str) else ""
+        is_page = body.lstrip()[:1] == "<"
+        is_elsewhere = is_page or "unexpected endpoint" in failure.said.lower()
+        if status in (404, 405) or (200 <= status < 300 and is_elsewhere):
             return "; " + _cut(self._path_advice(), MAX_QUOTED_LENGTH)
         if 200 < status < 300:
             return "; the status was %d" % status

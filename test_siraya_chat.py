@@ -3877,6 +3877,13 @@ class RealServers(Test):
                         at = url + "/chat/completions"
                         self.refused((ResponseError, StreamError), [at, *words], call)
 
+    def test_an_error_that_begins_like_a_page_is_none(self):
+        client = self.answers(http_answer(200, {"error": {"message": "<400> No"}}))
+        for name, call in self.both(client):
+            with self.subTest(name):
+                error = self.refused((ResponseError, StreamError), ["<400> No"], call)
+                self.assertNotIn("URL", str(error))
+
     def test_an_answer_that_has_to_wait_says_its_status(self):
         for status in (202, 204):
             client = self.answers(http_answer(status))
