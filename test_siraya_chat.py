@@ -5,7 +5,8 @@ talk to.
     python3 test_siraya_chat.py demo "What is the meaning of life?"
                                           the command line against the stand-in:
                                           no key, no network
-    python3 test_siraya_chat.py serve     the stand-in alone, for programs of yours
+    python3 test_siraya_chat.py serve [PORT]
+                                          the stand-in alone, for programs of yours
     python3 test_siraya_chat.py fuzz SECONDS
                                           look for inputs that break a promise
     python3 test_siraya_chat.py bench     speed, beside the clients that are installed
@@ -236,24 +237,22 @@ def http_answer(status, body=b"", **headers):
 
 def describe(received, pause=0.0):
     """The answer that says what was received, as a service would give it: streamed or
-    not, as text, as JSON, or as a tool call.  *pause*: seconds between its chunks."""
+    not, as text, as JSON by the schema that was asked for, or as calls of the tools.
+    *pause*: seconds between its chunks."""
     if received.method == "GET":  # the list of models
         models = [{"id": siraya_chat.DEFAULT_MODEL, "object": "model"}]
         return http_answer(200, {"object": "list", "data": models})
     asked = received.json
     words, calls, reason = described(asked)
-    usage = {
-        "prompt_tokens": len(received.body) // 4,
-        "completion_tokens": len(words),
-        "total_tokens": len(received.body) // 4 + len(words),
-    }
+    usage = usage_of(asked, words, calls)
     if not asked.get("stream"):
         message = {"tool_calls": calls} if calls else {}
         text = "".join(words) or None
         return http_answer(200, completion(text, reason, usage, **message))
     chunks = [chunk("" if words else None, role="assistant")]
     chunks += [chunk(word) for word in words]
-    chunks += [chunk(tool_calls=[dict(call, index=0)]) for call in calls]
+    for number, call in enumerate(calls):
+        chunks.append(chunk(tool_calls=[dict(call, index=number)]))
     chunks.append(chunk(None, reason))
     if (asked.get("stream_options") or {}).get("include_usage"):
         chunks.append(dict(chunk(), choices=[], usage=usage))
@@ -264,14 +263,31 @@ def describe(received, pause=0.0):
     return steps
 
 
+def usage_of(asked, words, calls):
+    """Tokens as a model counts them, about: a word, a sign, four letters each."""
+    said, given = json.dumps(asked["messages"]), "".join(words) + json.dumps(calls)
+    counts = [len(re.findall(r"\w{1,4}|[^\w\s]", text)) for text in (said, given)]
+    return {
+        "prompt_tokens": counts[0],
+        "completion_tokens": counts[1],
+        "total_tokens": sum(counts),
+        "cost": round(counts[0] * 1e-6 + counts[1] * 5e-6, 6),
+    }
+
+
 def described(asked):
     """What `describe` answers to a request's JSON: words, tool calls, finish_reason."""
-    messages, tools = asked["messages"], asked.get("tools")
-    if tools and messages[-1]["role"] != "tool":
-        function = {"name": tools[0]["function"]["name"], "arguments": "{}"}
-        return [], [dict(CALL, id="call_1", function=function)], "tool_calls"
-    if asked.get("response_format", {}).get("type", "text") != "text":
-        return ['{"answer": ', "42}"], [], "stop"
+    messages, tools = asked["messages"], asked.get("tools") or []
+    if messages[-1]["role"] == "tool":
+        results = [it["content"] for it in messages if it["role"] == "tool"]
+        return ["The tools said: ", ", ".join(map(str, results)), "."], [], "stop"
+    if tools and asked.get("tool_choice") != "none":
+        return [], [call_of(tool, n) for n, tool in enumerate(tools, 1)], "tool_calls"
+    form = asked.get("response_format") or {}
+    if form.get("type", "text") != "text":
+        schema = form.get("json_schema", form).get("schema") or {"type": "object"}
+        text = json.dumps(filled(schema, "", schema))
+        return [text[: len(text) // 2], text[len(text) // 2 :]], [], "stop"
     parts = []
     for message in messages:
         parts += described_parts(message.get("content"))
@@ -285,6 +301,42 @@ def described(asked):
         ", ".join(parts) or "none",
     )
     return re.findall(r"\S+ ?", text), [], "stop"
+
+
+def call_of(tool, number):
+    """A call of a tool with arguments by its own schema."""
+    function = tool["function"]
+    schema = function.get("parameters") or {"type": "object"}
+    arguments = json.dumps(filled(schema, function["name"], schema))
+    named = {"name": function["name"], "arguments": arguments}
+    return {"id": "call_%d" % number, "type": "function", "function": named}
+
+
+def filled(schema, name, root):
+    """A value that fits a JSON Schema: texts are the names of their properties."""
+    if "$ref" in schema:
+        found = root
+        for step in schema["$ref"].split("/")[1:]:
+            found = found[step]
+        return filled(found, name, root)
+    for choices in ("anyOf", "oneOf", "allOf"):
+        if schema.get(choices):
+            return filled(schema[choices][0], name, root)
+    if "enum" in schema:
+        return schema["enum"][0]
+    if "const" in schema:
+        return schema["const"]
+    kind = schema.get("type", "object" if "properties" in schema else "string")
+    if isinstance(kind, list):
+        kind = kind[0]
+    if kind == "object":
+        fields = (schema.get("properties") or {}).items()
+        return {field: filled(inner, field, root) for field, inner in fields}
+    if kind == "array":
+        return [filled(schema.get("items") or {}, name, root)]
+    least = schema.get("minimum", 1)
+    values = {"integer": int(least), "number": float(least), "boolean": True}
+    return dict(values, null=None).get(kind, name)
 
 
 def described_parts(content):
@@ -344,15 +396,18 @@ class StandIn:
 
     *greeting*: steps before a connection's first request is read.  *tls*: an
     ssl.SSLContext.  *keep*: bodies of more bytes are not kept.  *early*: it answers
-    when it has the head of a request, and reads no body.
+    when it has the head of a request, and reads no body.  *port*: 0 is a free one.
     """
 
-    def __init__(self, *script, greeting=(), tls=None, keep=math.inf, early=False):
+    def __init__(
+        self, *script, greeting=(), tls=None, keep=math.inf, early=False, port=0
+    ):
         self._script = script or (describe,)
         self._greeting = greeting
         self._tls = tls
         self._keep = keep
         self._early = early
+        self._wanted_port = port  # 0: a free one
         self.requests = []  # of all connections, in the order of their arrival
         self.connections = 0  # how many there were
         self.closed = set()  # the numbers of the connections that have ended
@@ -361,7 +416,8 @@ class StandIn:
 
     def __enter__(self):
         self._listener = socket.socket()
-        self._listener.bind(("127.0.0.1", 0))
+        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._listener.bind(("127.0.0.1", self._wanted_port))
         self._listener.listen(128)
         self.port = self._listener.getsockname()[1]
         self.address = "127.0.0.1:%d" % self.port
@@ -12541,9 +12597,9 @@ def demo(arguments):
         return siraya_chat.main(arguments)
 
 
-def serve():
+def serve(port=0):
     """The stand-in of the demo, for any program, until Ctrl-C."""
-    with StandIn(functools.partial(describe, pause=0.02)) as server:
+    with StandIn(functools.partial(describe, pause=0.02), port=port) as server:
         print("export SIRAYA_BASE_URL=%s" % server.base_url)
         print("export SIRAYA_MODEL=%s" % siraya_chat.DEFAULT_MODEL, flush=True)
         with contextlib.suppress(KeyboardInterrupt):
@@ -12551,13 +12607,28 @@ def serve():
     return 0
 
 
+def run_entry_point(name, *arguments):
+    """What `python3 test_siraya_chat.py NAME …` does; the exit status."""
+    if name == "demo":
+        return demo(list(arguments))
+    if name == "serve":
+        return serve(*map(int, arguments))
+    if name == "fuzz":
+        return fuzz(*map(float, arguments))
+    if name == "bench":
+        return bench()
+    print(__doc__.partition("\n\nThe sections")[0])
+    return 0
+
+
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["demo"]:
-        sys.exit(demo(sys.argv[2:]))
-    elif sys.argv[1:2] == ["serve"]:
-        sys.exit(serve())
-    elif sys.argv[1:2] == ["fuzz"]:
-        sys.exit(fuzz(float(sys.argv[2]) if sys.argv[2:] else 60.0))
-    elif sys.argv[1:2] == ["bench"]:
-        sys.exit(bench())
+    if sys.argv[1:2] and sys.argv[1] in (
+        "demo",
+        "serve",
+        "fuzz",
+        "bench",
+        "--help",
+        "-h",
+    ):
+        sys.exit(run_entry_point(*sys.argv[1:]))
     unittest.main()
