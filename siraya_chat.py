@@ -5737,10 +5737,13 @@ def _describe_parameters() -> None:
     parameters = str(build_request.__doc__).partition("\n\n")[2]
     parameters = parameters.replace("\n    ", "\n        ")
     for client in (Client, AsyncClient):
-        for method in (client.complete, client.stream):
-            method.__annotations__["params"] = "Any"
+        methods: Any = (client.complete, client.stream)
+        for method in methods:
             method.__doc__ = "%s\n    %s" % (method.__doc__, parameters)
-        client.with_options.__annotations__["changes"] = "Any"
+            # What it says otherwise is for type checkers alone.
+            method.__annotations__ = dict(method.__annotations__, params="Any")
+    options: Any = BaseClient.with_options
+    options.__annotations__ = dict(options.__annotations__, changes="Any")
 
 
 _describe_parameters()

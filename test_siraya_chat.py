@@ -66,6 +66,7 @@ import gc
 import gzip
 import http.client
 import importlib.util
+import inspect
 import io
 import itertools
 import json
@@ -9835,7 +9836,7 @@ class ComingFromTheSDK(AsyncTest):
     def test_the_asynchronous_create_is_a_coroutine_function(self):
         completions = self.async_client("http://127.0.0.1:1/v1").chat.completions
         for name in ("create", "parse"):
-            self.assertTrue(asyncio.iscoroutinefunction(getattr(completions, name)))
+            self.assertTrue(inspect.iscoroutinefunction(getattr(completions, name)))
 
     def test_messages_may_be_objects_and_any_iterable(self):
         class Message:
