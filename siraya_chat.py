@@ -211,15 +211,11 @@ def _cut(text: str, limit: int) -> str:
     return text[: limit - 1] + "\u2026"
 
 
-def _mask(value: Any, secrets: Iterable[str]) -> Any:
-    """A text, or the texts in a JSON value, without the secrets.
-
-    Secrets of five characters or fewer stay: they would be parts of ordinary words.
-    """
+def _mask(value: Any, secrets: Sequence[str]) -> Any:
+    """A text, or the texts in a JSON value, without the secrets."""
     if isinstance(value, str):
         for secret in secrets:
-            if len(secret) > 5:
-                value = value.replace(secret, "***")
+            value = value.replace(secret, "***")
         return value
     if isinstance(value, list):
         return [_mask(item, secrets) for item in value]
@@ -301,7 +297,9 @@ class ErrorResponse:
     def __init__(self, status_code: int, headers: Any, body: Any) -> None:
         self.status_code = status_code
         self.headers = headers
-        self.text = body if isinstance(body, str) else json.dumps(body)
+        self.text = (
+            body or "" if isinstance(body, (str, type(None))) else json.dumps(body)
+        )
 
     def __repr__(self) -> str:
         return "<ErrorResponse [%d]>" % self.status_code
@@ -424,7 +422,7 @@ def _read_error_body(text: str) -> tuple[Any, str]:
     try:
         body = json.loads(text)
     except (ValueError, RecursionError):
-        return text, _page_title(text)
+        return text or None, _page_title(text)
     if _is_deeper(body, MAX_JSON_DEPTH):  # the error could not be pickled
         return text, text
     return body, _error_words(body) or json.dumps(body, ensure_ascii=False)
@@ -465,14 +463,17 @@ _WORD_NAMES = (
 _CODE_NAMES = ("code", "error_code", "status_code")
 
 
+# Where they put the error in a body, if that is not all of it.
+_ERROR_NAMES = ("error", "errors", "base_resp")
+
+
 def _error_object(body: Any) -> Any:
     """The error in a body: what stands under a name that says so, or else all of it."""
     if isinstance(body, list) and body:
         body = body[0]
-    if isinstance(body, dict):
-        for name in ("error", "errors", "base_resp"):
-            if body.get(name):
-                return body[name]
+    for name in _ERROR_NAMES if isinstance(body, dict) else ():
+        if body.get(name):
+            return body[name]
     return body
 
 
@@ -807,10 +808,10 @@ def _text_of(content: Any) -> str:
         return ""
     texts = []
     for part in content:
-        if isinstance(part, dict) and part.get("type", "text") == "text":
-            texts.append(part.get("text"))
-        else:
+        if not isinstance(part, dict):
             texts.append(part)  # some servers list bare strings
+        elif part.get("type") in ("text", "", None):
+            texts.append(part.get("text"))
     return "".join(text for text in texts if isinstance(text, str))
 
 
@@ -839,12 +840,12 @@ def unfinished_reason(completion: Completion) -> str:
     refusal = completion.message.refusal if completion.message else None
     if refusal:
         return "the model refused: " + _cut(str(refusal), MAX_QUOTED_LENGTH)
-    reason = completion.finish_reason
-    if reason in ("length", "max_tokens"):
+    reason = completion.finish_reason or ""
+    if reason.lower() in ("length", "max_tokens"):
         return "the answer was cut off at the limit of tokens"
-    if reason == "content_filter":
+    if reason.lower() == "content_filter":
         return "the answer was cut off by a content filter"
-    if reason is None or reason.lower() in _GOOD_ENDS:
+    if not reason or reason.lower() in _GOOD_ENDS:
         return ""
     return "the answer ended early: " + _cut(reason, MAX_QUOTED_LENGTH)
 
@@ -1026,14 +1027,19 @@ def _reported_error(value: dict[str, Any]) -> Any:
             return "no reason was given"
     if choices:
         return None
-    base = value.get("base_resp")
-    if isinstance(base, dict) and base.get("status_code"):
-        return base
+    error = _error_object(value)
+    if error is not value and not _says_success(error):
+        return error
     if value.get("object") == "error" or value.get("detail"):
         return value
     named = (value.get(name) for name in ("message", "error_msg", "msg", "reason"))
     is_said = any(isinstance(words, str) and words for words in named)
     return value if is_said else None
+
+
+def _says_success(error: Any) -> bool:
+    """Whether a "base_resp" says that there is no error."""
+    return isinstance(error, dict) and error.get("status_code") == 0
 
 
 def _checked_choices(value: Any, holder: str) -> list[Any]:
@@ -2314,31 +2320,32 @@ class _Base64(_Collector):
         return base64.b64encode(content).decode("ascii")
 
 
-class _Object(_Collector):
+class _Fields(_Collector):
     """An object whose fields come in pieces: they are merged by name.
 
-    *name*: the field that holds the object.  *joins_lists*: whether a list of unknown
-    kind is joined to the one before; else it takes its place.
+    *name*: the field that holds the object.  *is_in_choice*: else it stands beside the
+    choices, where a list takes the place of the one before, and nothing grows but what
+    stands there by itself.
     """
 
-    def __init__(self, fold: _Fold, name: str = "", joins_lists: bool = True) -> None:
+    def __init__(self, fold: _Fold, name: str = "", is_in_choice: bool = True) -> None:
         self.fields: dict[str, Any] = {}
         self._fold = fold
         self._name = name
-        self._joins_lists = joins_lists
+        self._is_in_choice = is_in_choice
 
     def add(self, piece: Any) -> None:
         for name, value in piece.items() if isinstance(piece, dict) else ():
             known = self.fields.get(name)
             if isinstance(known, _Collector):
                 known.add(value)
-            elif value is not None or name not in self.fields:
+            elif name not in self.fields or value not in (None, known):
                 self.fields[name] = self._begin(name, value)
 
     def _begin(self, name: str, value: Any) -> Any:
         """What is kept of a field that has not begun to grow."""
-        if name not in self.fields:
-            self._fold.has_grown = True
+        if name not in self.fields or isinstance(value, list):
+            self._fold.grow()
         collector = self._collector_for(name, value)
         if collector is None:
             return value
@@ -2349,7 +2356,8 @@ class _Object(_Collector):
     def _collector_for(self, name: str, value: Any) -> _Collector | None:
         """The collector of a field's kind; ``None``: it is kept as it is said last."""
         is_text = isinstance(value, (str, list)) or (value and name == "content")
-        if name in _GROWING_FIELDS and is_text:
+        may_grow = self._is_in_choice or not self._name
+        if name in _GROWING_FIELDS and is_text and may_grow:
             is_of_tokens = self._name == "logprobs" and isinstance(value, list)
             return _Tokens(self._fold) if is_of_tokens else _Text(self._fold)
         if not value:  # {} and [] too: what follows says what it is
@@ -2357,7 +2365,7 @@ class _Object(_Collector):
         if name == "data" and self._name == "audio":
             return _Base64()
         if isinstance(value, dict):
-            return _Object(self._fold, name, self._joins_lists)
+            return _Fields(self._fold, name, self._is_in_choice)
         if isinstance(value, list):
             return self._list_for(name)
         return None
@@ -2365,7 +2373,7 @@ class _Object(_Collector):
     def _list_for(self, name: str) -> _Collector | None:
         if name in _TOKEN_LISTS or self._name == "logprobs":
             return _Tokens(self._fold)
-        if not self._joins_lists:
+        if not self._is_in_choice:
             return None
         if name == "tool_calls":
             return _ToolCalls(self._fold)
@@ -2386,7 +2394,7 @@ class _Tokens(_Collector):
 
     def add(self, piece: Any) -> None:
         if isinstance(piece, list) and piece:
-            self._fold.has_grown = True
+            self._fold.grow()
             self._items += piece
 
     def value(self) -> list[Any]:
@@ -2407,7 +2415,7 @@ class _JoinedList(_Collector):
     def add(self, piece: Any) -> None:
         if not isinstance(piece, list) or not piece:
             return
-        self._fold.has_grown = True
+        self._fold.grow()
         is_longer = len(piece) >= len(self._items)
         if is_longer and piece[: len(self._items)] == self._items:
             piece = piece[len(self._items) :]
@@ -2433,8 +2441,8 @@ class _MergedList(_Collector):
 
     def __init__(self, fold: _Fold) -> None:
         self._fold = fold
-        self._items: list[Any] = []  # an _Object, or a value as it came
-        self._by_identity: dict[str, _Object] = {}
+        self._items: list[Any] = []  # an _Fields, or a value as it came
+        self._by_identity: dict[str, _Fields] = {}
         self._last_type: Any = None  # of the last item, if that is an object
 
     def add(self, piece: Any) -> None:
@@ -2444,7 +2452,7 @@ class _MergedList(_Collector):
             if isinstance(item, dict):
                 self._add_item(item)
             else:
-                self._fold.has_grown = True
+                self._fold.grow()
                 self._items.append(item)
                 self._last_type = None
 
@@ -2452,14 +2460,14 @@ class _MergedList(_Collector):
         known = self._known_item(item)
         if known is None:
             self._fold.keep(_COLLECTOR_MEMORY)
-            known = _Object(self._fold)
+            known = _Fields(self._fold)
             self._items.append(known)
             self._last_type = item.get("type")
             if isinstance(item.get("index"), int):
                 self._by_identity[_identity_of(item)] = known
         known.add(item)
 
-    def _known_item(self, item: dict[str, Any]) -> _Object | None:
+    def _known_item(self, item: dict[str, Any]) -> _Fields | None:
         if isinstance(item.get("index"), int):
             return self._by_identity.get(_identity_of(item))
         kind = item.get("type")
@@ -2543,7 +2551,7 @@ class _ToolCall:
         self.id: Any = ""
         self.name = ""
         self._fold = fold
-        self._rest = _Object(fold)  # everything but the id, the name and the index
+        self._rest = _Fields(fold)  # everything but the id, the name and the index
 
     def add(self, piece: dict[str, Any]) -> None:
         self.id = self.id or piece.get("id") or ""
@@ -2595,8 +2603,8 @@ class _Choice:
     def __init__(self, fold: _Fold, index: int) -> None:
         self.index = index
         self.finish_reason: str | None = None  # the last one that says something
-        self.message = _Object(fold)
-        self._rest = _Object(fold)
+        self.message = _Fields(fold)
+        self._rest = _Fields(fold)
 
     def add(self, choice: JSONObject) -> None:
         self.message.add(choice.get("delta"))
@@ -2626,20 +2634,27 @@ class _Fold:
     """Folds the chunks of a stream into the `Completion` of the same whole answer."""
 
     def __init__(self, account: _Account) -> None:
-        # Set where more than a text has grown; whoever adds the chunks resets it.
-        self.has_grown = False
         self.has_content = False  # a delta has brought more than a role
+        self.has_grown = False  # by the last chunk, and by more than a text
+        self._text = ""  # of the present chunk
         self._account = account
         self._choices: dict[str, _Choice] = {}  # by the index's text: see _identity_of
-        self._fields = _Object(self, joins_lists=False)  # the chunks' other fields
+        self._fields = _Fields(self, is_in_choice=False)  # the chunks' other fields
+
+    def grow(self) -> None:
+        """More than a text is kept of the present chunk: draw on the account, once."""
+        if not self.has_grown:
+            self.has_grown = True
+            self.keep(_json_memory(self._text))
 
     def keep(self, memory: int) -> None:
         """So many bytes of memory are taken; `_Failure` if there is no room."""
-        self.has_grown = True
         self._account.keep(memory)
 
-    def add(self, chunk: JSONObject, choices: list[JSONObject]) -> None:
-        """Take a chunk; `_Failure` if there is no room for what it adds."""
+    def add(self, chunk: JSONObject, choices: list[JSONObject], text: str) -> None:
+        """Take a chunk; *text*: its JSON.  `_Failure` if there is no room for it."""
+        self._text = text
+        self.has_grown = False
         for choice in choices:
             self.choice_at(_index_of(choice)).add(choice)
             if not self.has_content:
@@ -2654,6 +2669,7 @@ class _Fold:
     def choice_at(self, index: int) -> _Choice:
         choice = self._choices.get(repr(index))
         if choice is None:
+            self.grow()
             self.keep(_COLLECTOR_MEMORY)
             choice = self._choices[repr(index)] = _Choice(self, index)
         return choice
@@ -2720,12 +2736,15 @@ class _Limits:
         self.connect_timeout = connect_timeout
         self.deadline = deadline
         self.is_cancelled = False
-        self._cancelled = threading.Event()  # is set with it, and wakes wait()
+        # Is released with that, and wakes wait().  An Event could not be set by a
+        # signal handler that comes while it is being set.
+        self._until_cancelled = threading.Lock()
+        self._until_cancelled.acquire()
         self._started = time.monotonic()
         self._end = math.inf if deadline is None else self._started + deadline
-        # What holds at present: "connect_timeout" for a step of connecting, then
-        # "timeout"; its seconds; how many of them we have waited and heard nothing.
-        self._limit = "timeout"
+        # The limit that holds at present: its name, its seconds, and how many of them
+        # we have waited and heard nothing.
+        self._name = ""
         self._patience = math.inf
         self._silence = 0.0
         # Whether any byte ends the silence; in a body, heard() does.
@@ -2744,8 +2763,8 @@ class _Limits:
         """The head has come.  In the body, heard() tells what ends the silence."""
         self._begin("timeout", self.timeout)
 
-    def _begin(self, limit: str, seconds: float | None) -> None:
-        self._limit = limit
+    def _begin(self, name: str, seconds: float | None) -> None:
+        self._name = name
         self._patience = math.inf if seconds is None else seconds
         self._silence = 0.0
         self._counts_bytes = False
@@ -2782,15 +2801,14 @@ class _Limits:
 
     def passed(self) -> _Failure:
         """The failure for the limit that has passed."""
-        is_deadline = self._end - time.monotonic() <= min(
-            0.01,  # timers may fire some milliseconds early
-            self._patience - self._silence,
-        )
-        limit = "deadline" if is_deadline else self._limit
-        words = "not done after" if is_deadline else "no data for"
-        if limit == "connect_timeout":
-            words = "timed out after"
-        message = "%s %s s (%s)" % (words, getattr(self, limit), limit)
+        left = self._patience - self._silence
+        # Timers may fire some milliseconds early.
+        if self._end - time.monotonic() <= min(0.01, left):
+            message = "not done after %s s (deadline)" % self.deadline
+        elif self._name == "connect_timeout":
+            message = "timed out after %s s (connect_timeout)" % self._patience
+        else:
+            message = "no data for %s s (timeout)" % self._patience
         return _Failure(APITimeoutError, message, reason="time limit")
 
     def can_wait(self, seconds: float) -> bool:
@@ -2802,12 +2820,13 @@ class _Limits:
         end = time.monotonic() + seconds
         while not self.is_cancelled and time.monotonic() < end:
             # In slices: on Windows, Ctrl-C cannot interrupt the waiting.
-            self._cancelled.wait(min(1.0, end - time.monotonic()))
+            self._until_cancelled.acquire(timeout=min(1.0, end - time.monotonic()))
 
     def cancel(self) -> None:
         """From now on, whatever asks for the time left fails."""
         self.is_cancelled = True
-        self._cancelled.set()
+        with contextlib.suppress(RuntimeError):  # it was cancelled before
+            self._until_cancelled.release()
 
 
 _Proxy = collections.namedtuple("_Proxy", "host port authorization")
@@ -2978,6 +2997,8 @@ class _Response(http.client.HTTPResponse):
     def _safe_read(self, size: int) -> bytes:
         """Read the line end behind a chunk: read1() asks for nothing else."""
         data: bytes = self.fp.read(size)
+        if len(data) < size:
+            raise http.client.IncompleteRead(data)
         if data != b"\r\n":
             raise http.client.HTTPException("a chunk is longer than its size says")
         return data
@@ -3185,8 +3206,9 @@ class _Connection(http.client.HTTPConnection):
 
     def wake(self) -> None:
         """Wake the thread that waits for the socket: it finds the end."""
-        if self.own_socket is not None:
-            _shut_down(self.own_socket)
+        sock = self.own_socket  # once: that thread may dispose of it meanwhile
+        if sock is not None:
+            _shut_down(sock)
 
     def dispose(self) -> None:
         """Close the connection; a forked child leaves its parent's open."""
@@ -3275,6 +3297,7 @@ class _Exchange:
         self.limits = limits
         self.stage = "connecting"  # then "sending", "waiting" and "answered"
         self.failure: _Failure | None = None  # why the body has ended too early
+        self.sent = 0  # bytes of the request's body
         self.url = ""
         self._transport = transport
         self._account = account
@@ -3375,17 +3398,16 @@ class _Exchange:
 
     def _blocks(self, body: _RequestBody) -> Iterator[bytes]:
         """The body's bytes, until the server answers; the log is told as they go."""
-        sent = 0
         logged = -math.inf
         for block in body.blocks():
             if self._connection.answer_has_come():
                 return
             if time.monotonic() - logged >= LOG_SECONDS:
                 logged = time.monotonic()
-                _log_sending(sent, body.length)
+                _log_sending(self.sent, body.length)
             yield block
-            sent += len(block)
-        _log_sending(sent, body.length)
+            self.sent += len(block)
+        _log_sending(self.sent, body.length)
 
     def _no_answer(self, error: Exception) -> _Failure:
         """The failure of a request that brought no readable head of an answer."""
@@ -3521,7 +3543,7 @@ def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
                 message = "the answer has more than %d gzip members" % MAX_GZIP_MEMBERS
                 raise _Failure(ResponseError, message)
             yield from _decompress(decoder, block)
-            block = decoder.unused_data
+            block = decoder.unused_data.lstrip(b"\0")  # zeros may pad the end
     if decoder is not None and not decoder.eof:
         raise ConnectionError("the compressed content is incomplete")
 
@@ -3590,7 +3612,7 @@ class _Transport:
     def take(self, route: _Route) -> _Connection | None:
         """A kept connection that can be used again, or ``None``."""
         give_up = time.monotonic() + DRAIN_SECONDS
-        for connection in list(self._idle):
+        for connection in self._idle.copy():
             if connection.route != route or connection.pid != os.getpid():
                 continue
             try:
@@ -3805,18 +3827,19 @@ class _Answer:
         self.chunks: collections.deque[tuple[JSONObject, str]] = collections.deque()
         self.is_complete = False
         self.said_something = False  # the last block held more than heartbeats
+        self.length = 0  # characters of the text, or bytes of a document
         self._expected_choices = expected_choices
         self._account = account
         self._is_document: bool | None = None  # None: not known yet
-        # What came before that was known, and all of a document.
-        self._start = bytearray()
+        self._start = bytearray()  # what came before that was known
+        self._body = bytearray()  # of a document
         self._document: Completion | None = None
         self._parser = SSEParser()
         self._fold = _Fold(account)
         self._text = _TextOfChoice(expected_choices)
         self._ordinary = _OrdinaryChunk()
         self._has_messages = False  # the chunks have messages in place of deltas
-        self._has_halves = False  # there may be halves of surrogate pairs
+        self._may_have_halves = False  # of surrogate pairs
 
     def feed(self, block: bytes) -> None:
         """Take bytes; `_Failure` for an error and for a malformed chunk."""
@@ -3825,7 +3848,8 @@ class _Answer:
         if self._is_document is None:
             block = self._look_at_start(block)
         if self._is_document:
-            self._start += block
+            self._body += block
+            self.length += len(block)
             self.said_something = True
         elif block:
             self._take_events(self._parser.feed(block))
@@ -3860,7 +3884,7 @@ class _Answer:
         if data.startswith("[DONE]"):
             self._take_done()
         elif event.event == "error":
-            raise _reported(data)
+            raise _error_event(data)
         elif data:
             self._take_data(data, is_message=event.event == "message")
 
@@ -3878,10 +3902,10 @@ class _Answer:
             if is_message:
                 raise _not_a_completion(str(error), data) from None
             return
-        if not is_message and not _has_choices(chunk):
+        if not is_message and not _is_chunk(chunk):
             return
         self.said_something = True
-        self._has_halves = self._has_halves or _has_halves(data)
+        self._may_have_halves = self._may_have_halves or _has_halves(data)
         piece = self._ordinary.piece_of(chunk)
         if piece is None:
             self._take_unusual_chunk(chunk, data)
@@ -3890,26 +3914,24 @@ class _Answer:
             self._give(chunk, piece if self._ordinary.is_shown else "")
 
     def _give(self, chunk: JSONObject, text: str) -> None:
-        if self._has_halves:
+        if self._may_have_halves:
             text = self._text.whole_characters(text)
+        self.length += len(text)
         self.chunks.append((chunk, text))
 
     def _take_unusual_chunk(self, chunk: Any, data: str) -> None:
         """Take a chunk that may be an error; the text beside an error is not lost."""
         reported = _reported_failure(chunk)
-        if reported is not None and not _has_choices(chunk):
+        if reported is not None and not (_is_object(chunk) and chunk.choices):
             raise reported
         choices = _checked_choices(chunk, "delta")
         for choice in choices:
             if choice.get("delta") is None and _is_object(choice.get("message")):
                 self._take_message(choice)
-        self._fold.has_grown = False
-        self._fold.add(chunk, choices)
-        self._give(chunk, self._text.read(choices))
         self._ordinary.forget()
-        if self._fold.has_grown:
-            self._account.keep(_json_memory(data))
-        elif len(choices) == 1:
+        self._fold.add(chunk, choices, data)
+        self._give(chunk, self._text.read(choices))
+        if len(choices) == 1 and not self._fold.has_grown:
             self._ordinary.learn(chunk, self._fold, self._text.index)
         if reported is not None:
             raise reported
@@ -3930,8 +3952,8 @@ class _Answer:
         answer is there.
         """
         if self._is_document is None:
-            self._is_document = True
-        if self._is_document:
+            self._body = self._start
+        if self._is_document is not False:
             return self._end_document(is_whole)
         rest = self._end_events(is_whole)
         if self._fold.is_finished(self._expected_choices):
@@ -3939,10 +3961,10 @@ class _Answer:
         return rest
 
     def _end_document(self, is_whole: bool) -> str:
-        text = self._start.decode("utf-8-sig", "replace")
+        text = self._body.decode("utf-8-sig", "replace")
         if not is_whole:
             return text
-        self._start.clear()
+        self._body.clear()
         if not text.strip():
             raise _Failure(ResponseError, "the answer is empty")
         self._document = _parse_completion(text, self._account)
@@ -3986,27 +4008,23 @@ class _Answer:
         if self._document is not None:
             return self._document
         completion = self._fold.completion()
-        if self._has_halves:
+        if self._may_have_halves:
             _mend(completion)
         return completion
-
-    def length(self) -> int:
-        """How many characters have arrived: of the text, or of a document."""
-        if self._is_document:
-            return len(self._start.decode("utf-8", "replace"))
-        return len(self.completion().text)
 
     def rest_of_text(self) -> str:
         """What is left of the text behind the last chunk."""
         return self._text.rest()
 
 
-def _has_choices(chunk: Any) -> bool:
-    choices = chunk.get("choices") if isinstance(chunk, dict) else None
-    return isinstance(choices, list) and any(map(_is_object, choices))
+def _is_chunk(value: Any) -> bool:
+    """Whether the data of an event of an unknown type is a chunk, and no heartbeat."""
+    if not isinstance(value, dict):
+        return False
+    return isinstance(value.get("choices"), list) or bool(value.get("error"))
 
 
-def _reported(data: str) -> _Failure:
+def _error_event(data: str) -> _Failure:
     """The failure that an event of the type "error" reports."""
     body, words = _read_error_body(data)
     words = words or "no reason was given"
@@ -4190,7 +4208,7 @@ class _Reading:
         """There is no more to read: is the answer there?"""
         if self.answer.is_complete:
             return
-        message = "%s after %d characters: %s" % (what, self.answer.length(), reason)
+        message = "%s after %d characters: %s" % (what, self.answer.length, reason)
         raise _Failure(kind, message, body=rest or None)
 
 
@@ -4392,13 +4410,20 @@ _PLAIN_NAMES = (
 def _secrets_in(fields: Iterable[tuple[str, Any]]) -> list[str]:
     """The secrets in headers, or in the parameters of a query."""
     secrets = []
-    for field, value in fields:
-        name, text = field.lower().replace("_", "-"), str(value)
+    for field, value in _flat(fields):
+        name, text = str(field).lower().replace("_", "-"), str(value)
         may_be_key = not re.match(_PLAIN_NAMES + r"\Z", name) and _looks_like_key(text)
         if name in _SECRET_NAMES or may_be_key:
             secrets += [text, urllib.parse.quote(text, safe="")]
             secrets += text.split(None, 1)[1:]  # "Bearer KEY" (RFC 9110 § 11.4)
     return secrets
+
+
+def _flat(fields: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
+    """The fields one by one; a parameter of a query may have several values."""
+    for field, value in fields:
+        for item in value if isinstance(value, (list, tuple)) else [value]:
+            yield field, item
 
 
 def _looks_like_key(text: str) -> bool:
@@ -4418,7 +4443,7 @@ def _secrets_of_proxy(proxy: _Proxy | None) -> list[str]:
 
 def _has_key(names: Iterable[str]) -> bool:
     """Whether one of the headers or parameters may tell the service who calls."""
-    return any(name.lower().replace("_", "-") in _KEY_NAMES for name in names)
+    return any(str(name).lower().replace("_", "-") in _KEY_NAMES for name in names)
 
 
 def _check_headers(name: str, headers: Any) -> dict[str, str]:
@@ -4534,7 +4559,8 @@ class _Service:
         check_settings(settings)
         headers = settings["headers"]
         # A copy, or None: the user's own may change in place.
-        self.given_headers = None if headers is None else dict(headers.items())
+        self._given_headers = None if headers is None else dict(headers.items())
+        self._values = tuple(settings.values())
         self.settings = settings
         self.transport = transport
         self.endpoint = _Endpoint("base_url", settings["base_url"])
@@ -4549,6 +4575,12 @@ class _Service:
         self.is_loopback = _is_loopback(self.endpoint.host)
         # The last host on the way that can read the key, since it goes in plain http.
         self.far_reader = "" if self.endpoint.scheme == "https" else self._far_host()
+
+    def is_made_of(self, values: tuple[Any, ...]) -> bool:
+        """Whether these are still the values of the settings."""
+        return (
+            values == self._values and self.settings["headers"] == self._given_headers
+        )
 
     def key(self) -> str:
         """The key at this moment, or ""."""
@@ -4604,6 +4636,8 @@ class Call:
         self._secrets = list(service.secrets)
         self._has_other_key = service.has_other_key
         self._exchange: Any = None  # of the present attempt
+        n = (body or {}).get("n")
+        self.expected_choices = n if isinstance(n, int) else 1
         self._add_options(options)
 
     def _add_options(self, options: dict[str, Any]) -> None:
@@ -4620,10 +4654,6 @@ class Call:
         """Whether the call tells the service who calls."""
         return bool(self._service.settings["api_key"]) or self._has_other_key
 
-    def expected_choices(self) -> int:
-        expected = (self.body or {}).get("n")
-        return expected if isinstance(expected, int) else 1
-
     def cancel(self) -> None:
         """End the call, from any thread, at whatever stage it is."""
         self._limits.cancel()
@@ -4637,12 +4667,14 @@ class Call:
         while True:
             outcome = self._attempt()
             if not isinstance(outcome, _Failure):
+                self._forget_request()
                 return outcome
             wait = self._wait_before_retry(outcome, attempt)
             if wait is None:
+                self._forget_request()
                 raise self.leave(outcome, attempt + 1)
             attempt += 1
-            reason = _cut(_printable(_mask(outcome.reason, self._secrets)), 50)
+            reason = _cut(_printable(self._masked(outcome.reason)), 50)
             _log(
                 "retrying",
                 "%s: retrying in %.1f s (%d of %d)",
@@ -4658,6 +4690,10 @@ class Call:
             self._limits.wait(wait)
             if self._limits.is_cancelled:
                 raise self.leave(outcome, attempt)
+
+    def _forget_request(self) -> None:
+        """Let go of attachments: a stream, or an error, may keep the call for long."""
+        self.body = self._encoded = None
 
     def _wait_before_retry(self, failure: _Failure, attempt: int) -> float | None:
         """The seconds to wait before the next attempt; ``None``: there is none."""
@@ -4691,7 +4727,7 @@ class Call:
         self._mask_headers(exchange.headers)
         self._log_attempt(exchange, str(exchange.status), started)
         if exchange.status >= 300:
-            return self._status_failure(exchange)
+            return self._status_failure(exchange, account)
         return self._read_answer(self, exchange, account)
 
     def _headers(self) -> dict[str, str]:
@@ -4708,18 +4744,31 @@ class Call:
         key = self._service.key()
         if key:
             headers["Authorization"] = "Bearer " + key
-            self._secrets.append(key)
+            self._secrets += [key, urllib.parse.quote(key, safe="")]
         elif not self._has_other_key and not self._service.is_loopback:
             raise SirayaError(_missing_key())
         headers.update(self._own_headers)
         return headers
 
+    def _masked(self, value: Any) -> Any:
+        """A text or a JSON value without the keys that the call has used.
+
+        Those of five characters or fewer stay: they would be parts of ordinary words.
+        """
+        secrets = {secret for secret in self._secrets if len(secret) > 5}
+        # The longest first, since one may begin another.
+        return _mask(value, sorted(secrets, key=len, reverse=True))
+
     def _mask_headers(self, headers: http.client.HTTPMessage) -> None:
         """Take the keys out of an answer's headers: users print them."""
-        for name, value in headers.items():
-            masked = _mask(value, self._secrets)
-            if masked != value:
-                headers.replace_header(name, masked)
+        fields = headers.items()
+        values = self._masked([value for _, value in fields])
+        if values == [value for _, value in fields]:
+            return
+        for name in headers.keys():
+            del headers[name]
+        for (name, _), value in zip(fields, values):
+            headers[name] = value  # adds one, where there is one of that name
 
     def _log_attempt(self, exchange: _Exchange, outcome: str, started: float) -> None:
         seconds = time.monotonic() - started
@@ -4732,14 +4781,14 @@ class Call:
             outcome,
             seconds,
             _printable(request_id),
-            self._encoded.length if self._encoded else 0,
+            exchange.sent,
             seconds=seconds,
             status=exchange.status,
         )
 
-    def _status_failure(self, exchange: _Exchange) -> _Failure:
+    def _status_failure(self, exchange: _Exchange, account: _Account) -> _Failure:
         """The failure of an attempt that was answered with another status than 2xx."""
-        text = _read_text(exchange, MAX_ERROR_BODY_BYTES)[0]
+        text = _read_text(exchange, account, MAX_ERROR_BODY_BYTES)[0]
         body, said = _read_error_body(text)
         status = exchange.status
         kind = _STATUS_ERRORS.get(status)
@@ -4759,9 +4808,9 @@ class Call:
         The keys are taken out of all that it holds, each as a whole.  Then its message
         is made printable, and cut.
         """
-        message = _mask(failure.message, self._secrets)
-        said = _mask(failure.said, self._secrets)
-        body = _mask(failure.body, self._secrets)
+        message, said, body = self._masked(
+            [failure.message, failure.said, failure.body]
+        )
         if said:
             message += ": " + _cut(said, 10 * MAX_MESSAGE_LENGTH)
         end = self._advice(failure) + self._history(attempts)
@@ -4834,7 +4883,9 @@ def _may_retry_status(status: int) -> bool:
 _RETRIED_STATUSES = (408, 409, 429)
 
 
-def _read_text(exchange: _Exchange, limit: int) -> tuple[str, _Failure | None]:
+def _read_text(
+    exchange: _Exchange, account: _Account, limit: int = MAX_ANSWER_BYTES
+) -> tuple[str, _Failure | None]:
     """The body as text, and the failure that kept it from being whole.
 
     *limit*: in bytes.  A longer body is cut.
@@ -4843,6 +4894,7 @@ def _read_text(exchange: _Exchange, limit: int) -> tuple[str, _Failure | None]:
     block = exchange.read()
     while block and len(content) <= limit:
         exchange.limits.heard()
+        account.take_content(len(block))
         content += block
         block = exchange.read()
     if block:
@@ -4856,7 +4908,7 @@ def _read_completion(
     call: Call, exchange: _Exchange, account: _Account
 ) -> Completion | _Failure:
     """The whole answer, also if it comes as an event stream; or why there is none."""
-    answer = _Answer(call.expected_choices(), account)
+    answer = _Answer(call.expected_choices, account)
     reading = _Reading(exchange, answer)
     while reading.is_open():
         reading.read_more()
@@ -4889,7 +4941,7 @@ def _is_refusal_for_now(failure: _Failure) -> bool:
 
 
 def _open_stream(call: Call, exchange: _Exchange, account: _Account) -> Stream:
-    answer = _Answer(call.expected_choices(), account)
+    answer = _Answer(call.expected_choices, account)
     return Stream(exchange, answer, call.leave)
 
 
@@ -4904,14 +4956,15 @@ class _List(list):  # type: ignore[type-arg]
 def _read_list(
     call: Call, exchange: _Exchange, account: _Account
 ) -> list[JSONObject] | _Failure:
-    text, failure = _read_text(exchange, MAX_ANSWER_BYTES)
-    if failure is not None:
-        failure.body = text
-        return failure
     try:
-        return _parse_list(text, account)
+        text, failure = _read_text(exchange, account)
+        if failure is None:
+            return _parse_list(text, account)
     except _Failure as refused:
+        exchange.drop()  # no effect if it was read whole
         return refused.with_traceback(None)
+    failure.body = text
+    return failure
 
 
 def _parse_list(text: str, account: _Account) -> list[JSONObject]:
@@ -5034,7 +5087,8 @@ def _read_parsed(
         return completion
     for choice in completion["choices"]:
         if choice.finish_reason in ("length", "content_filter"):
-            message = "there is nothing to parse: " + unfinished_reason(completion)
+            message = "there is nothing to parse: the answer was cut off (%s)"
+            message %= choice.finish_reason
             return _Failure(ResponseError, message, body=completion.text)
         text = without_fence(_text_of(choice.message.content))
         is_answer = text and not choice.message.refusal
@@ -5042,34 +5096,40 @@ def _read_parsed(
     return completion
 
 
-def _strict_schema(schema: Any, root: Any = None) -> Any:
+def _strict_schema(schema: Any, root: Any = None, within: tuple[str, ...] = ()) -> Any:
     """A JSON Schema as strict structured output needs it, as the OpenAI SDK makes it.
 
     A copy.  No object has additional properties, and each property is required.
+    *within*: the references that are being resolved.
     """
     if not isinstance(schema, dict):
         return schema
     root = schema if root is None else root
     strict = dict(schema)
     reference = strict.get("$ref")
-    if isinstance(reference, str) and len(strict) > 1:  # which may not stand beside it
+    if isinstance(reference, str) and len(strict) > 1:  # nothing may stand beside it
+        if reference in within:
+            return {"$ref": reference}
         del strict["$ref"]
         strict = {**_referred(root, reference), **strict}
+        within = (*within, reference)
     if strict.get("type") == "object":
         strict.setdefault("additionalProperties", False)
     for name in ("$defs", "definitions", "properties"):
         if isinstance(strict.get(name), dict):
             inner = strict[name].items()
-            strict[name] = {field: _strict_schema(part, root) for field, part in inner}
+            strict[name] = {
+                field: _strict_schema(part, root, within) for field, part in inner
+            }
     if isinstance(strict.get("properties"), dict):
         strict["required"] = list(strict["properties"])
     for name in ("anyOf", "allOf"):
         if isinstance(strict.get(name), list):
-            strict[name] = [_strict_schema(part, root) for part in strict[name]]
+            strict[name] = [_strict_schema(part, root, within) for part in strict[name]]
     if len(strict.get("allOf", ())) == 1:
         strict.update(strict.pop("allOf")[0])
     if "items" in strict:
-        strict["items"] = _strict_schema(strict["items"], root)
+        strict["items"] = _strict_schema(strict["items"], root, within)
     if strict.get("default", NOT_GIVEN) is None:  # "null" in the type says as much
         del strict["default"]
     return strict
@@ -5079,7 +5139,9 @@ def _referred(root: Any, reference: str) -> Any:
     """What a reference such as "#/$defs/Step" stands for."""
     found = root
     for name in reference.split("/")[1:]:
-        found = found[name]
+        found = found.get(name) if isinstance(found, dict) else None
+    if not isinstance(found, dict):
+        raise ValueError("the schema refers to %r, which is not there" % reference)
     return found
 
 
@@ -5271,8 +5333,7 @@ class BaseClient:
         self.deadline = _or_default(deadline, None)
         self._has_warned = False  # of a key that goes over plain http
         self._transport = _Transport(self.proxy, self.ssl_context)
-        self._service: Any = None  # what the settings came to when they were ...
-        self._checked: Any = None  # ... these
+        self._service: Any = None  # what the settings come to; made by the first call
         check_settings(self._settings())
         self._add_ways()
 
@@ -5291,14 +5352,14 @@ class BaseClient:
 
     def _current_service(self) -> _Service:
         """Whom to ask, by the settings as they are now."""
-        settings = _settings_of(self)
-        is_known = settings == self._checked
-        if not is_known or self.headers != self._service.given_headers:
-            if (self.proxy, self.ssl_context) != self._transport.settings:
-                self._transport = _Transport(self.proxy, self.ssl_context)
-            self._service = _Service(self._settings(), self._transport)
-            self._checked = settings
-        return self._service  # type: ignore[no-any-return]
+        values, service = _settings_of(self), self._service
+        if service is None or not service.is_made_of(values):
+            settings = dict(zip(_SETTING_RULES, values))
+            transport_settings = (settings["proxy"], settings["ssl_context"])
+            if transport_settings != self._transport.settings:
+                self._transport = _Transport(*transport_settings)
+            service = self._service = _Service(settings, self._transport)
+        return service  # type: ignore[no-any-return]
 
     def __repr__(self) -> str:
         return "%s(base_url=%r, model=%r)" % (
@@ -5332,7 +5393,6 @@ class BaseClient:
         client = type(self)(**{**self._settings(), **given})
         if client._transport.settings == self._transport.settings:
             client._transport = self._transport
-            client._checked = None
         client._has_warned = self._has_warned
         return client
 
@@ -5369,7 +5429,7 @@ class BaseClient:
         """A call for the list of models."""
         options = _take_options(params)
         for name in params:
-            raise _no_argument("list", name)
+            raise _no_argument("list_models", name)
         return self._new_call("GET", "/models", None, options, read_answer)
 
     def _new_call(
@@ -5412,6 +5472,12 @@ def _no_argument(function: str, name: str) -> TypeError:
 def _take_options(params: dict[str, Any]) -> dict[str, Any]:
     """Take the options of a call out of its parameters, and check them."""
     options = {}
+    for name in _SETTING_RULES:
+        if name in params and name not in _CALL_OPTION_RULES:
+            raise TypeError(
+                "%s is a setting of the client: Client(%s=…), or with_options(%s=…)"
+                % (name, name, name)
+            )
     for name, rule in _CALL_OPTION_RULES.items():
         value = params.pop(name, NOT_GIVEN)
         if isinstance(value, NotGiven):

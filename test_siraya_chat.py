@@ -3218,6 +3218,7 @@ REAL_CONTENTS = (  # what, the contents of the deltas, the text that they come t
     ("a bare string as a part", [["one ", TWO_THINGS[1]]], "one two"),
     ("bare strings as parts", [["one"], [" two"]], "one two"),
     ("parts without a type", [[{"text": "one "}], [{"text": "two"}]], "one two"),
+    ("a part of no type", [[{"type": None, "text": "one "}], "two"], "one two"),
 )
 REAL_HALVES = (  # what, the contents of the deltas, the pieces of text_stream joined
     ("two halves", ["\ud83d", "\ude00"], "\U0001f600"),
@@ -3754,6 +3755,7 @@ REAL_ENDS = (  # a finish_reason, a word of what is said of it; None: it is a go
     ("complete", None),
     ("STOP", None),
     ("length", "limit of tokens"),
+    ("MAX_TOKENS", "limit of tokens"),
     ("content_filter", "content filter"),
     ("model_length", "model_length"),
     ("abort", "abort"),
@@ -3770,6 +3772,7 @@ REAL_OTHER_ERRORS = (  # what, the document, words of the error, its code
     ),
     ("msg", {"code": 500, "msg": "no such group"}, ["no such group"], 500),
     ("reason", {"reason": "quota is used up"}, ["quota is used up"], None),
+    ("errors", {"errors": [{"message": "boom", "code": 7}]}, ["boom"], None),
     (
         "a provider's own words",
         {
@@ -3966,6 +3969,19 @@ class RealServers(Test):
                         kinds = (ResponseError, StreamError, BadRequestError)
                         error = self.refused(kinds, words, call)
                         self.assertEqual(error.code, code)
+
+    def test_an_error_or_a_chunk_of_another_type_of_event_is_not_skipped(self):
+        usage = {"choices": [], "usage": GIVEN_USAGE}
+        client = self.answers(sse(ONCE, event(usage, event="chunk"), END, "[DONE]"))
+        self.assertEqual(client.stream("hi").get_final_completion().usage, GIVEN_USAGE)
+        failed = event({"error": {"message": "boom"}}, event="chunk")
+        stream = self.answers(sse(ONCE, failed)).stream("hi")
+        self.refused(StreamError, ["boom"], stream.get_final_completion)
+
+    def test_a_setting_that_is_repeated_beside_the_choices_does_not_grow(self):
+        effort = {"reasoning": {"effort": "high", "summary": "auto"}}
+        made = self.streamed(dict(ONCE, **effort), dict(UPON, **effort))
+        self.assertEqual(made.reasoning, effort["reasoning"])
 
     def test_a_field_that_says_success_is_no_error(self):
         for beside in (
@@ -5005,6 +5021,11 @@ class Decoding(Test):
             with self.subTest(coding):
                 self.refused(APIConnectionError, [], ask, client, False)
                 self.refused(StreamError, [], ask, client, True)
+
+    def test_zeros_behind_a_gzip_member_are_padding(self):
+        padded = gzip.compress(BODY.encode()) + bytes(100)
+        client = self.client(self.serve(json_answer(padded, Content_Encoding="gzip")))
+        self.assertEqual(client.complete("hi").text, "Once upon")
 
     def test_a_flood_of_empty_gzip_members_is_refused(self):
         flood = gzip.compress(b"") * 1001 + gzip.compress(BODY.encode())
@@ -6067,6 +6088,21 @@ class Calls(Test):
         self.refused(APITimeoutError, [], client.complete, "hi", timeout=0.05)
         self.assertEqual(client.complete("hi").text, "Once upon")
 
+    def test_settings_of_a_client_are_no_parameters_of_a_call(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        for name in ("api_key", "base_url", "connect_timeout", "headers", "proxy"):
+            for call in (client.complete, client.stream):
+                with self.subTest(name, call=call.__name__):
+                    words = [name, "Client(", "with_options("]
+                    self.refused(TypeError, words, call, "hi", **{name: "x"})
+        self.assertEqual(server.connections, 0)
+
+    def test_a_name_in_a_query_may_be_anything(self):
+        server = self.serve(ANSWER)
+        self.client(server).complete("hi", extra_query={1: "a", "b": [2, 3]})
+        self.assertTrue(server.requests[0].target.endswith("?1=a&b=2&b=3"))
+
     def test_options_of_a_call_are_no_part_of_its_body(self):
         server = self.serve(ANSWER)
         options = {"timeout": 9, "max_retries": 1, "extra_headers": {"a": "b"}}
@@ -6547,6 +6583,34 @@ class Secrecy(Test):
         for streamed in (False, True):
             headers = ask(client, streamed).headers
             self.assertEqual(headers["x-echo"], "Bearer ***")
+
+    def test_each_header_of_a_name_is_masked_by_itself(self):
+        said = b"\r\nX-Echo: one\r\nX-Echo: Bearer %s\r\nX-Echo: two\r\n" % KEY.encode()
+        server = self.serve(ANSWER.replace(b"\r\n", said, 1))
+        headers = self.client(server).complete("hi").headers
+        self.assertEqual(headers.get_all("X-Echo"), ["one", "Bearer ***", "two"])
+        self.assertEqual(headers["content-type"], "application/json")
+
+    def test_a_key_that_begins_another_is_masked_with_it(self):
+        keys = ["sk-0123456789", "sk-0123456789-abcdef"]
+        echo = {"error": "bad " + keys[1]}
+        server = self.serve(http_answer(503), http_answer(401, echo))
+        client = self.client(server)
+        client.api_key = lambda: keys.pop(0)
+        shown = self.shown(functools.partial(client.complete, "hi"))
+        self.assertIn("bad ***", shown)
+        self.assertNotIn("abcdef", shown)
+
+    def test_a_key_is_masked_as_a_url_has_it_too(self):
+        server = self.serve(http_answer(401, {"error": "bad sk-abc%2Fdef%2B"}))
+        client = self.client(server)
+        client.api_key = "sk-abc/def+"
+        shown = self.shown(functools.partial(client.complete, "hi"))
+        self.assertNotIn("sk-abc", shown)
+
+    def test_one_of_several_values_of_a_parameter_is_masked(self):
+        shown = self.echo(OTHER_KEY, extra_query={"key": ["a", OTHER_KEY]})
+        self.assertNotIn(OTHER_KEY, shown)
 
     def test_the_response_of_an_error_holds_no_key(self):
         server = self.serve(http_answer(401, {"error": "bad " + KEY}))
@@ -7628,6 +7692,12 @@ class Watching(Test):
         records = self.records(client, lambda: client.complete("hi"))
         self.assertIn("APIConnectionError", records[-1][1])
 
+    def test_a_request_that_was_not_sent_is_logged_with_no_bytes(self):
+        with unused_port() as port:
+            client = self.client("http://127.0.0.1:%d/v1" % port, max_retries=0)
+            records = self.records(client, lambda: client.complete("hi"))
+        self.assertIn("0 bytes sent", records[-1][1])
+
     def test_a_retry_is_logged_at_info_with_its_reason_and_its_wait(self):
         client = self.client(self.serve(http_answer(503), [CLOSE], ANSWER))
         records = self.records(client, lambda: client.complete("hi"))
@@ -8531,6 +8601,27 @@ class Costs(Test):
         with contextlib.suppress(StreamError):
             client.stream("hi").get_final_completion()
         self.assertLess(time.monotonic() - before, 3)
+
+    def test_lists_that_take_the_place_of_others_are_counted_too(self):
+        self.limit(MAX_JSON_MEMORY=1 << 18)
+        names = ["f%d" % number for number in range(40)]
+        begun = dict(ONCE, **{name: [] for name in names})
+        answer = sse(begun, *[dict(ONCE, **{name: [{}] * 2000}) for name in names])
+        call = self.client(self.serve(answer)).stream("hi").get_final_completion
+        peak, _ = memory(lambda: self.refused(StreamError, ["memory"], call))
+        self.assertLess(peak, 10 * len(answer) + (1 << 20))
+
+    def test_a_list_that_is_only_repeated_is_counted_once(self):
+        self.limit(MAX_JSON_MEMORY=1 << 18)
+        links = dict(
+            chunk("x"), citations=["https://example.com/%d" % n for n in range(99)]
+        )
+        self.assertEqual(assembled(*[links] * 200, END).text, "x" * 200)
+
+    def test_a_long_list_of_models_is_taken(self):
+        listed = [{"id": "model-%d" % number} for number in range(100000)]
+        client = self.client(self.serve(http_answer(200, {"data": listed})))
+        self.assertEqual(client.models.list(), listed)
 
     def test_as_many_thoughts_as_any_answer_has_are_kept(self):
         item = {"type": "reasoning.encrypted", "data": "ZQ=="}
@@ -9896,6 +9987,12 @@ class ComingFromTheSDK(AsyncTest):
                 self.assertEqual(getattr(JSONObject({name: 1}), name), 1)
                 self.assertIsNone(getattr(JSONObject(), name, None))
 
+    def test_an_error_without_a_body_has_none(self):
+        call = self.client(self.serve(http_answer(401))).complete
+        error = self.refused(AuthenticationError, ["401"], call, "hi")
+        self.assertIsNone(error.body)
+        self.assertEqual(error.response.text, "")
+
     def test_an_error_has_its_response(self):
         server = self.serve(http_answer(400, REFUSAL, X_Request_Id="r7"))
         call = functools.partial(self.client(server).complete, "hi")
@@ -10051,6 +10148,33 @@ class ComingFromTheSDK(AsyncTest):
             client.chat.completions.parse(**asked)
         with self.assertRaisesRegex(LookupError, "day"):
             on_a_loop(lambda: other.chat.completions.parse(**asked))
+
+    def test_a_schema_that_refers_to_itself_is_made_strict(self):
+        node = {
+            "type": "object",
+            "properties": {"next": {"$ref": "#/$defs/Node", "description": "more"}},
+        }
+
+        class Tree(Event):
+            @classmethod
+            def model_json_schema(cls):
+                return {"$defs": {"Node": node}, "$ref": "#/$defs/Node"}
+
+        server = self.serve(http_answer(200, completion('{"day": "x"}')))
+        parse = self.client(server).chat.completions.parse
+        parse(messages="hi", response_format=Tree)
+        form = server.requests[0].json["response_format"]["json_schema"]["schema"]
+        self.assertFalse(form["$defs"]["Node"]["additionalProperties"])
+
+    def test_a_class_whose_schema_is_broken_is_told_so(self):
+        class Broken(Event):
+            @classmethod
+            def model_json_schema(cls):
+                return {"$ref": "#/$defs/Gone", "title": "x"}
+
+        parse = self.client("http://127.0.0.1:1/v1").chat.completions.parse
+        words = ["#/$defs/Gone"]
+        self.refused(ValueError, words, parse, messages="hi", response_format=Broken)
 
     def test_a_class_without_a_schema_cannot_parse(self):
         parse = self.client("http://127.0.0.1:1/v1").chat.completions.parse
