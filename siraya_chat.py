@@ -16,8 +16,10 @@ Start with help(Client), help(Stream), help(Completion) and help(build_request),
 lists the parameters of a request.
 
 Logging: if the program has imported `logging`, the logger "siraya_chat" gets a record
-of each attempt (DEBUG) and of each retry (INFO).  No record holds a key or a message's
-text.
+of each step of a call (DEBUG) and of each retry (INFO).  Its attribute `stage` says
+which: "connecting", "sending" (with `sent` and `total`, in bytes), "waiting",
+"answered" (with `status` and `seconds`), "retrying" (with `reason`, `seconds`,
+`attempt` and `total`).  No record holds a key or a message's text.
 
 SPDX-License-Identifier: MIT
 """
@@ -95,6 +97,7 @@ if TYPE_CHECKING:
     Rule = Callable[[str, Any], object]
 
 __version__ = "2.0.0"
+# Other names without an underscore are for the sections of this file, not for users.
 __all__ = [
     "APIConnectionError",
     "APIError",
@@ -2003,7 +2006,7 @@ def _to_send_back(message: dict[str, Any]) -> dict[str, Any]:
         is_empty = value is None or (name == "tool_calls" and not value)
         if not is_empty and name not in ("parsed", "annotations"):
             kept[name] = value
-    if "tool_calls" in kept and "content" in message:
+    if "tool_calls" in kept and "content" in message:  # some servers ask for the null
         kept["content"] = message["content"]
     audio = kept.get("audio")
     if isinstance(audio, dict) and audio.get("id"):
@@ -2713,6 +2716,13 @@ class _Fold:
 #   _SocketReader   reads the socket: sets its timeout to the time left, counts bytes.
 #   _Limits         the time limits and the cancellation of one call.
 #
+# An exchange ends once, by whoever comes first:
+#
+#   release()       its thread has the whole answer: the connection is kept.
+#   drop()          its thread gives up: the connection is disposed of.
+#   close()         anybody cancels the call.  If its thread waits, it is woken and
+#                   disposes of the connection; else that is done at once.
+#
 # Whatever the network does becomes a _Failure here: see _Exchange.
 
 _NETWORK_ERRORS = (OSError, http.client.HTTPException, zlib.error)
@@ -2872,19 +2882,20 @@ class _SocketReader(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        if not self.waits and not self._early:
+        if self.waits and not self._early:
+            return self._wait_and_read(buffer)
+        if not self._early:
             self._look()
-        if self._early:
-            count: int = min(len(buffer), len(self._early))
-            buffer[:count] = self._early[:count]
-            del self._early[:count]
-            return count
-        if not self.waits:
-            return 0 if self.has_ended else None
+        count = min(len(buffer), len(self._early))
+        buffer[:count] = self._early[:count]
+        del self._early[:count]
+        return count if count or self.has_ended else None
+
+    def _wait_and_read(self, buffer: Any) -> int:
         self.sock.settimeout(self.limits.time_left())
         started = time.monotonic()
         try:
-            count = self.sock.recv_into(buffer)
+            count: int = self.sock.recv_into(buffer)
         except socket.timeout as error:
             raise self.limits.explain(error) from None
         self.limits.waited(time.monotonic() - started)
@@ -2916,10 +2927,9 @@ class _SocketReader(io.RawIOBase):
             self._look()
         except OSError:  # reading the answer will tell
             return True
-        interim = re.match(_INTERIM, self._early, re.DOTALL)
-        while interim is not None:
+        interim = re.match(b"(%s)*" % _INTERIM, self._early, re.DOTALL)
+        if interim is not None:  # it always matches, but nothing perhaps
             del self._early[: interim.end()]
-            interim = re.match(_INTERIM, self._early, re.DOTALL)
         if len(self._early) < len("HTTP/1.1 10"):
             return self.has_ended
         is_long = len(self._early) > BLOCK_BYTES
@@ -3306,8 +3316,8 @@ class _Exchange:
         self._response: Any = None
         self._content: Any = None  # the body's blocks, unpacked
         # close() has the call cancelled, then looks at _is_busy.  open() and read()
-        # reset _is_busy, then look whether the call is cancelled.  So one of them
-        # disposes of the connection, whichever comes first.
+        # reset _is_busy, then look whether the call is cancelled.  So at least one of
+        # them disposes of the connection.
         self._is_busy = False  # set by the thread that opens or reads
         # Acquired by the first that ends the exchange, and never released.
         self._ended = threading.Lock()
@@ -3340,7 +3350,7 @@ class _Exchange:
         try:
             self._ask(request)
         except _Failure:
-            if connection.sent > 0:
+            if connection.sent > 0:  # then the server may have seen the request
                 raise
             connection.dispose()
             return False
