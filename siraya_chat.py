@@ -370,11 +370,13 @@ class StreamError(ResponseError):
     ``partial``: the `Completion` so far; no complete event is lost.
     """
 
+    partial: Completion  # None only in an error that a program has made itself
+
     def __init__(
         self, message: str = "", body: Any = None, partial: Completion | None = None
     ) -> None:
         super().__init__(message, body)
-        self.partial = partial
+        self.partial = partial  # type: ignore[assignment]
 
 
 _STATUS_ERRORS = {
@@ -474,9 +476,10 @@ def _error_object(body: Any) -> Any:
     """The error in a body: what stands under a name that says so, or else all of it."""
     if isinstance(body, list) and body:
         body = body[0]
-    for name in _ERROR_NAMES if isinstance(body, dict) else ():
-        if body.get(name):
-            return body[name]
+    if isinstance(body, dict):
+        for name in _ERROR_NAMES:
+            if body.get(name):
+                return body[name]
     return body
 
 

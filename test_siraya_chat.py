@@ -11859,30 +11859,7 @@ README_FILES = {  # what the README's examples find in their folder
     "clip.mp4": b"\0\0\0\x18ftypmp42" + b"\0" * 40,
     "notes.txt": b"Buy bread.\n",
     "prompts.jsonl": b'{"prompt": "One?"}\n{"prompt": 2}\n{"prompt": "Three?"}\n' * 30,
-    # Clusters that run a task at once, from its pickle, as their workers do.
-    "dask/__init__.py": b"",
-    "dask/distributed.py": b"""\
-import pickle
-class Future:
-    def __init__(self, result): self._result = pickle.dumps(result)
-    def result(self): return pickle.loads(self._result)
-class Client:
-    def __init__(self, address): pass
-    def upload_file(self, name): open(name).close()
-    def submit(self, function, *arguments, pure):
-        function, arguments = pickle.loads(pickle.dumps((function, arguments)))
-        return Future(function(*arguments))
-""",
-    "ray.py": b"""\
-import pickle
-class remote:
-    def __init__(self, function): self._function = function
-    def remote(self, *arguments):
-        arguments = pickle.loads(pickle.dumps(arguments))
-        return pickle.dumps(self._function(*arguments))
-def init(runtime_env): pass
-def get(result): return pickle.loads(result)
-""",
+    "messages.csv": b'id,text\n1,My parcel is late.\n2,"When, please?"\n',
     "company.pem": b"""\
 -----BEGIN CERTIFICATE-----
 MIIBezCCASGgAwIBAgIUBHxdbNXb5bv6muN0BpjjXp5hSIwwCgYIKoZIzj0EAwIw
@@ -11898,7 +11875,7 @@ Af8EBTADAQH/MAoGCCqGSM49BAMCA0gAMEUCIQD3QJZfIyj9L8twoq2J9bCGccdu
 }
 # They need a network, or would run this test again.
 NOT_RUN = r"pip install|pipx|uvx|git clone|-m unittest|\b(bench|serve)\b"
-WITH_TESTS_OF_THEIR_OWN = r" demo |def run\(submit|def extract\("
+WITH_TESTS_OF_THEIR_OWN = r" demo |def run\(items"
 RUN_BLOCKS = """\
 import contextlib, io, json, os, sys
 printed = []
@@ -11911,32 +11888,18 @@ for name, folder, code in json.load(sys.stdin):
     printed.append(out.getvalue())
 json.dump(printed, sys.stdout)
 """
-Block = collections.namedtuple("Block", "language line code")
+Block = collections.namedtuple("Block", "language line code output")
 
 
 def readme_blocks(text):
-    """The fenced blocks of a page."""
+    """The fenced blocks of a page, each with the output that stands behind it."""
     blocks = []
-    for found in re.finditer(r"(?ms)^```(\w*)\n(.*?)^```$", text):
+    fenced = r"(?ms)^```(\w*)\n(.*?)^```$(?:\n\n((?:^    [^\n]*\n)+))?"
+    for found in re.finditer(fenced, text):
         line = text.count("\n", 0, found.start()) + 1
-        blocks.append(Block(found.group(1), line, found.group(2)))
+        output = re.sub("(?m)^    ", "", found.group(3) or "")
+        blocks.append(Block(found.group(1), line, found.group(2), output))
     return blocks
-
-
-def describe_as_some_models(received):
-    """As `describe`, but the arguments of a tool call are "", and the first try at an
-    invoice lacks a field."""
-    asked = received.json
-    if asked.get("tools") and asked["messages"][-1]["role"] != "tool":
-        function = {"name": asked["tools"][0]["function"]["name"], "arguments": ""}
-        call = dict(CALL, id="call_1", function=function)
-        return http_answer(200, completion(None, "tool_calls", tool_calls=[call]))
-    if asked.get("response_format", {}).get("json_schema", {}).get("name") == "Invoice":
-        invoice = {"number": "A-1"}
-        if len(asked["messages"]) > 1:
-            invoice["total"] = 12.5
-        return http_answer(200, completion(json.dumps(invoice)))
-    return describe(received)
 
 
 class Readme(Test):
@@ -11981,7 +11944,7 @@ class Readme(Test):
         """Makes the folder of files that the examples find, and their programs."""
         for name, content in README_FILES.items():
             self.file("examples/" + name, content)
-        batch = self.block_with("def run(submit")
+        batch = self.block_with("def run(items")
         self.file("examples/batch.py", batch.code.encode())
         folder = os.path.join(self.folder, "examples")
         shutil.copy(os.path.abspath(__file__), folder)
@@ -12010,18 +11973,20 @@ class Readme(Test):
     def test_every_block_of_python_runs_as_it_stands(self):
         self.make_examples()
         blocks, rows = self.blocks_to_run("python"), []
-        self.assertGreater(len(blocks), 15)
+        self.assertGreater(len(blocks), 12)
         for block in blocks:
             name = "README.md, line %d" % block.line
             rows.append((name, self.copy_of_examples(name), block.code))
-        server = self.serve(describe_as_some_models)
+        server = self.serve()
         command, given = (sys.executable, "-c", RUN_BLOCKS), json.dumps(rows).encode()
         outcome = self.run_strictly(server, *command, stdin=given, cwd=self.folder)
         self.assert_well(outcome)
-        for (name, _, code), printed in zip(rows, json.loads(outcome.out)):
-            with self.subTest(name):
-                prints = re.search(r"print\(|\.run\(", code)
+        for block, printed in zip(blocks, json.loads(outcome.out)):
+            with self.subTest("line %d" % block.line):
+                prints = re.search(r"(?m)^\s*print\(|\.run\(|\brun\(", block.code)
                 self.assertEqual(bool(printed), bool(prints))
+                if block.output:
+                    self.assertEqual(printed, block.output)
         sent = " ".join(received.body.decode() for received in server.requests)
         for kind in (
             "image_url",
@@ -12030,7 +11995,6 @@ class Readme(Test):
             "video_url",
             "json_schema",
             '"tool"',
-            "allow_fallbacks",
         ):
             self.assertIn(kind, sent)
 
@@ -12045,7 +12009,7 @@ class Readme(Test):
             self.assertEqual(bool(outcome.out), "python3" in block.code)
 
         blocks = self.blocks_to_run("sh")
-        self.assertGreater(len(blocks), 2)
+        self.assertEqual(len(blocks), 2)
         self.side_by_side(check, [[block] for block in blocks])
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
@@ -12076,7 +12040,7 @@ class Readme(Test):
         self.make_examples()
         folder = self.copy_of_examples("batch")
         path = os.path.join(folder, "answers.jsonl")
-        block = self.block_with("def run(submit")
+        block = self.block_with("def run(items")
         for kept in (0, 1500):  # bytes: nothing at first, then half a line at the end
             with self.subTest(kept=kept):
                 server = self.serve()
@@ -12091,39 +12055,114 @@ class Readme(Test):
                     left = 60
                 outcome = self.run_block(server, block, folder)
                 self.assert_well(outcome)
-                self.assertEqual(outcome.out, "90 answers in answers.jsonl\n")
+                self.assertEqual(outcome.out, "\n90 answers in answers.jsonl\n")
                 self.assertIn("\r90 of 90", outcome.err)
                 self.assertEqual(len(server.requests), left)
-                with open(path, encoding="utf-8") as file:
-                    answers = [json.loads(line) for line in file]
+                answers = self.answers_in(path)
                 self.assertEqual(len(answers), 90)
                 for one, two, three in zip(*[iter(answers)] * 3):
                     self.assertIn("text 4 characters", one["text"])
                     self.assertIn("TypeError", two["error"])
                     self.assertIn("text 6 characters", three["text"])
 
-    def test_the_extraction_tries_a_second_time_when_a_field_is_missing(self):
+    def answers_in(self, path):
+        with open(path, encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    @unittest.skipUnless(os.name == "posix", "needs signals")
+    def test_control_c_stops_asking_and_keeps_what_is_paid_for(self):
         self.make_examples()
-        server = self.serve(describe_as_some_models)
-        outcome = self.run_block(server, self.block_with("def extract("))
-        self.assert_well(outcome)
-        self.assertEqual(outcome.out, "Invoice(number='A-1', total=12.5)\n")
-        first, second = [received.json["messages"] for received in server.requests]
-        self.assertEqual(second[0], first[0])
-        self.assertIn("total", second[2]["content"])
+        folder = self.copy_of_examples("stopped")
+        go_on = threading.Event()
+        self.addCleanup(go_on.set)
+        prompts = b'{"prompt": "One?"}\n' * 90
+        self.file("stopped/prompts.jsonl", prompts)
+        server = self.serve([go_on, ANSWER])
+        command = (sys.executable, "-c", self.block_with("def run(items").code)
+        options = {"cwd": folder, "preexec_fn": default_interrupt, "SIRAYA_MODEL": "m"}
+        with start_process(server, *command, **options) as process:
+            self.assertTrue(server.wait(lambda: len(server.requests) == 16))
+            process.send_signal(signal.SIGINT)
+            said = process.stderr.readline() + process.stderr.readline()
+            self.assertEqual(said, b"\nwaiting for 16 calls\n")
+            go_on.set()
+            out, err = process.communicate(timeout=30)
+        self.assertEqual(process.returncode, 0, err)
+        self.assertIn(b"16 answers in answers.jsonl", out)
+        self.assertEqual(len(server.requests), 16)
+        answers = self.answers_in(os.path.join(folder, "answers.jsonl"))
+        self.assertEqual(answers, [{"text": "Once upon"}] * 16)
+
+    @unittest.skipUnless(os.name == "posix", "needs signals")
+    def test_a_second_control_c_leaves_at_once(self):
+        self.make_examples()
+        folder = self.copy_of_examples("left")
+        server = self.serve([SILENCE])
+        command = (sys.executable, "-c", self.block_with("def run(items").code)
+        options = {"cwd": folder, "preexec_fn": default_interrupt, "SIRAYA_MODEL": "m"}
+        with start_process(server, *command, **options) as process:
+            self.assertTrue(server.wait(lambda: len(server.requests) == 16))
+            process.send_signal(signal.SIGINT)
+            process.stderr.readline()
+            process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=30)
+        self.assertEqual(process.returncode, -signal.SIGINT)
+
+    def test_an_error_that_would_hit_every_prompt_ends_the_batch(self):
+        self.make_examples()
+        server = self.serve(ANSWER, http_answer(401, REFUSAL))
+        outcome = self.run_block(server, self.block_with("def run(items"))
+        self.assertIn("AuthenticationError", outcome.err)
+        self.assertLess(len(server.requests), 20)
+
+    def test_a_table_gets_a_label_for_each_row(self):
+        self.make_examples()
+        folder = self.copy_of_examples("labels")
+        answers = [
+            http_answer(200, completion('{"label": "%s"}' % label))
+            for label in ("question", "nonsense")
+        ]
+
+        def label(received):
+            return answers["When" in received.json["messages"][0]["content"]]
+
+        block = self.block_with("LABELS = [")
+        self.assert_well(self.run_block(self.serve(label), block, folder))
+        with open(os.path.join(folder, "labelled.csv"), encoding="utf-8") as file:
+            first, second, third = file.read().splitlines()
+        self.assertEqual(first, "id,text,label,error")
+        self.assertEqual(second, "1,My parcel is late.,question,")
+        self.assertTrue(
+            third.startswith('2,"When, please?",,ValueError: no such label')
+        )
 
     def test_the_loop_over_functions_has_an_end(self):
         self.make_examples()
         call = tool_call(0, "call_1", "weather", '{"city": "Taipei"}')
         answer = http_answer(200, completion(None, "tool_calls", tool_calls=[call]))
         server = self.serve(answer)
-        outcome = self.run_block(server, self.block_with("FUNCTIONS = {"))
+        outcome = self.run_block(server, self.block_with("def tool_of("))
         self.assertIn("RuntimeError: no answer after 8 rounds", outcome.err)
         self.assertEqual(len(server.requests), 8)
         result = server.requests[1].json["messages"][-1]
         self.assertEqual(json.loads(result["content"])["city"], "Taipei")
+        weather, distance = server.requests[0].json["tools"]
+        self.assertEqual(weather["function"]["description"], "The weather in a city.")
+        schema = distance["function"]["parameters"]
+        self.assertEqual(schema["required"], ["start", "end"])
+        self.assertEqual(schema["properties"]["in_miles"], {"type": "boolean"})
 
-    def test_the_web_handler_streams_and_says_what_was_cut_off(self):
+    def test_a_function_that_fails_gives_its_error_as_the_result(self):
+        self.make_examples()
+        call = tool_call(0, "call_1", "weather", '{"town": "Taipei"}')
+        called = http_answer(200, completion(None, "tool_calls", tool_calls=[call]))
+        server = self.serve(called, ANSWER)
+        self.assert_well(self.run_block(server, self.block_with("def tool_of(")))
+        result = json.loads(server.requests[1].json["messages"][-1]["content"])
+        self.assertIn("TypeError", result["error"])
+
+    def test_the_browsers_page_gets_the_answer_and_what_cut_it_off(self):
         import wsgiref.util
         import wsgiref.validate
 
@@ -12133,13 +12172,18 @@ class Readme(Test):
         with mock.patch.dict(os.environ, own_environment(server, SIRAYA_MODEL="m")):
             exec(self.block_with("def application(").code, names)
         application = wsgiref.validate.validator(names["application"])
-        for status, words in (
-            ("200 OK", "text 4 characters"),
-            ("200 OK", "Once\n[cut off: the stream ended after"),
-            ("502 Bad Gateway", "HTTP 401"),
+        for path, words in (
+            ("/", "<!doctype html>"),
+            ("/chat", "text 4 characters"),
+            ("/chat", "Once\n[the stream ended after"),
+            ("/chat", "HTTP 401"),
         ):
             with self.subTest(words):
-                environ = {"QUERY_STRING": "q=One%3F"}
+                said = json.dumps([user("One?")]).encode()
+                environ = {"SCRIPT_NAME": "", "PATH_INFO": path, "QUERY_STRING": ""}
+                environ["wsgi.input"] = io.BytesIO(said)
+                environ["REQUEST_METHOD"] = "POST" if path == "/chat" else "GET"
+                environ["CONTENT_LENGTH"] = str(len(said))
                 wsgiref.util.setup_testing_defaults(environ)
                 statuses = []
 
@@ -12149,7 +12193,7 @@ class Readme(Test):
                 answer = application(environ, start_response)
                 text = b"".join(answer).decode()
                 answer.close()
-                self.assertEqual(statuses, [status])
+                self.assertEqual(statuses, ["200 OK"])
                 self.assertIn(words, text)
         names["client"].close()
 
