@@ -164,6 +164,8 @@ MAX_JSON_DEPTH = 100
 MAX_GZIP_MEMBERS = 1000
 # Interim answers (RFC 9110 § 15.2) before the answer itself.
 MAX_INTERIM_ANSWERS = 100
+# Of an interim answer that comes while the request is being sent.
+MAX_INTERIM_BYTES = 8 << 10
 # Characters of an error's message: some servers answer with whole pages.
 MAX_MESSAGE_LENGTH = 1000
 # Characters of a value that an error's message quotes.
@@ -422,27 +424,6 @@ class _Failure(Exception):
         self.partial: Completion | None = None  # what an event stream has brought
 
 
-def _read_error_body(text: str) -> tuple[Any, str]:
-    """What to keep of an error's body, and the sentence in it."""
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError):
-        return text or None, _page_title(text)
-    if _is_deeper(body, MAX_JSON_DEPTH):  # the error could not be pickled
-        return text, text
-    return body, _error_words(body) or json.dumps(body, ensure_ascii=False)
-
-
-def _is_deeper(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        inner: Any = value.values()
-    elif isinstance(value, (list, tuple)):
-        inner = value
-    else:
-        return False
-    return levels == 0 or any(_is_deeper(item, levels - 1) for item in inner)
-
-
 def _page_title(text: str) -> str:
     """The title of an HTML page, or its first text; any other text as it is."""
     if not text.lstrip().startswith("<"):
@@ -512,7 +493,7 @@ def _words_in(error: Any) -> str:
     if words and path:
         words = "%s: %s" % (path, words)
     own_words = _provider_words(error.get("metadata"))
-    if own_words and own_words not in words:
+    if own_words and not words.endswith(own_words):
         words = "%s: %s" % (words, own_words) if words else own_words
     return words
 
@@ -528,8 +509,9 @@ def _error_path(loc: Any) -> str:
 def _provider_words(metadata: Any) -> str:
     """What a model's provider told the router, in its own words."""
     raw = metadata.get("raw") if isinstance(metadata, dict) else None
-    if isinstance(raw, str):
-        return _read_error_body(raw)[1]
+    if isinstance(raw, str) and raw[:1] == "{" and len(raw) < 10 * MAX_MESSAGE_LENGTH:
+        with contextlib.suppress(ValueError, RecursionError):
+            return _error_words(json.loads(raw)) or raw
     return _words_in(raw)
 
 
@@ -874,7 +856,8 @@ class _Account:
     bounded by `MAX_JSON_MEMORY` and `MAX_JSON_GROWTH`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, max_wire_bytes: int | None = None) -> None:
+        self._max_wire_bytes = max_wire_bytes or MAX_WIRE_BYTES
         self._wire_bytes = 0  # with HTTP's framing
         self._content_bytes = 0  # unpacked
         self._memory = 0  # of what is kept of the content, beside its texts
@@ -882,8 +865,8 @@ class _Account:
     def take_wire(self, count: int) -> None:
         """So many bytes have come from the network."""
         self._wire_bytes += count
-        if self._wire_bytes > MAX_WIRE_BYTES:
-            raise self._exceeded("is larger than %d bytes" % MAX_WIRE_BYTES)
+        if self._wire_bytes > self._max_wire_bytes:
+            raise self._exceeded("is larger than %d bytes" % self._max_wire_bytes)
 
     def take_content(self, count: int) -> None:
         """So many bytes are there, without framing and compression."""
@@ -951,6 +934,28 @@ def _decode_json(text: str, account: _Account | None = None, after: str = "") ->
     if not is_flat and _is_deeper(value, MAX_JSON_DEPTH):
         raise ValueError("it is nested deeper than %d levels" % MAX_JSON_DEPTH)
     return value
+
+
+def _is_deeper(value: Any, levels: int) -> bool:
+    """Whether lists and objects are nested in more than so many levels."""
+    layer = [value]
+    for _ in range(levels):
+        layer = [
+            item
+            for holder in layer
+            if isinstance(holder, (dict, list))
+            for item in (holder.values() if isinstance(holder, dict) else holder)
+        ]
+    return any(isinstance(item, (dict, list)) for item in layer)
+
+
+def _read_error_body(text: str, account: _Account) -> tuple[Any, str]:
+    """What to keep of an error's body, and the sentence in it."""
+    try:
+        body = _decode_json(text, account)
+    except (ValueError, _Failure):  # not JSON, or too much of it
+        return text or None, _page_title(text)
+    return body, _error_words(body) or json.dumps(body, ensure_ascii=False)
 
 
 def _has_halves(text: str) -> bool:
@@ -2179,13 +2184,18 @@ class SSEParser:
         self._encoding = "utf-8"
         if "\r" in text:
             text = text.replace("\r\n", "\n").replace("\r", "\n")
-        return text[:-1].split("\n")
+        complete = text.split("\n")
+        complete.pop()  # what follows the last line end: nothing
+        return complete
 
     def is_within_data(self) -> bool:
-        """Whether a message's data has begun whose line has not ended."""
-        is_message = self._type in ("", "message", "error")
-        has_data = self._line.startswith(b"data:") and self._line[5:99].strip()
-        return is_message and bool(has_data)
+        """Whether a message's data has begun whose blank line has not come."""
+        if self._type not in ("", "message", "error"):
+            return False
+        if self._data and self._data[-1][:99].strip():
+            return True
+        name, _, data = bytes(self._line[:99]).partition(b":")
+        return name.endswith(b"data") and bool(data.strip())
 
     def _take_field(self, line: str) -> None:
         name, _, value = line.partition(":")
@@ -2315,15 +2325,20 @@ class _Base64(_Collector):
             self._pieces.append(piece)
 
     def value(self) -> str:
-        joined = "".join(self._pieces)
-        padded = re.findall("[^=]+=*", joined)
-        if len(padded) < 2:
-            return joined
+        contents, texts = [], []
+        for piece in self._pieces:
+            texts.append(piece)
+            if piece.endswith("="):
+                contents.append("".join(texts))
+                texts = []
+        contents.append("".join(texts))
+        if len(contents) < 3 and not contents[-1]:  # padding at the end alone, or none
+            return contents[0]
         try:
-            content = b"".join(map(base64.b64decode, padded))
+            decoded = [base64.b64decode(text, validate=True) for text in contents]
         except ValueError:
-            return joined
-        return base64.b64encode(content).decode("ascii")
+            return "".join(self._pieces)
+        return base64.b64encode(b"".join(decoded)).decode("ascii")
 
 
 class _Fields(_Collector):
@@ -2416,30 +2431,33 @@ class _JoinedList(_Collector):
     def __init__(self, fold: _Fold) -> None:
         self._fold = fold
         self._items: list[Any] = []
-        self._known: set[int] = set()  # the hash of each item's JSON text
+        self._known: set[int] = set()  # what tells the first items apart ...
+        self._known_count = 0  # ... so many of them
 
     def add(self, piece: Any) -> None:
         if not isinstance(piece, list) or not piece:
             return
         self._fold.grow()
-        is_longer = len(piece) >= len(self._items)
-        if is_longer and piece[: len(self._items)] == self._items:
-            piece = piece[len(self._items) :]
-            self._items += piece
-            self._known.update(map(_hash_of, piece))
+        size = len(self._items)
+        if len(piece) >= size and piece[:size] == self._items:
+            self._items += piece[size:]
             return
+        self._known.update(map(_hash_of, self._items[self._known_count :]))
         for item in piece:
             item_hash = _hash_of(item)
             if item_hash not in self._known:
                 self._known.add(item_hash)
                 self._items.append(item)
+        self._known_count = len(self._items)
 
     def value(self) -> list[Any]:
         return [_copied(item) for item in self._items]
 
 
 def _hash_of(item: Any) -> int:
-    return hash(json.dumps(item, sort_keys=True))
+    if isinstance(item, (dict, list)):
+        return hash(json.dumps(item, sort_keys=True))
+    return hash((type(item), item))
 
 
 class _MergedList(_Collector):
@@ -2519,7 +2537,7 @@ class _ToolCalls(_Collector):
             self._calls.append(call)
             self._last[repr(index)] = self._last[repr(None)] = call
         call.add(piece)
-        if piece.get("id"):
+        if call.id and piece.get("id") == call.id:
             for place in (call.index, None):
                 self._by_id.setdefault(repr((place, call.id)), call)
 
@@ -2790,6 +2808,10 @@ class _Limits:
         """Bytes came after so many seconds; they may be a heartbeat."""
         self._silence = 0.0 if self._counts_bytes else self._silence + seconds
 
+    def waited_in_vain(self, seconds: float) -> None:
+        """Nothing came of so many seconds, unless heard() follows."""
+        self._silence += seconds
+
     def elapsed(self) -> float:
         return time.monotonic() - self._started
 
@@ -2933,16 +2955,17 @@ class _SocketReader(io.RawIOBase):
         interim = re.match(b"(%s)*" % _INTERIM, self._early, re.DOTALL)
         if interim is not None:  # it always matches, but nothing perhaps
             del self._early[: interim.end()]
-        if len(self._early) < len("HTTP/1.1 10"):
-            return self.has_ended
-        is_long = len(self._early) > BLOCK_BYTES
-        return is_long or not re.match(_INTERIM_START, self._early)
+        if self.has_ended or len(self._early) > MAX_INTERIM_BYTES:
+            return True
+        is_short = len(self._early) < len("HTTP/1.1 10")
+        return not is_short and not re.match(_INTERIM_START, self._early)
 
 
 class _Reader(io.BufferedReader):
     """The reader of a connection's answers.  A line that is cut off is an error."""
 
     raw: Any  # a _SocketReader
+    last_line = b""
     last_status = (0, "")  # that was read, and its reason
 
     def makefile(self, mode: str) -> _Reader:
@@ -2950,9 +2973,11 @@ class _Reader(io.BufferedReader):
         return self
 
     def readline(self, size: int | None = -1) -> bytes:
-        line = super().readline(size)
+        line = self.last_line = super().readline(size)
         if not line.endswith(b"\n") and len(line) != size:
             raise http.client.RemoteDisconnected("within a line")
+        if b"\r" in line[:-2]:  # which the parser of headers takes for a line's end
+            raise http.client.HTTPException("a line has a bare CR (RFC 9112 § 2.2)")
         return line
 
     def close(self) -> None:
@@ -2975,6 +3000,8 @@ class _Response(http.client.HTTPResponse):
         """Read the status line.  Interim answers are skipped (RFC 9110 § 15.2)."""
         for _ in range(MAX_INTERIM_ANSWERS):
             version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not re.match(rb"HTTP/1\.[01] +[0-9]{3}\s", self.fp.last_line):
+                raise http.client.BadStatusLine("the status line is malformed")
             if status >= 200:
                 self.fp.last_status = (status, reason.strip())
                 return version, status, reason.strip()
@@ -2990,12 +3017,17 @@ class _Response(http.client.HTTPResponse):
             return  # which goes before Content-Length (RFC 9112 § 6.3)
         if "Transfer-Encoding" in self.headers:
             raise http.client.HTTPException("Transfer-Encoding is not chunked")
-        lengths = set(self.headers.get_all("Content-Length", []))
+        said = self.headers.get_all("Content-Length", [])
+        # It may be repeated, in one header or in several (RFC 9110 § 8.6).
+        lengths = {length.strip() for length in ",".join(said)[:1000].split(",")}
         if len(lengths) > 1:
             raise http.client.HTTPException("there are two values of Content-Length")
-        for length in lengths:
-            if not re.match(r"[0-9]{1,18}\Z", length[:20].strip()):
-                raise http.client.HTTPException("Content-Length is not a number")
+        length = lengths.pop()
+        if said and not re.match(r"[0-9]{1,18}\Z", length):
+            raise http.client.HTTPException("Content-Length is not a number")
+        if said and self.length is None:  # http.client takes no repeated one
+            self.length = int(length)
+            self.will_close = self._check_close()  # type: ignore[attr-defined]
 
     def _read_next_chunk_size(self) -> int:
         """Read the head of a chunk (RFC 9112 § 7.1); its extensions are dropped."""
@@ -3048,7 +3080,7 @@ class _Connection(http.client.HTTPConnection):
     def is_open(self) -> bool:
         return self.own_socket is not None
 
-    def open(self, limits: _Limits, account: _Account) -> None:
+    def open(self, limits: _Limits) -> None:
         """Reach the server: TCP, the proxy's CONNECT (RFC 9110 § 9.3.6), TLS."""
         route = self.route
         self._limits = limits
@@ -3063,7 +3095,7 @@ class _Connection(http.client.HTTPConnection):
                 _address(self.host, self.port),
                 target,
             )
-            self._open_tunnel(account)
+            self._open_tunnel()
         if route.scheme == "https":
             self.stage = "no secure connection to " + target
             self._start_tls()
@@ -3089,15 +3121,15 @@ class _Connection(http.client.HTTPConnection):
             self.dispose()
         raise failure
 
-    def _open_tunnel(self, account: _Account) -> None:
+    def _open_tunnel(self) -> None:
         self._limits.begin_step()
         self._make_reader()
-        self.begin(self._limits, account, is_long=False)
+        self.begin(self._limits, _Account(MAX_ERROR_BODY_BYTES), is_long=False)
         try:
             self._tunnel()  # type: ignore[attr-defined]
         except OSError:  # _tunnel() raises it for any status but 200, too
             status, reason = self.sock.last_status
-            if status < 300:
+            if not status:
                 raise
             message = "it said %d %s" % (status, reason)
             may_retry = status in (408, 429) or status >= 500
@@ -3134,6 +3166,8 @@ class _Connection(http.client.HTTPConnection):
         view = memoryview(data)
         while view and not self.answer_has_come():
             count = self._send_some(view[:SEND_BYTES])
+            if count:
+                self._limits.heard()
             view = view[count:]
             self.sent += count
 
@@ -3163,10 +3197,12 @@ class _Connection(http.client.HTTPConnection):
     def _wait_until_ready(self, events: int) -> None:
         # select() fails above descriptor 1023.
         kind = getattr(selectors, "PollSelector", selectors.SelectSelector)
+        started = time.monotonic()
         with kind() as selector:
             selector.register(self.own_socket, events)
             if not selector.select(self._limits.time_left()):
                 raise self._limits.passed()
+        self._limits.waited_in_vain(time.monotonic() - started)
 
     def receive_head(self) -> Any:
         """The answer's head, parsed by http.client."""
@@ -3363,7 +3399,7 @@ class _Exchange:
         """Make a connection, or raise a failure that says at which step it failed."""
         connection = self._connection = self._transport.new_connection(self.route)
         try:
-            connection.open(self.limits, self._account)
+            connection.open(self.limits)
         except (_Failure, *_NETWORK_ERRORS) as error:
             failure = _failure_of(error)
             failure.message = "%s: %s" % (connection.stage, failure.message)
@@ -3563,12 +3599,29 @@ def _inflate(blocks: Iterator[bytes], coding: str) -> Iterator[bytes]:
 
 def _decompress(decoder: Any, block: bytes) -> Iterator[bytes]:
     """What a block unpacks to, little at a time."""
-    content = decoder.decompress(block, BLOCK_BYTES)
-    while content:
+    packed = block
+    while True:
+        before = decoder.copy()
+        try:
+            content = decoder.decompress(packed, BLOCK_BYTES)
+        except zlib.error:
+            yield _salvaged(before, packed)
+            raise
+        if not content:
+            break
         yield content
         if decoder.eof:  # its unconsumed_tail belongs to what follows
             break
-        content = decoder.decompress(decoder.unconsumed_tail, BLOCK_BYTES)
+        packed = decoder.unconsumed_tail
+
+
+def _salvaged(decoder: Any, packed: bytes) -> bytes:
+    """What unpacks of damaged data before the damage."""
+    content = bytearray()
+    with contextlib.suppress(zlib.error):
+        for byte in packed:
+            content += decoder.decompress(b"%c" % byte, BLOCK_BYTES - len(content))
+    return bytes(content)
 
 
 def _decompressor(coding: str, block: bytes) -> Any:
@@ -3721,8 +3774,9 @@ def _default_context() -> ssl.SSLContext:
 def _store_advice() -> str:
     """A hint, if this system has no certificate authorities at all."""
     paths = ssl.get_default_verify_paths()
-    if paths.cafile is not None or (paths.capath and any(os.scandir(paths.capath))):
-        return ""
+    with contextlib.suppress(OSError):
+        if paths.cafile is not None or (paths.capath and os.listdir(paths.capath)):
+            return ""
     return "; this Python has no certificate authorities: the file %s is missing" % (
         paths.openssl_cafile
     )
@@ -3836,14 +3890,16 @@ class _Answer:
     """
 
     def __init__(self, expected_choices: int, account: _Account) -> None:
-        # Those that nobody has taken, each with the text in it: see _TextOfChoice.
-        self.chunks: collections.deque[tuple[JSONObject, str]] = collections.deque()
+        # Those that nobody has taken, each with the text in it, see _TextOfChoice, and
+        # its size: the characters of its JSON.
+        self.chunks: collections.deque[tuple[JSONObject, str, int]]
+        self.chunks = collections.deque()
         self.is_complete = False
         self.said_something = False  # the last block held more than heartbeats
         self.length = 0  # characters of the text, or bytes of a document
+        self.is_document: bool | None = None  # else an event stream; None: not known
         self._expected_choices = expected_choices
         self._account = account
-        self._is_document: bool | None = None  # None: not known yet
         self._start = bytearray()  # what came before that was known
         self._body = bytearray()  # of a document
         self._document: Completion | None = None
@@ -3856,11 +3912,11 @@ class _Answer:
 
     def feed(self, block: bytes) -> None:
         """Take bytes; `_Failure` for an error and for a malformed chunk."""
-        self._account.take_content(len(block))
+        size = len(block)
         self.said_something = False
-        if self._is_document is None:
+        if self.is_document is None:
             block = self._look_at_start(block)
-        if self._is_document:
+        if self.is_document:
             self._body += block
             self.length += len(block)
             self.said_something = True
@@ -3868,6 +3924,7 @@ class _Answer:
             self._take_events(self._parser.feed(block))
             if self._parser.is_within_data():
                 self.said_something = True
+        self._account.take_content(size)  # at last: what had come is not lost
 
     def _look_at_start(self, block: bytes) -> bytes:
         """Decide by the first bytes what the body is; returns what is to be read."""
@@ -3877,14 +3934,14 @@ class _Answer:
         first = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
         first = first.lstrip(b" \t\r\n")[:6]
         if first.startswith(_EVENT_STARTS):
-            self._is_document = False
+            self.is_document = False
             return start
         starts = (*_EVENT_STARTS, b"\xef\xbb\xbf")
         is_short = len(first) < 6
         if is_short and any(known.startswith(first) for known in starts):
             self._start += start
             return b""
-        self._is_document = True
+        self.is_document = True
         return start
 
     def _take_events(self, events: list[Event]) -> None:
@@ -3897,7 +3954,9 @@ class _Answer:
         if data.startswith("[DONE]"):
             self._take_done()
         elif event.event == "error":
-            raise _error_event(data)
+            body, words = _read_error_body(data, self._account)
+            words = words or "no reason was given"
+            raise _Failure(ResponseError, "the service reported", words, body)
         elif data:
             self._take_data(data, is_message=event.event == "message")
 
@@ -3924,13 +3983,13 @@ class _Answer:
             self._take_unusual_chunk(chunk, data)
         else:
             self._ordinary.collector.add(piece)
-            self._give(chunk, piece if self._ordinary.is_shown else "")
+            self._give(chunk, piece if self._ordinary.is_shown else "", len(data))
 
-    def _give(self, chunk: JSONObject, text: str) -> None:
+    def _give(self, chunk: JSONObject, text: str, size: int) -> None:
         if self._may_have_halves:
             text = self._text.whole_characters(text)
         self.length += len(text)
-        self.chunks.append((chunk, text))
+        self.chunks.append((chunk, text, size))
 
     def _take_unusual_chunk(self, chunk: Any, data: str) -> None:
         """Take a chunk that may be an error; the text beside an error is not lost."""
@@ -3943,7 +4002,7 @@ class _Answer:
                 self._take_message(choice)
         self._ordinary.forget()
         self._fold.add(chunk, choices, data)
-        self._give(chunk, self._text.read(choices))
+        self._give(chunk, self._text.read(choices), len(data))
         if len(choices) == 1 and not self._fold.has_grown:
             self._ordinary.learn(chunk, self._fold, self._text.index)
         if reported is not None:
@@ -3964,9 +4023,9 @@ class _Answer:
         *is_whole*: by HTTP's framing nothing is missing.  Sets ``is_complete`` if the
         answer is there.
         """
-        if self._is_document is None:
-            self._body = self._start
-        if self._is_document is not False:
+        if self.is_document is None:
+            self.is_document, self._body = True, self._start
+        if self.is_document:
             return self._end_document(is_whole)
         rest = self._end_events(is_whole)
         if self._fold.is_finished(self._expected_choices):
@@ -3974,7 +4033,7 @@ class _Answer:
         return rest
 
     def _end_document(self, is_whole: bool) -> str:
-        text = self._body.decode("utf-8-sig", "replace")
+        text = self.document_text()
         if not is_whole:
             return text
         self._body.clear()
@@ -4001,6 +4060,10 @@ class _Answer:
                 return event.data  # type: ignore[no-any-return]
         return ""
 
+    def document_text(self) -> str:
+        """What has come of a document that is not whole."""
+        return self._body.decode("utf-8-sig", "replace")
+
     def give_document(self) -> None:
         """Make a whole answer the only chunk of a stream."""
         if self._document is None:
@@ -4010,7 +4073,7 @@ class _Answer:
             _as_delta(choice, position)
             for position, choice in enumerate(self._document["choices"])
         ]
-        self._give(chunk, self._text.read(chunk["choices"]))
+        self._give(chunk, self._text.read(chunk["choices"]), self.length)
 
     def has_choices(self) -> bool:
         """Whether a part of the answer has arrived."""
@@ -4035,13 +4098,6 @@ def _is_chunk(value: Any) -> bool:
     if not isinstance(value, dict):
         return False
     return isinstance(value.get("choices"), list) or bool(value.get("error"))
-
-
-def _error_event(data: str) -> _Failure:
-    """The failure that an event of the type "error" reports."""
-    body, words = _read_error_body(data)
-    words = words or "no reason was given"
-    return _Failure(ResponseError, "the service reported", words, body)
 
 
 def _is_json(data: str) -> bool:
@@ -4212,6 +4268,8 @@ class _Reading:
             self._body_ended(rest, _ENDS[lost.kind], lost.kind, lost.message)
 
     def _fail(self, failure: _Failure) -> None:
+        if failure.body is None:
+            failure.body = self.answer.document_text() or None
         self.failure = failure.with_traceback(None)  # which would hold the request
         self._exchange.drop()
 
@@ -4259,8 +4317,11 @@ class Stream:
             raise StopIteration
         return taken[0]
 
-    def take(self) -> tuple[JSONObject, str] | None:
-        """The next chunk and the first choice's text in it; ``None`` at the end."""
+    def take(self) -> tuple[JSONObject, str, int] | None:
+        """The next chunk, the first choice's text in it, and the size of its JSON.
+
+        ``None`` at the end.
+        """
         chunks = self._answer.chunks
         while not chunks:
             if self._answer.is_complete:
@@ -4451,7 +4512,8 @@ def _secrets_of_proxy(proxy: _Proxy | None) -> list[str]:
         return []
     encoded = proxy.authorization.partition(" ")[2]
     pair = base64.b64decode(encoded).decode()
-    return [encoded, pair, pair.partition(":")[2]]
+    name, _, password = pair.partition(":")
+    return [encoded, pair, password, name if _looks_like_key(name) else ""]
 
 
 def _has_key(names: Iterable[str]) -> bool:
@@ -4581,7 +4643,10 @@ class _Service:
             self.endpoint.scheme, self.endpoint.host, self.endpoint.port
         )
         self.headers = _check_headers("headers", headers)
-        parameters = urllib.parse.parse_qsl(self.endpoint.query)
+        query = self.endpoint.query
+        parameters = urllib.parse.parse_qsl(query)
+        # As they are written, too; one may stand without a name.
+        parameters += [part.rpartition("=")[::2] for part in query.split("&")]
         self.secrets = _secrets_in([*self.headers.items(), *parameters])
         self.secrets += _secrets_of_proxy(self.route.proxy)
         self.has_other_key = _has_key([*self.headers, *dict(parameters)])
@@ -4737,7 +4802,7 @@ class Call:
         except _Failure as failure:
             self._log_attempt(exchange, failure.kind.__name__, started)
             return failure.with_traceback(None)  # which would hold the request
-        self._mask_headers(exchange.headers)
+        exchange.headers = self._masked_headers(exchange.headers)
         self._log_attempt(exchange, str(exchange.status), started)
         if exchange.status >= 300:
             return self._status_failure(exchange, account)
@@ -4772,16 +4837,16 @@ class Call:
         # The longest first, since one may begin another.
         return _mask(value, sorted(secrets, key=len, reverse=True))
 
-    def _mask_headers(self, headers: http.client.HTTPMessage) -> None:
-        """Take the keys out of an answer's headers: users print them."""
-        fields = headers.items()
-        values = self._masked([value for _, value in fields])
-        if values == [value for _, value in fields]:
-            return
-        for name in headers.keys():
-            del headers[name]
-        for (name, _), value in zip(fields, values):
-            headers[name] = value  # adds one, where there is one of that name
+    def _masked_headers(self, headers: http.client.HTTPMessage) -> Any:
+        """An answer's headers without the keys: users print them."""
+        fields = [list(field) for field in headers.items()]
+        masked = self._masked(fields)
+        if masked == fields:
+            return headers
+        copy = http.client.HTTPMessage()
+        for name, value in masked:
+            copy[name] = value  # adds one, where there is one of that name
+        return copy
 
     def _log_attempt(self, exchange: _Exchange, outcome: str, started: float) -> None:
         seconds = time.monotonic() - started
@@ -4802,11 +4867,11 @@ class Call:
     def _status_failure(self, exchange: _Exchange, account: _Account) -> _Failure:
         """The failure of an attempt that was answered with another status than 2xx."""
         text = _read_text(exchange, account, MAX_ERROR_BODY_BYTES)[0]
-        body, said = _read_error_body(text)
+        body, said = _read_error_body(text, account)
         status = exchange.status
         kind = _STATUS_ERRORS.get(status)
         if kind is None:
-            kind = InternalServerError if status >= 500 else APIStatusError
+            kind = InternalServerError if 500 <= status < 600 else APIStatusError
         if status < 400 and exchange.headers.get("Location"):
             place = re.split("[?#]", exchange.headers["Location"])[0]
             said = "redirected to %s, which is not followed; set base_url to that URL"
@@ -4889,7 +4954,8 @@ def _may_retry_status(status: int) -> bool:
 
     504 and 524 do not: a gateway gave up waiting, and the model may still be at work.
     """
-    return status in _RETRIED_STATUSES or (status >= 500 and status not in (504, 524))
+    is_5xx = 500 <= status < 600
+    return status in _RETRIED_STATUSES or (is_5xx and status not in (504, 524))
 
 
 # Statuses, and codes of an error that is all of a whole answer of 2xx.
@@ -4931,7 +4997,7 @@ def _read_completion(
         return _with_headers(answer.completion(), exchange)
     if answer.has_choices():
         failure.partial = _with_headers(answer.completion(), exchange)
-    else:
+    elif answer.is_document and exchange.failure is None:
         failure.may_retry = _is_refusal_for_now(failure)
     return failure
 
@@ -4941,14 +5007,32 @@ def _with_headers(completion: Completion, exchange: _Exchange) -> Completion:
     return completion
 
 
+# What may stand beside an error that is all of an answer.
+_BESIDE_ERRORS = {*_ERROR_NAMES, *_WORD_NAMES, *_CODE_NAMES} | {
+    "object",
+    "type",
+    "param",
+    "status",
+    "success",
+    "id",
+    "request_id",
+    "created",
+    "timestamp",
+}
+
+
 def _is_refusal_for_now(failure: _Failure) -> bool:
-    """Whether a whole answer of 2xx is nothing but an error that says "not now".
+    """Whether a whole document of 2xx is nothing but an error that says "not now".
 
     This is the one case in which a request is sent again after a 2xx.  A code of 5xx in
     a 2xx is not retried, since the model may have run.
     """
     body = failure.body
-    if not isinstance(body, dict) or body.get("choices"):
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    if not isinstance(body, dict) or not _BESIDE_ERRORS.issuperset(body):
+        return False
+    if not isinstance(body.get("message", ""), str):  # it may be an answer's
         return False
     return str(_error_fields(body).get("code")) in map(str, _RETRIED_STATUSES)
 
@@ -5103,9 +5187,11 @@ def _read_parsed(
             message = "there is nothing to parse: the answer was cut off (%s)"
             message %= choice.finish_reason
             return _Failure(ResponseError, message, body=completion.text)
-        text = without_fence(_text_of(choice.message.content))
-        is_answer = text and not choice.message.refusal
-        choice.message["parsed"] = kind.model_validate_json(text) if is_answer else None
+        message = choice.get("message")
+        if message is not None:
+            text = without_fence(_text_of(message.content))
+            is_answer = text and not message.refusal
+            message["parsed"] = kind.model_validate_json(text) if is_answer else None
     return completion
 
 
@@ -5588,15 +5674,17 @@ OpenAI = Client
 # Each call runs in a daemon thread of its own, by the same code as Client's.  The event
 # loop and the thread meet in one place: _Handover.
 
-# Chunks that may wait for a consumer; beyond that the server has to wait too.
+# Chunks that may wait for a consumer; beyond that the server has to wait too.  A large
+# one counts as one for each so many characters.
 _READ_AHEAD = 100
+_READ_AHEAD_CHARACTERS = 1000
 
 
 class _Handover:
     """Hands what a thread makes of a call to a task, a bounded number of items ahead.
 
-    *work*: makes the items; it runs in the thread.  The end is an error, or an item
-    that is ``None``.
+    *work*: makes the items, each with its size; it runs in the thread.  The end is an
+    error, or an item that is ``None``.
     """
 
     def __init__(self, call: Call, work: Callable[[Call], Iterator[Any]]) -> None:
@@ -5605,8 +5693,9 @@ class _Handover:
         self._call = call
         self._work = work
         self._loop = asyncio.get_running_loop()
-        # Pairs of an item and an error.  The end stays, and is given again and again.
-        self._arrived: collections.deque[tuple[Any, Any]] = collections.deque()
+        # Each an item, an error, and the room that it takes.  The end stays, and is
+        # given again and again.
+        self._arrived: collections.deque[tuple[Any, Any, int]] = collections.deque()
         self._room = threading.Semaphore(_READ_AHEAD)
         self._is_closed = False  # set by close()
         self._waiter: Any = None  # the future that the consumer waits for
@@ -5628,15 +5717,17 @@ class _Handover:
 
     def _run(self) -> None:
         try:
-            for item in self._work(self._call):
-                self._put(item, None)
+            for item, size in self._work(self._call):
+                self._put(item, None, size)
         except BaseException as error:
-            self._put(None, error)
+            self._put(None, error, 0)
 
-    def _put(self, item: Any, error: BaseException | None) -> None:
-        if not self._is_closed:  # else what is left is taken without waiting
-            self._room.acquire()
-        self._arrived.append((item, error))
+    def _put(self, item: Any, error: BaseException | None, size: int) -> None:
+        room = min(_READ_AHEAD, 1 + size // _READ_AHEAD_CHARACTERS)
+        for _ in range(room):
+            if not self._is_closed:  # else what is left is taken without waiting
+                self._room.acquire()
+        self._arrived.append((item, error, room))
         waiter = self._waiter
         try:
             if waiter is not None:
@@ -5648,12 +5739,13 @@ class _Handover:
         """The next item; ``None`` or an error at the end."""
         while not self._arrived:
             await self._wait()
-        item, error = self._arrived[0]
+        item, error, room = self._arrived[0]
         if error is not None:
             raise error
         if item is not None:
-            self._room.release()
             self._arrived.popleft()
+            for _ in range(room):
+                self._room.release()
         return item
 
     async def _wait(self) -> None:
@@ -5674,7 +5766,7 @@ class _Handover:
         """End the request, at whatever stage it is."""
         self._is_closed = True
         self._call.cancel()
-        self._room.release()  # the thread may wait for it
+        self._room.release()  # the thread may wait for it, and then finds this closed
 
 
 def _wake(waiter: Any) -> None:
@@ -5683,18 +5775,18 @@ def _wake(waiter: Any) -> None:
 
 
 def _answer_of(call: Call) -> Iterator[Any]:
-    yield call.run()
+    yield call.run(), 0
 
 
 def _chunks_of(call: Call) -> Iterator[Any]:
     """A call's `Stream`, then what that gives."""
     stream = call.run()
-    yield stream
+    yield stream, 0
     taken = stream.take()
     while taken is not None:
-        yield taken
+        yield taken, taken[2]
         taken = stream.take()
-    yield None
+    yield None, 0
 
 
 class AsyncStream:

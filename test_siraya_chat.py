@@ -6954,10 +6954,12 @@ class EndsOfStreams(Test):
         self.assertEqual(error.partial.request_id, "req-7")
         self.assertEqual((error.code, error.body), (429, busy))
 
-    def test_a_stream_that_nobody_asked_for_and_that_is_only_an_error_is_retried(self):
+    def test_a_stream_that_nobody_asked_for_is_paid_once_whatever_it_says(self):
         server = self.serve(sse({"error": {"code": 429, "message": "busy"}}), ANSWER)
-        self.assertEqual(self.client(server).complete("hi").text, "Once upon")
-        self.assertEqual(len(server.requests), 2)
+        error = self.refused(
+            ResponseError, ["busy"], self.client(server).complete, "hi"
+        )
+        self.assertEqual((error.code, len(server.requests)), (429, 1))
 
     def test_a_stream_that_nobody_asked_for_may_begin_with_any_field(self):
         for first in (b"retry: 3000\n\n", b"id: 1\n", b"event: message\n", b": hi\n\n"):
