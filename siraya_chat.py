@@ -963,19 +963,30 @@ def _has_halves(text: str) -> bool:
     return "\\ud" in text or "\\uD" in text
 
 
+# A pair of surrogates, which is one character, or half of a pair.
+_SURROGATES = "([\ud800-\udbff][\udc00-\udfff])|[\ud800-\udfff]"
+
+
 def _mend(value: Any) -> Any:
-    """The value, changed in place: U+FFFD for halves of surrogate pairs."""
+    """The value, changed in place: halves that met are joined, U+FFFD for others."""
     if isinstance(value, str):
-        if value.isascii() or not re.search("[\ud800-\udfff]", value):
-            return value
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return value if value.isascii() else re.sub(_SURROGATES, _mended, value)
     if isinstance(value, dict):
         for name in list(value):
             item = _mend(value.pop(name))
             value[_mend(name)] = item
     elif isinstance(value, list):
-        value[:] = map(_mend, value)
+        for position, item in enumerate(value):
+            value[position] = _mend(item)
     return value
+
+
+def _mended(surrogates: Any) -> str:
+    """The character for a match of `_SURROGATES`."""
+    pair = surrogates.group(1)
+    if pair is None:
+        return "\ufffd"
+    return pair.encode("utf-16", "surrogatepass").decode("utf-16")  # type: ignore[no-any-return]
 
 
 def _parse_completion(text: str, account: _Account) -> Completion:
@@ -3184,25 +3195,30 @@ class _Connection(http.client.HTTPConnection):
                 return sock.send(data)  # type: ignore[no-any-return]
             except socket.timeout as error:
                 raise self._limits.explain(error) from None
-        self._wait_until_ready(selectors.EVENT_READ | selectors.EVENT_WRITE)
+        ready = self._wait_for(selectors.EVENT_READ | selectors.EVENT_WRITE)
+        if not ready & selectors.EVENT_WRITE:
+            return 0
         sock.settimeout(0)
         try:
             return sock.send(data)  # type: ignore[no-any-return]
         except ssl.SSLWantReadError:
-            self._wait_until_ready(selectors.EVENT_READ)
+            self._wait_for(selectors.EVENT_READ)
         except _WOULD_WAIT:
             pass
         return 0
 
-    def _wait_until_ready(self, events: int) -> None:
+    def _wait_for(self, events: int) -> int:
+        """Wait for one of the events of `selectors`; returns those that came."""
         # select() fails above descriptor 1023.
         kind = getattr(selectors, "PollSelector", selectors.SelectSelector)
         started = time.monotonic()
         with kind() as selector:
             selector.register(self.own_socket, events)
-            if not selector.select(self._limits.time_left()):
-                raise self._limits.passed()
+            ready = selector.select(self._limits.time_left())
+        if not ready:
+            raise self._limits.passed()
         self._limits.waited_in_vain(time.monotonic() - started)
+        return ready[0][1]
 
     def receive_head(self) -> Any:
         """The answer's head, parsed by http.client."""
@@ -3605,7 +3621,9 @@ def _decompress(decoder: Any, block: bytes) -> Iterator[bytes]:
         try:
             content = decoder.decompress(packed, BLOCK_BYTES)
         except zlib.error:
-            yield _salvaged(before, packed)
+            salvaged = _salvaged(before, packed)
+            if salvaged:
+                yield salvaged
             raise
         if not content:
             break
@@ -3616,11 +3634,11 @@ def _decompress(decoder: Any, block: bytes) -> Iterator[bytes]:
 
 
 def _salvaged(decoder: Any, packed: bytes) -> bytes:
-    """What unpacks of damaged data before the damage."""
+    """What unpacks of damaged data before the damage: less than a block."""
     content = bytearray()
     with contextlib.suppress(zlib.error):
         for byte in packed:
-            content += decoder.decompress(b"%c" % byte, BLOCK_BYTES - len(content))
+            content += decoder.decompress(b"%c" % byte, BLOCK_BYTES)
     return bytes(content)
 
 
@@ -4481,11 +4499,11 @@ _PLAIN_NAMES = (
 )
 
 
-def _secrets_in(fields: Iterable[tuple[str, Any]]) -> list[str]:
+def _secrets_in(fields: Iterable[tuple[str, str]]) -> list[str]:
     """The secrets in headers, or in the parameters of a query."""
     secrets = []
-    for field, value in _flat(fields):
-        name, text = str(field).lower().replace("_", "-"), str(value)
+    for field, text in fields:
+        name = field.lower().replace("_", "-")
         may_be_key = not re.match(_PLAIN_NAMES + r"\Z", name) and _looks_like_key(text)
         if name in _SECRET_NAMES or may_be_key:
             secrets += [text, urllib.parse.quote(text, safe="")]
@@ -4493,11 +4511,13 @@ def _secrets_in(fields: Iterable[tuple[str, Any]]) -> list[str]:
     return secrets
 
 
-def _flat(fields: Iterable[tuple[Any, Any]]) -> Iterator[tuple[Any, Any]]:
-    """The fields one by one; a parameter of a query may have several values."""
-    for field, value in fields:
-        for item in value if isinstance(value, (list, tuple)) else [value]:
-            yield field, item
+def _parameters(query: str) -> list[tuple[str, str]]:
+    """The parameters of a query, with values as they are meant and as they are written.
+
+    One may stand without a name.
+    """
+    written = [part.rpartition("=")[::2] for part in query.split("&")]
+    return urllib.parse.parse_qsl(query) + written
 
 
 def _looks_like_key(text: str) -> bool:
@@ -4516,9 +4536,9 @@ def _secrets_of_proxy(proxy: _Proxy | None) -> list[str]:
     return [encoded, pair, password, name if _looks_like_key(name) else ""]
 
 
-def _has_key(names: Iterable[str]) -> bool:
+def _has_key(fields: Iterable[tuple[str, str]]) -> bool:
     """Whether one of the headers or parameters may tell the service who calls."""
-    return any(str(name).lower().replace("_", "-") in _KEY_NAMES for name in names)
+    return any(name.lower().replace("_", "-") in _KEY_NAMES for name, _ in fields)
 
 
 def _check_headers(name: str, headers: Any) -> dict[str, str]:
@@ -4643,13 +4663,9 @@ class _Service:
             self.endpoint.scheme, self.endpoint.host, self.endpoint.port
         )
         self.headers = _check_headers("headers", headers)
-        query = self.endpoint.query
-        parameters = urllib.parse.parse_qsl(query)
-        # As they are written, too; one may stand without a name.
-        parameters += [part.rpartition("=")[::2] for part in query.split("&")]
-        self.secrets = _secrets_in([*self.headers.items(), *parameters])
-        self.secrets += _secrets_of_proxy(self.route.proxy)
-        self.has_other_key = _has_key([*self.headers, *dict(parameters)])
+        fields = [*self.headers.items(), *_parameters(self.endpoint.query)]
+        self.secrets = _secrets_in(fields) + _secrets_of_proxy(self.route.proxy)
+        self.has_other_key = _has_key(fields)
         self.is_loopback = _is_loopback(self.endpoint.host)
         # The last host on the way that can read the key, since it goes in plain http.
         self.far_reader = "" if self.endpoint.scheme == "https" else self._far_host()
@@ -4721,11 +4737,11 @@ class Call:
     def _add_options(self, options: dict[str, Any]) -> None:
         """Headers and a query of this call alone."""
         headers = _check_headers("extra_headers", options.get("extra_headers"))
-        query = options.get("extra_query")
-        if headers or query:
+        if headers or options.get("extra_query"):
             self._own_headers = {**self._own_headers, **headers}
-            fields = {**headers, **(query or {})}
-            self._secrets += _secrets_in(fields.items())
+            query = self._url.partition("?")[2]
+            fields = [*headers.items(), *_parameters(query)]
+            self._secrets += _secrets_in(fields)
             self._has_other_key = self._has_other_key or _has_key(fields)
 
     def has_key(self) -> bool:

@@ -3811,6 +3811,9 @@ REAL_OTHER_ERRORS = (  # what, the document, words of the error, its code
 )
 
 
+BUSY_ERROR = {"code": 429, "message": "busy"}
+
+
 class RealServers(Test):
     def assert_goes_back(self, made):
         """A strict server takes the message of an answer, and results of its calls."""
@@ -4260,8 +4263,8 @@ class RealServers(Test):
     def test_a_whole_answer_that_reports_408_409_or_429_is_tried_again(self):
         for code in (408, 409, 429, "429"):
             with self.subTest(code):
-                busy = http_answer(200, {"error": {"code": code, "message": "busy"}})
-                server = self.serve(busy, ANSWER)
+                busy = {"error": {"code": code, "message": "busy"}, "id": "x"}
+                server = self.serve(http_answer(200, busy), ANSWER)
                 self.assertEqual(self.client(server).complete("hi").text, "Once upon")
                 self.assertEqual(len(server.requests), 2)
 
@@ -4282,12 +4285,29 @@ class RealServers(Test):
             {"error": {"message": "x"}},
             {"choices": [dict(FAILED_CHOICE, error={"code": 429, "message": "x"})]},
             {"choices": []},
+            {"error": BUSY_ERROR, "usage": {"total_tokens": 5}},
+            {"error": BUSY_ERROR, "text": "Once"},
+            {"error": BUSY_ERROR, "message": {"content": "Once"}},
         ):
-            with self.subTest(document):
-                server = self.serve(http_answer(200, document), ANSWER)
-                with self.assertRaises(ResponseError):
-                    self.client(server).complete("hi")
-                self.assertEqual(len(server.requests), 1)
+            self.check_asked_once(http_answer(200, document), document)
+
+    def test_an_error_that_an_event_stream_reports_is_not_sent_again(self):
+        for data in (
+            {"error": BUSY_ERROR},
+            event({"error": BUSY_ERROR}, event="error"),
+        ):
+            self.check_asked_once(sse(data), data)
+
+    def test_an_error_that_was_cut_off_is_not_sent_again(self):
+        busy = http_answer(200, {"error": BUSY_ERROR}, Content_Length=999)
+        self.check_asked_once([busy, CLOSE], "a document")
+
+    def check_asked_once(self, answer, what):
+        server = self.serve(answer, ANSWER)
+        with self.subTest(what):
+            with self.assertRaises(SirayaError):
+                self.client(server).complete("hi")
+            self.assertEqual(len(server.requests), 1)
 
     def test_an_error_beside_an_answer_that_is_empty_is_no_error(self):
         for nothing in (None, {}, "", [], False):
@@ -5021,6 +5041,37 @@ class Decoding(Test):
             with self.subTest(coding):
                 self.refused(APIConnectionError, [], ask, client, False)
                 self.refused(StreamError, [], ask, client, True)
+
+    def test_what_unpacks_before_the_damage_is_not_lost(self):
+        whole, events = BODY.encode(), event(ONCE) + event(UPON)
+        for coding, pack in (("gzip", gzip.compress), ("deflate", zlib.compress)):
+            damaged = [pack(data)[:-4] + b"xxxx" for data in (whole, events)]
+            server = self.serve(
+                *[json_answer(data, Content_Encoding=coding) for data in damaged]
+            )
+            client = self.client(server)
+            with self.subTest(coding):
+                error = self.refused(ResponseError, ["check"], ask, client, False)
+                self.assertEqual(error.body, BODY)
+                error = self.refused(StreamError, ["check"], ask, client, True)
+                self.assertEqual(error.partial.text, "Once upon")
+
+    def test_content_that_is_not_packed_as_its_label_says_is_no_empty_answer(self):
+        for coding in ("gzip", "deflate"):
+            answer = json_answer(BODY, Content_Encoding=coding)
+            with self.subTest(coding):
+                call = self.client(self.serve(answer)).complete
+                self.refused(ResponseError, ["decompress"], call, "hi")
+
+    def test_a_length_may_be_repeated(self):
+        length = b"Content-Length: %d" % len(BODY)
+        for twice in (length + b"\r\n" + length, length + b", %d" % len(BODY)):
+            server = self.serve(ANSWER.replace(length, twice), ANSWER)
+            client = self.client(server)
+            with self.subTest(twice):
+                for _ in range(2):
+                    self.assertEqual(client.complete("hi").text, "Once upon")
+                self.assertEqual(server.connections, 1)
 
     def test_zeros_behind_a_gzip_member_are_padding(self):
         padded = gzip.compress(BODY.encode()) + bytes(100)
@@ -6521,8 +6572,12 @@ class Secrecy(Test):
                 shown = self.echo(OTHER_KEY, "?%s=%s" % (name, OTHER_KEY))
                 self.assertIn("bad ***", shown)
                 self.assertNotIn(OTHER_KEY, shown)
-                shown = self.echo(OTHER_KEY, extra_query={name: OTHER_KEY})
-                self.assertNotIn(OTHER_KEY, shown)
+                for value in (OTHER_KEY, [OTHER_KEY], OTHER_KEY.encode()):
+                    shown = self.echo(OTHER_KEY, extra_query={name: value})
+                    self.assertNotIn(OTHER_KEY, shown)
+
+    def test_a_key_in_a_query_may_stand_without_a_name(self):
+        self.assertNotIn(OTHER_KEY, self.echo(OTHER_KEY, "?" + OTHER_KEY))
 
     def test_a_key_in_a_query_is_in_no_message_about_the_url(self):
         for url in (
@@ -6590,6 +6645,21 @@ class Secrecy(Test):
         headers = self.client(server).complete("hi").headers
         self.assertEqual(headers.get_all("X-Echo"), ["one", "Bearer ***", "two"])
         self.assertEqual(headers["content-type"], "application/json")
+
+    def test_headers_that_a_trace_holds_hold_no_key_either(self):
+        said = b"\r\nX-%s: Bearer %s\r\n" % ((KEY.encode(),) * 2)
+        server = self.serve(ANSWER.replace(b"\r\n", said, 1))
+        headers = self.client(server).complete("hi").headers
+        for shown in (str(headers), repr(headers.items()), str(pickle.dumps(headers))):
+            self.assertNotIn(KEY, shown)
+
+    def test_headers_that_all_hold_the_key_cost_time_by_their_number_alone(self):
+        def read(count):
+            said = b"".join(b"X-%d: %s\r\n" % (n, KEY.encode()) for n in range(count))
+            answer = ANSWER.replace(b"\r\n", b"\r\n" + said, 1)
+            self.client(self.serve(answer)).complete("hi")
+
+        self.assertLess(growth(read, 20, 80), 9)
 
     def test_a_key_that_begins_another_is_masked_with_it(self):
         keys = ["sk-0123456789", "sk-0123456789-abcdef"]
@@ -7483,6 +7553,7 @@ UNUSABLE_HEADS = (  # what, a line of the head of an answer 200
 )
 
 
+BUSY = http_answer(503)
 BEGUN_HEADS = (  # what the server says before it closes: it has begun to answer
     ("half a status line", b"HTTP/1.1 20"),
     ("a blank line first", b"\r\n" + ANSWER),
@@ -7500,6 +7571,11 @@ BEGUN_HEADS = (  # what the server says before it closes: it has begun to answer
     ("half the head of a 503", b"HTTP/1.1 503 No\r\nContent-Le"),
     ("half a body", ANSWER[:-5]),
     ("an unknown version", ANSWER.replace(b"HTTP/1.1", b"HTTP/9.9")),
+    ("a version of two digits", BUSY.replace(b"HTTP/1.1", b"HTTP/1.10")),
+    ("a version that is none", BUSY.replace(b"HTTP/1.1", b"HTTP/1.x")),
+    ("a status line that goes on", BUSY.replace(b" Service", b"x Service")),
+    ("a bare CR in a header", BUSY.replace(b"\r\n", b"\r\nX: a\rb\r\n", 1)),
+    ("a status beyond all", http_answer(600)),
     ("one byte", b"H"),
 )
 
@@ -7575,6 +7651,32 @@ class EarlyAnswers(Test):
         interim = b"HTTP/1.1 102 Processing\r\n\r\n"
         server = self.serve(ANSWER, greeting=[interim], keep=0)
         self.assertEqual(self.client(server).complete(self.LARGE).text, "Once upon")
+
+    def test_a_server_that_closes_within_an_interim_answer_is_noticed(self):
+        server = self.serve([b"HTTP/1.1 102 Pro", CLOSE], early=True)
+        call = self.client(server, timeout=30, max_retries=0).complete
+        error = self.refused(APIConnectionError, [], call, self.LARGE)
+        self.assertNotIn("timeout", str(error))
+
+    def test_interim_answers_without_end_do_not_hold_the_sending(self):
+        head = b"HTTP/1.1 103 X\r\nA: "
+        for what, begin, piece in (
+            ("drips", head, b"x"),
+            ("one after the other", b"", head + b"x\r\n\r\n"),
+        ):
+            server = self.serve(forever(begin, piece, 0.1), early=True)
+            call = self.client(server, timeout=0.5, max_retries=0).complete
+            with self.subTest(what):
+                error = self.refused(APITimeoutError, ["0.5 s"], call, self.LARGE)
+                self.assertNotIn("deadline", str(error))
+
+    def test_a_large_interim_answer_costs_time_by_its_bytes_alone(self):
+        flood = [b"HTTP/1.1 103 X\r\nA: ", *[b"x" * 4096] * 500]
+        server = self.serve([*flood, CLOSE], early=True)
+        call = self.client(server, max_retries=0).complete
+        before = time.process_time()
+        self.refused(APIConnectionError, [], call, self.LARGE)
+        self.assertLess(time.process_time() - before, 3)
 
     def test_the_connection_is_not_used_again(self):
         server = self.serve([ANSWER, 0.2, CLOSE], ANSWER, early=True)
@@ -8521,6 +8623,8 @@ REPEATING = (  # what is said again and again, the n-th chunk
     ("links beside the choices", lambda n: dict(chunk("x"), citations=["x"] * 50)),
     ("a message", lambda n: with_choice(message={"content": "x" * 50})),
     ("the id of a call", lambda n: chunk(tool_calls=[tool_call(0, "c%d" % n)])),
+    ("sounds", lambda n: chunk(audio={"data": "AA==" * 50})),
+    ("thoughts", lambda n: chunk(reasoning_details=[{"text": "x"}] * 10)),
 )
 
 
@@ -8674,6 +8778,25 @@ class Costs(Test):
         call = functools.partial(self.client(server).complete, "hi")
         peak, _ = memory(lambda: self.refused(ResponseError, ["memory"], call))
         self.assertLess(peak, 10 * len(names) + (50 << 20))
+
+    def test_errors_that_would_fill_the_memory_are_kept_as_text(self):
+        body = "[%s0]" % ('{"":0},' * 800000)
+        for name, error, answer in (
+            ("event", StreamError, sse(ONCE, event(body, event="error"))),
+            ("status", BadRequestError, http_answer(400, body)),
+        ):
+            client = self.client(self.serve(answer))
+            call = functools.partial(self.refused, error, [], ask, client, True)
+            with self.subTest(name):
+                peak, _ = memory(call)
+                self.assertLess(peak, 10 * len(body) + (50 << 20))
+
+    def test_halves_of_characters_do_not_double_the_memory(self):
+        body = '{"choices": [{"message": {"content": "x"}}], "x": [%s0]}'
+        body %= r'"\ud83d",' * 300000
+        call = self.client(self.serve(http_answer(200, body))).complete
+        peak, _ = memory(lambda: call("hi"))
+        self.assertLess(peak, 20 * len(body))
 
     def test_more_json_than_any_chunk_has_is_refused_too(self):
         data = b'data: {"choices": [%s0]}\n\n' % (b"[]," * 1100000)
