@@ -5647,7 +5647,6 @@ AsyncOpenAI = AsyncClient
 #   _Command                   a run of the command, made of all these
 #   _turns()                   what is typed at a terminal
 
-_PROGRAM = "siraya-chat"
 # It is also the table of the options.
 _HELP = """\
 usage: siraya-chat [options] [prompt ...]
@@ -5656,7 +5655,7 @@ Ask a model. The answer goes to standard output, everything else to standard
 error. Text that is piped in is added to the prompt; the prompt - is standard
 input. Options and words mix freely; after -- all are words.
 
-  -m, --model MODEL      default: $SIRAYA_MODEL, or %s
+  -m, --model MODEL      default: $SIRAYA_MODEL or %s
   -s, --system TEXT      system message; @FILE reads it from a file
   -a, --attach FILE      image, PDF, audio, video, text, or URL; - is standard
                          input; FILE;type=image/png sets the type; repeatable
@@ -5666,15 +5665,12 @@ input. Options and words mix freely; after -- all are words.
   --schema FILE_OR_JSON  ask for JSON by this JSON Schema, and print it alone
   -j, --json             print the response as JSON; streamed, a chunk a line
   -u, --usage            print tokens and cost on standard error
-  -c, --chat             a conversation at the terminal; Ctrl-C stops an
-                         answer, Ctrl-D, exit or quit ends it
-  --history FILE         go on with the conversation in a file of JSON Lines;
-                         each turn is added
+  -c, --chat             a conversation at the terminal; exit or Ctrl-D ends it
+  --history FILE         the conversation, in JSON Lines; each turn is added
   --models               list the models of the service
   -v, --verbose          print attempts, retries and times on standard error
   -n, --dry-run          print the request and send nothing; needs no key
-  --base-url URL         default: $SIRAYA_BASE_URL, or
-                         %s
+  --base-url URL         default: $SIRAYA_BASE_URL or %s
   --version              print the version
   -h, --help             print this help
 
@@ -5686,15 +5682,12 @@ examples:
   siraya-chat -c --history talk.jsonl -m openai/gpt-4o
   while read -r line; do siraya-chat "$line" </dev/null; done <questions.txt
 
-environment: SIRAYA_API_KEY (not an option, since every user of a machine can
-read its command lines), SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, no_proxy,
-SSL_CERT_FILE
+environment: SIRAYA_API_KEY (not an option: every user of a machine can read
+its command lines), SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, SSL_CERT_FILE
 
 exit status: 0 done; 1 the service or the network failed, or there is no
 answer; 2 usage error; 130 (or killed by SIGINT) Ctrl-C
 """ % (DEFAULT_MODEL, DEFAULT_BASE_URL)
-# What took the place of options that are gone.
-_GONE = {"timeout": "-o timeout=SECONDS", "no-stream": "-o stream=false"}
 # What -o cannot set: an option or an argument does, or it is none of a request.
 _NOT_FOR_O = """
     model messages api_key base_url connect_timeout headers proxy ssl_context
@@ -5703,7 +5696,6 @@ _NOT_FOR_O = """
 _OWN_WORDS = {
     ", or pass Client(api_key=…)": "",
     "media_type='image/png', or FILE": "FILE",
-    "image/png in the command": "image/png",
     "media_type must": ";type= must",
     "attach: ": "",
     "json_schema().json_schema.schema": "--schema",
@@ -5737,7 +5729,8 @@ def _parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     try:
         given, words = gnu_getopt(arguments, letters, names)
     except GetoptError as error:
-        raise ValueError(error.msg + _advice(error.opt, arguments)) from None
+        advice = "see --help; a prompt that begins with a hyphen needs -- before it"
+        raise ValueError("%s; %s" % (error.msg, advice)) from None
     options: dict[str, Any] = {"words": words, "--attach": [], "--option": []}
     for spelling, value in given:
         name = long_names.get(spelling, spelling)
@@ -5748,15 +5741,6 @@ def _parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
         else:
             options[name] = value
     return options
-
-
-def _advice(option: str, arguments: Sequence[str]) -> str:
-    """What to do about an option that there is not."""
-    if option in _GONE:
-        return ": use " + _GONE[option]
-    if any(re.match(r"-\S*\s", argument) for argument in arguments):
-        return ": a prompt that begins with a hyphen needs -- before it"
-    return ""
 
 
 def _text(argument: str) -> str:
@@ -5792,9 +5776,9 @@ def _bytes_of(stream: Any) -> Any:
 
 def _encoding_of(stream: Any) -> str:
     """UTF-8 for the process's pipes and files, unless a variable names another."""
-    is_named = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
+    named = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
     is_own = stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__)
-    if is_own and not is_named and not _is_terminal(stream):
+    if is_own and not named and not _is_terminal(stream):
         return "utf-8"
     return getattr(stream, "encoding", None) or "utf-8"
 
@@ -5816,8 +5800,7 @@ def _write(stream: Any, text: str) -> None:
     """Write to a standard stream, at once and to the last byte."""
     raw = _bytes_of(stream)
     if raw is None:
-        stream.write(text)
-        stream.flush()
+        print(text, end="", file=stream, flush=True)
         return
     text = text.replace("\n", os.linesep)
     rest = memoryview(text.encode(_encoding_of(stream), "replace"))
@@ -5860,8 +5843,7 @@ def _read_input_text(errors: _Errors) -> str:
         whole = re.sub(rb"[\xc2-\xf4][\x80-\xbf]{0,2}\Z", b"", data)
         text = decode_text(whole, encoding)
         if text is None:
-            message = "standard input is not UTF-8 text; for a file use -a -"
-            raise ValueError(message)
+            raise ValueError("standard input is not UTF-8 text; for a file use -a -")
         errors.report("standard input ends within a character, which is left out")
     return text.lstrip("\ufeff").strip("\r\n")
 
@@ -5884,7 +5866,7 @@ class _Errors:
         """Print a line, in one piece, since other programs write there too."""
         self.clear_status()
         text = _printable(_cut(str(what), 10 * MAX_MESSAGE_LENGTH))
-        self._write("%s: %s\n" % (_PROGRAM, _cut(text, MAX_MESSAGE_LENGTH)))
+        self._write("siraya-chat: %s\n" % _cut(text, MAX_MESSAGE_LENGTH))
 
     def show_status(self, text: str) -> None:
         if self._shows_status and self._is_in_foreground():
@@ -5903,6 +5885,24 @@ class _Errors:
             return os.tcgetpgrp(self._stream.fileno()) == os.getpgrp()
         except (OSError, AttributeError):  # another's terminal; Windows
             return False
+
+    def status_of(self, work: Callable[..., int], *arguments: Any) -> int:
+        """The exit status of a work.  What ends it early is reported."""
+        try:
+            return work(*arguments)
+        except KeyboardInterrupt:
+            return 130
+        except BrokenPipeError:
+            raise
+        except (OSError, *_FAILURES) as error:
+            self.report(getattr(error, "strerror", None) or error)
+            return 1
+        except (SirayaError, ValueError, TypeError, RecursionError) as error:
+            message = str(error)
+            for words, own_words in _OWN_WORDS.items():
+                message = message.replace(words, own_words)
+            self.report(message)
+            return 2
 
     @contextlib.contextmanager
     def follow_library(self, is_verbose: bool) -> Iterator[None]:
@@ -6022,25 +6022,22 @@ class _History:
         """Keep a turn."""
         answer = assistant(words)
         self.messages += [question, answer]
-        if not self._path:
-            return
-        turn = [question, dict(answer, model=model)]
-        try:
-            with self._open() as file:
-                before = file.read()
-                self._append(file, before, turn)
-        except OSError as error:
-            raise OSError("--history: not saved: %s" % error.strerror) from None
+        if self._path:
+            try:
+                self._append(question, dict(answer, model=model))
+            except OSError as error:
+                raise OSError("--history: not saved: %s" % error.strerror) from None
 
-    def _append(self, file: Any, before: bytes, turn: list[Any]) -> None:
-        if not before.strip():
-            turn = self._beginning + turn
-        lines = [json.dumps(message, ensure_ascii=False) + "\n" for message in turn]
-        if before and not before.endswith(b"\n"):
-            lines.insert(0, "\n")
-        data = "".join(lines).encode("utf-8", "replace")
-        while data:  # once, unless the disk is full: the next write says so
-            data = data[file.write(data) :]
+    def _append(self, *turn: Any) -> None:
+        with self._open() as file:
+            before = file.read()
+            lines = turn if before.strip() else (*self._beginning, *turn)
+            text = "".join(_to_json(line) + "\n" for line in lines)
+            if before and not before.endswith(b"\n"):
+                text = "\n" + text
+            data = text.encode("utf-8", "replace")
+            while data:  # once, unless the disk is full: the next write says so
+                data = data[file.write(data) :]
 
 
 def _how_to_convert(path: str) -> str:
@@ -6133,18 +6130,14 @@ class _Turn:
 
     def is_answered(self) -> bool:
         """Whether there is an answer; with --json a refusal or a call is one too."""
-        if self._prints_json and (self.refusal() or self.completion.tool_calls):
-            return True
-        return bool(self.text.strip())
+        others = self.refusal() or self.completion.tool_calls
+        return bool(self.text.strip() or (self._prints_json and others))
 
 
 def _describe_usage(completion: Completion) -> str:
     usage = completion.usage if isinstance(completion.usage, dict) else {}
-    numbers = [
-        "%s: %s" % (name, value)
-        for name, value in {"cost": completion.cost, **usage}.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
+    told = {"cost": completion.cost, **usage}.items()
+    numbers = ["%s: %s" % item for item in told if isinstance(item[1], (int, float))]
     return ", ".join(numbers) or "usage unknown"
 
 
@@ -6210,8 +6203,7 @@ class _Command:
         words = self._options["words"]
         files = list(filter(os.path.isfile, words))
         if files:
-            message = "%s is a word of the prompt here; -a attaches a file"
-            self._errors.report(message % _text(files[0]))
+            self._errors.report("%s is a word here; -a attaches it" % _text(files[0]))
         is_input = words == ["-"]
         texts = [] if is_input else [" ".join(map(_text, words))]
         if is_input or not _is_terminal(sys.stdin):
@@ -6224,15 +6216,10 @@ class _Command:
         advice = "%s; Ctrl-C stops an answer, Ctrl-D ends" % self._client.model
         self._errors.report(advice)
         for text in turns:
-            try:
-                if text == "/help":
-                    self._errors.report(advice)
-                else:
-                    self._turn(text)
-            except _FAILURES as error:
-                self._errors.report(error)
-            except KeyboardInterrupt:
-                self._errors.report("stopped")
+            if text == "/help":
+                self._errors.report(advice)
+            else:
+                self._errors.status_of(self._turn, text)
         return 0
 
     def _turn(self, prompt: str) -> int:
@@ -6251,9 +6238,9 @@ class _Command:
             self._errors.report(_describe_usage(turn.completion))
         if "--schema" in self._options and turn.text:
             turn.completion.json()
-        problems = list(turn.problems())
+        problems = "; ".join(turn.problems())
         if problems:
-            self._errors.report("; ".join(problems))
+            self._errors.report(problems)
         return 0 if turn.is_answered() else 1
 
     def _prepare(self, prompt: str) -> Call:
@@ -6300,14 +6287,13 @@ def _parse_value(value: str) -> Any:
 
 
 def _read_schema(value: str) -> Any:
-    is_json = value.lstrip().startswith("{")
-    if is_json and ":" in value and '"' not in value:  # so PowerShell hands it over
-        raise ValueError("--schema: not JSON: quotes lost? use a file")
-    with _named("--schema" if is_json else "--schema " + value):
-        if is_json:
-            return json.loads(_text(value))
-        with open(value, "rb") as file:
+    if not value.lstrip().startswith("{"):
+        with _named("--schema " + value), open(value, "rb") as file:
             return json.load(file)
+    if ":" in value and '"' not in value:  # so PowerShell hands it over
+        raise ValueError("--schema: not JSON: quotes lost? use a file")
+    with _named("--schema"):
+        return json.loads(_text(value))
 
 
 def _read_system(value: str) -> str:
@@ -6321,11 +6307,9 @@ def _open_terminal() -> int | None:
     """A descriptor of standard input if it is a terminal, else of the process's own."""
     if sys.stdin is None or sys.stdin is not sys.__stdin__:
         return None  # input() would read something else
-    stdin: Any = sys.stdin
-    stdin.reconfigure(errors="replace")
     try:
         if os.isatty(0):
-            return os.dup(0)
+            return 0
         return os.open("CONIN$" if os.name == "nt" else "/dev/tty", os.O_RDWR)
     except OSError:
         return None
@@ -6387,29 +6371,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     error, 130 interrupted.
     """
     errors = _Errors()
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        return _run_command(sys.argv[1:] if argv is None else argv, errors)
-    except KeyboardInterrupt:
-        return 130
+        return errors.status_of(_run_command, errors, arguments)
     except BrokenPipeError:  # the reader has had enough, as in … | head
         return 0
-    except OSError as error:
-        errors.report(error.strerror or error)
-        return 1
-    except _FAILURES as error:
-        errors.report(error)
-        return 1
-    except (SirayaError, ValueError, TypeError, RecursionError) as error:
-        message = str(error)
-        for words, own_words in _OWN_WORDS.items():
-            message = message.replace(words, own_words)
-        errors.report(message)
-        return 2
     finally:
         errors.clear_status()
 
 
-def _run_command(arguments: Sequence[str], errors: _Errors) -> int:
+def _run_command(errors: _Errors, arguments: Sequence[str]) -> int:
     options = _parse_arguments(arguments)
     if "--help" in options:
         _Output(errors).write(_HELP)

@@ -9138,6 +9138,9 @@ class CommandLineRequests(Test):
         self.check_prompt(["hi"], "", r"\Ahi\Z")
         self.check_prompt(["hi"], " \n\n", r"\Ahi\Z")
 
+    def test_a_mark_of_the_byte_order_is_no_part_of_piped_input(self):
+        self.check_prompt([], "\ufeffhi\n", r"\Ahi\Z")
+
     def test_a_hyphen_is_the_input_that_is_piped(self):
         self.assertEqual(run_main(None, "-", stdin=" \n").status, 2)
         self.check_prompt(["-"], "What is it?\n", r"\AWhat is it\?\Z")
@@ -9259,12 +9262,14 @@ class CommandLineOutput(Test):
         self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
         self.assertNotIn("None", outcome.err)
 
-    def test_a_long_refusal_is_cut_where_it_is_reported(self):
-        answer = http_answer(200, completion(None, refusal="no " * 1000000))
-        outcome = run_main(self.serve(answer), *WHOLE, "hi")
-        self.assertEqual((outcome.status, outcome.out), (1, ""))
-        self.assert_one_line(outcome.err, "the model refused: no no")
-        self.assertLess(len(outcome.err), 1100)
+    def test_a_refusal_is_told_whole_but_for_a_very_long_one(self):
+        for count in (100, 1000000):
+            answer = http_answer(200, completion(None, refusal="no " * count))
+            outcome = run_main(self.serve(answer), *WHOLE, "hi")
+            self.assertEqual((outcome.status, outcome.out), (1, ""))
+            told = "the model refused: " + " ".join(["no"] * min(count, 300))
+            self.assert_one_line(outcome.err, told)
+            self.assertLess(len(outcome.err), 1100)
 
     def test_the_version_is_told(self):
         outcome = run_main(None, "--version", SIRAYA_API_KEY=None)
@@ -9306,9 +9311,7 @@ MISUSES = (  # arguments, words of standard error
     (["-o", "timeout=0", "hi"], "timeout"),
     (["-o", "timeout=soon", "hi"], "timeout"),
     (["-o", "timeout=NaN", "hi"], "timeout"),
-    (["--timeout", "5", "hi"], "-o timeout="),
-    (["--no-stream", "hi"], "-o stream=false"),
-    (["--nonsense", "hi"], "--nonsense"),
+    (["--nonsense", "hi"], "--nonsense not recognized; see --help"),
     (["-m"], "-m"),
     (["-n in sed?"], "needs -- before it"),
     (["--what is that?"], "needs -- before it"),
@@ -9829,6 +9832,14 @@ def converse(server, *arguments, turns=(), pipes=(), **options):
     return Conversation(status, shown, contents, out)
 
 
+def has_gnu_readline():
+    with contextlib.suppress(ImportError):
+        import readline
+
+        return "libedit" not in (readline.__doc__ or "")
+    return False
+
+
 NO_TURNS = ("\n", "  \n", "/help\n")
 ENDS = ("exit\n", " quit \n", "\x04")
 PASTED = "\x1b[200~one\ntwo\nthree\x1b[201~\r"
@@ -9909,13 +9920,15 @@ class CommandLineChat(Test):
     def test_what_is_no_turn_is_not_asked(self):
         def check(end):
             server = self.serve(STREAM)
-            with Terminal(server, "-c") as terminal:
+            with Terminal(server, "-c", TERM="dumb") as terminal:
                 terminal.say(*NO_TURNS, "exit or quit\n", end)
                 status, shown = terminal.end()
             self.assertEqual(status, 0)
             (received,) = server.requests
             self.assertEqual(received.json["messages"], [user("exit or quit")])
             self.assertEqual(shown.count("Ctrl-D"), 2)  # at first, and for /help
+            self.assertEqual(shown.count("siraya-chat: "), 2)
+            self.assertTrue(shown.endswith("\r\n"), shown)  # for the shell's prompt
 
         self.side_by_side(check, [[end] for end in ENDS])
 
@@ -9925,6 +9938,9 @@ class CommandLineChat(Test):
             ran = converse(server, turns=[pasted], TERM=term, pipes=pipes)
             self.assertEqual(ran.contents, [["one\ntwo\nthree"]])
             self.assertEqual(ran.status, 0)
+            if has_gnu_readline():
+                # Terminals are asked to say what is pasted, if they know how.
+                self.assertEqual("\x1b[?2004h" in ran.shown, term == "xterm")
 
         rows = (
             ("xterm", PASTED, []),
@@ -9990,7 +10006,7 @@ class CommandLineChat(Test):
             terminal.interrupt(rb"> ", 1)
             terminal.type("Two\n")
             terminal.expect(rb"Once")
-            terminal.interrupt(rb"stopped.*> ", 2)
+            terminal.interrupt(rb"> ", 2)
             self.assertTrue(server.wait_closed())
             terminal.type("Three\n")
             terminal.say("\x04")
@@ -10002,9 +10018,14 @@ class CommandLineChat(Test):
         self.assertEqual(contents, ["One", "Once upon", "Two", "Once", "Three"])
 
     def test_where_standard_input_is_a_program_s_own_nothing_is_typed(self):
+        program = (
+            "import io, sys, siraya_chat; sys.stdin = io.StringIO('One')\n"
+            "sys.exit(siraya_chat.main(['-c']))"
+        )
         server = self.serve(STREAM)
-        outcome = run_main(server, "-c", stdin="One\n")
-        self.assertEqual(outcome, (0, "Once upon\n", ""))
+        with Terminal(server, command=(sys.executable, "-c", program)) as terminal:
+            self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
+        self.assertEqual(len(server.requests), 1)
 
 
 PROGRESS = rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B"  # megabytes, per cent
@@ -10028,6 +10049,7 @@ class CommandLineTerminals(Test):
         def check(*row):
             status, data = self.after_waiting(*row)
             self.assertEqual((status, screen(data)), (0, ["Once upon"]))
+            self.assertNotIn("POST", data)  # what the log tells of the end of it
             # It is taken away once, and then no more.
             self.assertTrue(data.endswith("\r\x1b[KOnce upon\r\n"), data)
 
@@ -10448,7 +10470,7 @@ class CommandLineInput(Test):
         outcome = run_main(server, "-a", *names)  # -a *.txt
         self.assertEqual(outcome.status, 0)
         self.assert_one_line(outcome.err, names[1])
-        self.assertIn("-a attaches a file", outcome.err)
+        self.assertIn("-a attaches it", outcome.err)
         self.assertEqual(self.content(server)[0]["text"], " ".join(names[1:]))
 
     @unittest.skipUnless(os.name == "posix", "needs POSIX descriptors")
@@ -10951,28 +10973,33 @@ class CommandLineInPrograms(Test):
         self.addCleanup(logger.removeHandler, handler)
         before = logger.handlers[:], logger.level, logger.propagate
         show_warning = warnings.showwarning
+        self.addCleanup(setattr, warnings, "showwarning", show_warning)
+        os.environ.update(own_environment(self.serve(STREAM)))
         for arguments in (["-v", "hi"], ["-v", "--nonsense"], ["-v", "-a", "none.png"]):
-            run_main(self.serve(STREAM), *arguments)
+            streams = dict.fromkeys(("stdin", "stdout", "stderr"), io.StringIO())
+            with mock.patch.multiple(sys, **streams):
+                siraya_chat.main(arguments)
             after = logger.handlers[:], logger.level, logger.propagate
             self.assertEqual(after, before)
             self.assertIs(warnings.showwarning, show_warning)
 
     def test_streams_that_a_program_put_in_their_place_are_used(self):
-        server = self.serve()
         for encoding in ("utf-8", "latin-1"):
             out = io.TextIOWrapper(io.BytesIO(), encoding)
             out.write("before ")
-            answering = own_environment(self.serve(streamed(ACUTE)))
-            with mock.patch.dict(os.environ, answering):
+            server, no_name = self.serve(streamed(ACUTE)), {"PYTHONIOENCODING": ""}
+            with mock.patch.dict(os.environ, own_environment(server, **no_name)):
                 with mock.patch.multiple(sys, stdin=io.StringIO("hi"), stdout=out):
                     self.assertEqual(siraya_chat.main([]), 0)
             out.seek(0)
             self.assertEqual(out.read(), "before %s\n" % ACUTE)
+
+    def test_streams_of_text_alone_and_none_at_all_are_streams_too(self):
         out, err = io.StringIO(), io.StringIO()
-        with mock.patch.dict(os.environ, own_environment(server)):
-            with mock.patch.multiple(sys, stdin=None, stdout=out, stderr=err):
-                self.assertEqual(siraya_chat.main(["-a", "none.png", "hi"]), 2)
-                self.assertEqual(siraya_chat.main(["What is it?"]), 0)
+        os.environ.update(own_environment(self.serve()))
+        with mock.patch.multiple(sys, stdin=None, stdout=out, stderr=err):
+            self.assertEqual(siraya_chat.main(["-a", "none.png", "hi"]), 2)
+            self.assertEqual(siraya_chat.main(["What is it?"]), 0)
         self.assertIn("text 11 characters", out.getvalue())
         self.assert_one_line(err.getvalue(), "none.png")
 
