@@ -5721,11 +5721,12 @@ def _parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     from getopt import GetoptError, gnu_getopt
 
     letters, names, long_names = "", [], {}
+    # Lines of the help such as "  -m, --model MODEL".
     for letter, name, value in re.findall(r"\n  (?:-(.), )?--(\S+)( [A-Z])?", _HELP):
-        if letter:
-            letters += letter + ":" if value else letter
-            long_names["-" + letter] = "--" + name
         names.append(name + "=" if value else name)
+        if letter:
+            letters += (letter + ":") if value else letter
+            long_names["-" + letter] = "--" + name
     try:
         given, words = gnu_getopt(arguments, letters, names)
     except GetoptError as error:
@@ -5743,7 +5744,7 @@ def _parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _text(argument: str) -> str:
+def _as_text(argument: str) -> str:
     """An argument as text: bytes that the locale does not know are UTF-8."""
     try:
         return argument.encode("utf-8", "surrogateescape").decode("utf-8")
@@ -5752,13 +5753,13 @@ def _text(argument: str) -> str:
 
 
 @contextlib.contextmanager
-def _named(what: str) -> Iterator[None]:
-    """Begin an error about a file or a text with what it is."""
+def _errors_about(what: str) -> Iterator[None]:
+    """Name what a mistake in a file or a text is about, at the error's begin."""
     try:
         yield
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise ValueError("%s: %s" % (_text(what), reason)) from None
+        raise ValueError("%s: %s" % (_as_text(what), reason)) from None
 
 
 def _is_terminal(stream: Any) -> bool:
@@ -5783,7 +5784,7 @@ def _encoding_of(stream: Any) -> str:
     return getattr(stream, "encoding", None) or "utf-8"
 
 
-def _is_ready(stream: Any, event: int, seconds: float | None = None) -> bool:
+def _wait_until_ready(stream: Any, event: int, seconds: float | None = None) -> bool:
     """Wait until a stream can be read or written, or the seconds are over.
 
     A program that shares a standard stream may have left it non-blocking.  The flag is
@@ -5807,7 +5808,7 @@ def _write(stream: Any, text: str) -> None:
     while rest:
         count = raw.write(rest)
         if count is None:
-            _is_ready(raw, selectors.EVENT_WRITE)
+            _wait_until_ready(raw, selectors.EVENT_WRITE)
         else:
             rest = rest[count:]
 
@@ -5817,7 +5818,7 @@ def _read_input(errors: _Errors) -> bytes:
     raw = _bytes_of(sys.stdin)
     if raw is None:
         return sys.stdin.read().encode() if sys.stdin else b""
-    errors.show_status("reading …")
+    errors.show_status_line("reading …")
     data = bytearray()
     while len(data) <= _MAX_INPUT_BYTES:
         try:
@@ -5827,7 +5828,7 @@ def _read_input(errors: _Errors) -> bytes:
                 raise ValueError("standard input: %s" % error) from None
             return b""
         if block is None:
-            _is_ready(raw, selectors.EVENT_READ)
+            _wait_until_ready(raw, selectors.EVENT_READ)
         elif block:
             data += block
         else:
@@ -5853,31 +5854,31 @@ class _Errors:
 
     def __init__(self) -> None:
         self._stream = sys.stderr
-        self._has_status = False  # a status line is on the screen
+        self._has_status_line = False  # a status line is on the screen
         is_seen = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
-        self._shows_status = is_seen and os.environ.get("TERM", "dumb") != "dumb"
+        self._shows_status_line = is_seen and os.environ.get("TERM", "dumb") != "dumb"
 
-    def _write(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         if self._stream is not None:
             with contextlib.suppress(OSError):  # which changes no exit status
                 _write(self._stream, text)
 
     def report(self, what: object) -> None:
         """Print a line, in one piece, since other programs write there too."""
-        self.clear_status()
+        self.clear_status_line()
         text = _printable(_cut(str(what), 10 * MAX_MESSAGE_LENGTH))
-        self._write("siraya-chat: %s\n" % _cut(text, MAX_MESSAGE_LENGTH))
+        self._print("siraya-chat: %s\n" % _cut(text, MAX_MESSAGE_LENGTH))
 
-    def show_status(self, text: str) -> None:
-        if self._shows_status and self._is_in_foreground():
+    def show_status_line(self, text: str) -> None:
+        if self._shows_status_line and self._is_in_foreground():
             columns = os.get_terminal_size(self._stream.fileno()).columns or 80
-            self._write("\r\x1b[K" + _cut(text, max(1, columns - 1)))
-            self._has_status = True
+            self._print("\r\x1b[K" + _cut(text, max(1, columns - 1)))
+            self._has_status_line = True
 
-    def clear_status(self) -> None:
-        if self._has_status and self._is_in_foreground():
-            self._write("\r\x1b[K")
-        self._has_status = False
+    def clear_status_line(self) -> None:
+        if self._has_status_line and self._is_in_foreground():
+            self._print("\r\x1b[K")
+        self._has_status_line = False
 
     def _is_in_foreground(self) -> bool:
         """Whether the terminal is the command's own at this moment: no shell's "&"."""
@@ -5886,7 +5887,7 @@ class _Errors:
         except (OSError, AttributeError):  # another's terminal; Windows
             return False
 
-    def status_of(self, work: Callable[..., int], *arguments: Any) -> int:
+    def exit_status_of(self, work: Callable[..., int], *arguments: Any) -> int:
         """The exit status of a work.  What ends it early is reported."""
         try:
             return work(*arguments)
@@ -5911,7 +5912,7 @@ class _Errors:
         with contextlib.ExitStack() as before:
             before.callback(setattr, warnings, "showwarning", warnings.showwarning)
             warnings.showwarning = lambda message, *_: self.report(message)
-            if is_verbose or self._shows_status:
+            if is_verbose or self._shows_status_line:
                 import logging
 
                 handler: Any = logging.Handler()
@@ -5934,7 +5935,7 @@ class _Errors:
             percent = 100 * record.sent // record.total
             text = "sending %.1f MB: %d %%" % (record.total / 1e6, percent)
         if not hasattr(record, "status"):  # of an attempt that is over
-            self.show_status(text)
+            self.show_status_line(text)
 
 
 class _Output:
@@ -5954,7 +5955,7 @@ class _Output:
             text = re.sub(_DRIVES_TERMINAL, "", text)
         if not text:
             return
-        self._errors.clear_status()
+        self._errors.clear_status_line()
         self._last = text[-1]
         try:
             _write(sys.stdout, text)
@@ -5977,7 +5978,7 @@ class _History:
         self._path = options.get("--history", "")
         self._beginning: list[Any] = []  # of an empty file
         if self._path:
-            with _named("--history " + self._path):
+            with _errors_about("--history " + self._path):
                 self._load(errors, is_dry_run="--dry-run" in options)
         if "--system" in options:
             self._beginning = [system(_read_system(options["--system"]))]
@@ -6044,11 +6045,10 @@ def _how_to_convert(path: str) -> str:
     """What to do with a history of the older form, one JSON list."""
     from shlex import quote
 
-    command = (
+    return (
         'to convert it: python3 -c "import json, sys; [print(json.dumps(m)) '
         "for m in json.load(open(sys.argv[1], 'rb'))]\" %s > %s"
-    )
-    return command % (quote(path), quote(path + "l"))
+    ) % (quote(path), quote(path + "l"))
 
 
 def _lock(file: Any) -> None:
@@ -6195,7 +6195,7 @@ class _Command:
         if not separator or value.startswith("data:"):
             name, media_type = value, ""
         source: Any = _read_input(self._errors) if name == "-" else name
-        with _named("-a " + _cut(name, MAX_QUOTED_LENGTH)):
+        with _errors_about("-a " + _cut(name, MAX_QUOTED_LENGTH)):
             return attach(source, media_type=media_type or None)
 
     def _first_prompt(self) -> str:
@@ -6203,9 +6203,11 @@ class _Command:
         words = self._options["words"]
         files = list(filter(os.path.isfile, words))
         if files:
-            self._errors.report("%s is a word here; -a attaches it" % _text(files[0]))
+            self._errors.report(
+                "%s is a word here; -a attaches it" % _as_text(files[0])
+            )
         is_input = words == ["-"]
-        texts = [] if is_input else [" ".join(map(_text, words))]
+        texts = [] if is_input else [" ".join(map(_as_text, words))]
         if is_input or not _is_terminal(sys.stdin):
             texts.append(_read_input_text(self._errors))
         return "\n\n".join(text for text in texts if text.strip())
@@ -6219,7 +6221,7 @@ class _Command:
             if text == "/help":
                 self._errors.report(advice)
             else:
-                self._errors.status_of(self._turn, text)
+                self._errors.exit_status_of(self._turn, text)
         return 0
 
     def _turn(self, prompt: str) -> int:
@@ -6266,7 +6268,7 @@ def _read_params(options: dict[str, Any]) -> dict[str, Any]:
     params: dict[str, Any] = {"stream": True}
     if "--schema" in options:
         params["response_format"] = json_schema(_read_schema(options["--schema"]))
-    for option in map(_text, options["--option"]):
+    for option in map(_as_text, options["--option"]):
         key, equals, value = option.partition("=")
         if not equals or not key or key != key.strip():
             raise ValueError("-o must be KEY=VALUE, without spaces, not %r" % option)
@@ -6288,18 +6290,18 @@ def _parse_value(value: str) -> Any:
 
 def _read_schema(value: str) -> Any:
     if not value.lstrip().startswith("{"):
-        with _named("--schema " + value), open(value, "rb") as file:
+        with _errors_about("--schema " + value), open(value, "rb") as file:
             return json.load(file)
     if ":" in value and '"' not in value:  # so PowerShell hands it over
         raise ValueError("--schema: not JSON: quotes lost? use a file")
-    with _named("--schema"):
-        return json.loads(_text(value))
+    with _errors_about("--schema"):
+        return json.loads(_as_text(value))
 
 
 def _read_system(value: str) -> str:
     if not value.startswith("@"):
-        return _text(value)
-    with _named("-s " + value), open(value[1:], encoding="utf-8-sig") as file:
+        return _as_text(value)
+    with _errors_about("-s " + value), open(value[1:], encoding="utf-8-sig") as file:
         return file.read().strip("\n")
 
 
@@ -6332,7 +6334,7 @@ def _turns(first: str, terminal: int) -> Iterator[str]:
     while is_open:
         try:
             lines.append(_read_line(terminal, "" if lines else "> "))
-            if _is_ready(terminal, selectors.EVENT_READ, _PASTE_SECONDS):
+            if _wait_until_ready(terminal, selectors.EVENT_READ, _PASTE_SECONDS):
                 continue
         except KeyboardInterrupt:
             lines = []
@@ -6373,11 +6375,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     errors = _Errors()
     arguments = sys.argv[1:] if argv is None else argv
     try:
-        return errors.status_of(_run_command, errors, arguments)
+        return errors.exit_status_of(_run_command, errors, arguments)
     except BrokenPipeError:  # the reader has had enough, as in … | head
         return 0
     finally:
-        errors.clear_status()
+        errors.clear_status_line()
 
 
 def _run_command(errors: _Errors, arguments: Sequence[str]) -> int:

@@ -10921,8 +10921,9 @@ class CommandLineDevelopmentMode(Test):
             with ours, theirs:
                 environment = own_environment(self.serve(answer))
                 command = [*COMMAND, *arguments, "hi"]
-                nothing = subprocess.DEVNULL
-                subprocess.call(command, stdin=nothing, stdout=theirs, env=environment)
+                with open(os.devnull, "r+b") as others:
+                    streams = {"stdin": others, "stdout": theirs, "stderr": others}
+                    subprocess.call(command, env=environment, **streams)
                 self.assertRegex(ours.recv(1000), rb"Once upon[^\n]*\n\Z")
 
     def test_output_that_does_not_wait_is_waited_for(self):
