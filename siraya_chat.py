@@ -5640,12 +5640,14 @@ AsyncOpenAI = AsyncClient
 #
 # Of the library it uses the public names and the text helpers.
 #
-#   _parse_arguments()         what the command line says
-#   _Input, _Errors, _Output   the standard streams
-#   _History                   the conversation, and the file where it is kept
-#   _Turn                      a request, and its answer as it is printed
-#   _Command                   a run of the command, made of all these
-#   _turns()                   what is typed at a terminal
+#   _parse_arguments()           what the command line says
+#   _read_input(), _write()      standard streams, however they were left
+#   _Errors                      standard error: lines, and the status line
+#   _Output                      standard output: the answer
+#   _History                     the conversation, and the file where it is kept
+#   _Turn                        a request, and its answer as it is printed
+#   _Command                     a run of the command, made of all these
+#   _turns()                     what is typed at a terminal
 
 # It is also the table of the options.
 _HELP = """\
@@ -5695,7 +5697,8 @@ _NOT_FOR_O = """
 # How the library tells programs what is wrong, and how the command tells its user.
 _OWN_WORDS = {
     ", or pass Client(api_key=…)": "",
-    "media_type='image/png', or FILE": "FILE",
+    "media_type='image/png', or ": "",
+    " in the command": "",
     "media_type must": ";type= must",
     "attach: ": "",
     "json_schema().json_schema.schema": "--schema",
@@ -5712,6 +5715,8 @@ _DRIVES_TERMINAL = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
 _MAX_INPUT_BYTES = 64 << 20
+# Of the process's own terminal: keyboard and screen.
+_TERMINAL_NAMES = ("CONIN$", "CONOUT$") if os.name == "nt" else ("/dev/tty", "/dev/tty")
 # Seconds in which a pasted line follows the one before it.
 _PASTE_SECONDS = 0.05
 
@@ -5993,10 +5998,10 @@ class _History:
         if is_new and is_dry_run:
             return
         with self._open() as file:
-            lines = file.read().splitlines()
+            lines = file.read().lstrip(b"\xef\xbb\xbf").splitlines()
         for number, line in enumerate(lines, 1):
             if line.strip():
-                self._load_line(number, line, errors)
+                self._load_line(number, line.strip(), errors)
 
     def _load_line(self, number: int, line: bytes, errors: _Errors) -> None:
         if line.startswith(b"["):
@@ -6171,10 +6176,8 @@ class _Command:
                 return self._list_models()
             prompt = self._first_prompt()
             is_dry_run = "--dry-run" in self._options
-            if "--chat" in self._options and not is_dry_run:
-                terminal = _open_terminal()
-                if terminal is not None:
-                    return self._converse(_turns(prompt, terminal))
+            if "--chat" in self._options and not is_dry_run and _has_terminal():
+                return self._converse(_turns(prompt))
             if not prompt and not self._parts:
                 raise ValueError("no prompt: give some words, pipe a text, or use -c")
             return self._show_request(prompt) if is_dry_run else self._turn(prompt)
@@ -6204,7 +6207,7 @@ class _Command:
         files = list(filter(os.path.isfile, words))
         if files:
             self._errors.report(
-                "%s is a word here; -a attaches it" % _as_text(files[0])
+                "%s is only a word here; -a attaches it" % _as_text(files[0])
             )
         is_input = words == ["-"]
         texts = [] if is_input else [" ".join(map(_as_text, words))]
@@ -6305,19 +6308,7 @@ def _read_system(value: str) -> str:
         return file.read().strip("\n")
 
 
-def _open_terminal() -> int | None:
-    """A descriptor of standard input if it is a terminal, else of the process's own."""
-    if sys.stdin is None or sys.stdin is not sys.__stdin__:
-        return None  # input() would read something else
-    try:
-        if os.isatty(0):
-            return 0
-        return os.open("CONIN$" if os.name == "nt" else "/dev/tty", os.O_RDWR)
-    except OSError:
-        return None
-
-
-def _turns(first: str, terminal: int) -> Iterator[str]:
+def _turns(first: str) -> Iterator[str]:
     """The first turn, if there is one, and those that are typed.  A pasted text is one.
 
     Ctrl-C gives up what is being typed.
@@ -6333,9 +6324,10 @@ def _turns(first: str, terminal: int) -> Iterator[str]:
     is_open = True
     while is_open:
         try:
-            lines.append(_read_line(terminal, "" if lines else "> "))
-            if _wait_until_ready(terminal, selectors.EVENT_READ, _PASTE_SECONDS):
-                continue
+            with _at_terminal():
+                lines.append(input("" if lines else "> "))
+                if _wait_until_ready(0, selectors.EVENT_READ, _PASTE_SECONDS):
+                    continue
         except KeyboardInterrupt:
             lines = []
         except EOFError:
@@ -6348,21 +6340,35 @@ def _turns(first: str, terminal: int) -> Iterator[str]:
             yield turn
 
 
-def _read_line(terminal: int, prompt: str) -> str:
-    """A line that is typed.  input() edits lines at descriptors 0 and 1 alone."""
+@contextlib.contextmanager
+def _at_terminal() -> Iterator[None]:
+    """Make descriptors 0 and 1 the terminal: input() edits lines nowhere else."""
     kept = os.dup(0), os.dup(1)
-    os.dup2(terminal, 0)
-    if not os.isatty(1):
-        os.dup2(terminal, 1)
     try:
-        return input(prompt)
+        for descriptor, name in enumerate(_TERMINAL_NAMES):
+            if not os.isatty(descriptor):
+                terminal = os.open(name, os.O_RDWR)
+                os.dup2(terminal, descriptor)
+                os.close(terminal)
+        yield
     except (EOFError, KeyboardInterrupt):
-        print(flush=True)
+        print(flush=True)  # leaves the line of the prompt
         raise
     finally:
         for descriptor, copy in enumerate(kept):
             os.dup2(copy, descriptor)
             os.close(copy)
+
+
+def _has_terminal() -> bool:
+    """Whether somebody can type, and input() would read that."""
+    if sys.stdin is None or sys.stdin is not sys.__stdin__:
+        return False
+    try:
+        with _at_terminal():
+            return True
+    except OSError:
+        return False
 
 
 def main(argv: Sequence[str] | None = None) -> int:

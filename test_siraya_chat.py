@@ -9950,6 +9950,12 @@ class CommandLineChat(Test):
         )
         self.side_by_side(check, rows)
 
+    def test_a_terminal_that_is_opened_for_reading_alone_shows_its_prompts(self):
+        server = self.serve(STREAM)
+        command = ("sh", "-c", 'exec "$@" </dev/tty', "sh", *COMMAND)
+        ran = converse(server, turns=["One\n"], command=command, pipes=["stdout"])
+        self.assertEqual((ran.status, ran.out), (0, "Once upon\n"))
+
     def test_a_long_line_is_not_cut(self):
         # A terminal that is read in the usual way gives 4,095 characters of a line.
         def check(*pipes):
@@ -10569,8 +10575,11 @@ class CommandLineHistory(Test):
 
     def test_a_turn_is_added_as_lines_with_the_model_beside_the_answer(self):
         before = self.lines(YESTERDAY)
-        asked, _ = self.check_added(before, SAID, "hi")
-        self.assertEqual(asked, [user("a"), assistant("b"), user("hi")])
+        # Some editors put a mark before the first line, or end lines in two ways.
+        edited = b"\xef\xbb\xbf  " + before.replace(b"\n", b"\r\n")
+        for content in (before, edited):
+            asked, _ = self.check_added(content, SAID, "hi")
+            self.assertEqual(asked, [user("a"), assistant("b"), user("hi")])
         cat = self.file("cat.png", PNG)
         question = user("hi", attach(cat))
         self.check_added(before, [question, SAID[1]], "-a", cat, "hi")
