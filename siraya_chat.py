@@ -5759,7 +5759,7 @@ def _as_text(argument: str) -> str:
 
 @contextlib.contextmanager
 def _errors_about(what: str) -> Iterator[None]:
-    """Name what a mistake in a file or a text is about, at the error's begin."""
+    """Put what an error is about before its message."""
     try:
         yield
     except (OSError, ValueError) as error:
@@ -5792,8 +5792,8 @@ def _encoding_of(stream: Any) -> str:
 def _wait_until_ready(stream: Any, event: int, seconds: float | None = None) -> bool:
     """Wait until a stream can be read or written, or the seconds are over.
 
-    A program that shares a standard stream may have left it non-blocking.  The flag is
-    that program's too, and stays.  Windows has neither.
+    Returns whether it can.  A program that shares a standard stream may have left it
+    non-blocking: the flag is that program's too, and stays.  Windows has neither.
     """
     if sys.platform == "win32":
         return False
@@ -5893,7 +5893,7 @@ class _Errors:
             return False
 
     def exit_status_of(self, work: Callable[..., int], *arguments: Any) -> int:
-        """The exit status of a work.  What ends it early is reported."""
+        """Do a work; returns the exit status.  What ends it early is reported."""
         try:
             return work(*arguments)
         except KeyboardInterrupt:
@@ -6140,6 +6140,7 @@ class _Turn:
 
 
 def _describe_usage(completion: Completion) -> str:
+    """All that the service counts, and the cost."""
     usage = completion.usage if isinstance(completion.usage, dict) else {}
     told = {"cost": completion.cost, **usage}.items()
     numbers = ["%s: %s" % item for item in told if isinstance(item[1], (int, float))]
@@ -6292,6 +6293,7 @@ def _parse_value(value: str) -> Any:
 
 
 def _read_schema(value: str) -> Any:
+    """The JSON Schema that a value of --schema is, or that the file holds."""
     if not value.lstrip().startswith("{"):
         with _errors_about("--schema " + value), open(value, "rb") as file:
             return json.load(file)
@@ -6302,6 +6304,7 @@ def _read_schema(value: str) -> Any:
 
 
 def _read_system(value: str) -> str:
+    """The text that a value of -s is, or that the file behind its @ holds."""
     if not value.startswith("@"):
         return _as_text(value)
     with _errors_about("-s " + value), open(value[1:], encoding="utf-8-sig") as file:

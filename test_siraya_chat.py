@@ -10033,6 +10033,11 @@ class CommandLineChat(Test):
             self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
         self.assertEqual(len(server.requests), 1)
 
+    def test_where_standard_input_is_closed_nothing_is_typed(self):
+        command = ("sh", "-c", 'exec "$@" <&-', "sh", *COMMAND)
+        with Terminal(self.serve(STREAM), "-c", "hi", command=command) as terminal:
+            self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
+
 
 PROGRESS = rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B"  # megabytes, per cent
 IN_THE_BACKGROUND = ("bash", "-ic", '"$0" "$@" & wait $!', *COMMAND)
@@ -10716,6 +10721,27 @@ class CommandLineHistory(Test):
         self.assertEqual(first, BRIEF)
         self.assertEqual(sorted(message["content"] for message in rest[::2]), names)
         self.assertEqual({len(message["content"]) for message in rest[1::2]}, {size})
+
+    @unittest.skipUnless(pty, "needs POSIX locks")
+    def test_what_another_command_is_adding_is_waited_for(self):
+        path = self.file("talk.jsonl", b"")
+        with open(path, "ab") as other:
+
+            def answer(received):
+                fcntl.flock(other, fcntl.LOCK_EX)
+                return STREAM
+
+            arguments = ("--history", path, "-s", "Be brief.", "-m", "m", "hi")
+            server = self.serve(answer)
+            with start_process(server, *COMMAND, *arguments) as process:
+                self.assertEqual(process.stdout.read(10), b"Once upon\n")
+                wait_until_it_waits(process)
+                self.assertEqual(self.read(path), b"")
+                other.write(self.lines(YESTERDAY))
+                other.close()  # which ends the lock
+                self.assertEqual((process.stderr.read(), process.wait(20)), (b"", 0))
+        # The file is no longer empty: the system message is not for it.
+        self.assertEqual(self.messages(path), [*YESTERDAY, *SAID])
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_a_reader_that_leaves_loses_no_turn(self):
