@@ -5530,7 +5530,7 @@ class BaseClient:
                 "complete() returns a whole answer, and stream() returns pieces: "
                 "neither takes stream="
             )
-        options = _take_options(params)
+        options = take_options(params)
         body = build_request(messages, model or self.model, stream=is_stream, **params)
         if read_answer is None:
             read_answer = _open_stream if is_stream else _read_completion
@@ -5542,7 +5542,7 @@ class BaseClient:
         **params: Any,
     ) -> Call:
         """A call for the list of models."""
-        options = _take_options(params)
+        options = take_options(params)
         for name in params:
             raise _no_argument("list_models", name)
         return self._new_call("GET", "/models", None, options, read_answer)
@@ -5584,7 +5584,7 @@ def _no_argument(function: str, name: str) -> TypeError:
     return TypeError("%s() has no argument %r: use %s" % (function, name, instead))
 
 
-def _take_options(params: dict[str, Any]) -> dict[str, Any]:
+def take_options(params: dict[str, Any]) -> dict[str, Any]:
     """Take the options of a call out of its parameters, and check them."""
     options = {}
     for name in _SETTING_RULES:
@@ -5939,433 +5939,516 @@ _describe_parameters()
 # ----------------------------------------------------------------------- command line
 #
 # Of the library it uses the public names and the text helpers.
+#
+#   _parse_arguments()           what the command line says
+#   _read_input(), _write()      standard streams, however they were left
+#   _Errors                      standard error: lines, and the status line
+#   _Output                      standard output: the answer
+#   _History                     the conversation, and the file where it is kept
+#   _Turn                        a request, and its answer as it is printed
+#   _Command                     a run of the command, made of all these
+#   _turns()                     what is typed at a terminal
 
-_PROGRAM = "siraya-chat"
+# It is also the table of the options.
 _HELP = """\
 usage: siraya-chat [options] [prompt ...]
 
 Ask a model. The answer goes to standard output, everything else to standard
-error.
+error. Text that is piped in is added to the prompt; the prompt - is standard
+input. Options and words mix freely; after -- all are words.
+
+  -m, --model MODEL      default: $SIRAYA_MODEL or %s
+  -s, --system TEXT      system message; @FILE reads it from a file
+  -a, --attach FILE      image, PDF, audio, video, text, or URL; - is standard
+                         input; FILE;type=image/png sets the type; repeatable
+  -o, --option KEY=VALUE a parameter of the request or the call: temperature=0,
+                         timeout=60, deadline=300, max_retries=0, stream=false;
+                         VALUE is JSON if it parses, else a string; repeatable
+  --schema FILE_OR_JSON  ask for JSON by this JSON Schema, and print it alone
+  -j, --json             print the response as JSON; streamed, a chunk a line
+  -u, --usage            print tokens and cost on standard error
+  -c, --chat             a conversation at the terminal; exit or Ctrl-D ends it
+  --history FILE         the conversation, in JSON Lines; each turn is added
+  --models               list the models of the service
+  -v, --verbose          print attempts, retries and times on standard error
+  -n, --dry-run          print the request and send nothing; needs no key
+  --base-url URL         default: $SIRAYA_BASE_URL or %s
+  --version              print the version
+  -h, --help             print this help
 
 examples:
   siraya-chat "What is the meaning of life?"
   git diff | siraya-chat -s "You are a strict reviewer." "Review this."
   siraya-chat -a cat.png "What is in this image?"
-  siraya-chat -a invoice.pdf --schema '{"type": "object"}' "Extract the total."
-  siraya-chat -c --history talk.json -m openai/gpt-4o -o temperature=0.2
+  siraya-chat -a bill.pdf --schema '{"type": "object"}' "Extract the total."
+  siraya-chat -c --history talk.jsonl -m openai/gpt-4o
+  while read -r line; do siraya-chat "$line" </dev/null; done <questions.txt
 
-environment:
-  SIRAYA_API_KEY    the key. There is no option for it: every user of a
-                    machine can read its command lines.
-  SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, no_proxy, SSL_CERT_FILE
+environment: SIRAYA_API_KEY (not an option: every user of a machine can read
+its command lines), SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, SSL_CERT_FILE
 
-exit status:
-  0  done
-  1  the service or the network failed, or there is no answer
-  2  usage error
-  130 (or killed by SIGINT)  Ctrl-C"""
+exit status: 0 done; 1 the service or the network failed, or there is no
+answer; 2 usage error; 130 (or killed by SIGINT) Ctrl-C
+""" % (DEFAULT_MODEL, DEFAULT_BASE_URL)
+# What -o cannot set: an option or an argument does, or it is none of a request.
+_NOT_FOR_O = """
+    model messages api_key base_url connect_timeout headers proxy ssl_context
+    """.split()
+# How the library tells programs what is wrong, and how the command tells its user.
+_OWN_WORDS = {
+    ", or pass Client(api_key=…)": "",
+    "media_type='image/png', or ": "",
+    " in the command": "",
+    "media_type must": ";type= must",
+    "attach: ": "",
+    "json_schema().json_schema.schema": "--schema",
+    "base_url must": "--base-url (SIRAYA_BASE_URL) must",
+    "extra_body={…} sends": "-o 'extra_body={…}' sends",
+    "a dict": "a JSON object",
+    "True or False": "true or false",
+}
+# Errors of the service or the network: exit status 1.
+_FAILURES = (APIConnectionError, APIStatusError, ResponseError)
 # What would move a terminal's cursor or turn its text round; line ends and tabs may
 # stay.
 _DRIVES_TERMINAL = (
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 )
-# Errors of the service or the network: exit status 1.
-_FAILURES = (APIConnectionError, APIStatusError, ResponseError)
-_OWN_OPTIONS = ("model", "messages", "stream")
-_CLIENT_SETTINGS = (
-    "api_key",
-    "base_url",
-    "connect_timeout",
-    "headers",
-    "proxy",
-    "ssl_context",
-)
+_MAX_INPUT_BYTES = 64 << 20
+# Of the process's own terminal: keyboard and screen.
+_TERMINAL_NAMES = ("CONIN$", "CONOUT$") if os.name == "nt" else ("/dev/tty", "/dev/tty")
+# Seconds in which a pasted line follows the one before it.
+_PASTE_SECONDS = 0.05
 
 
-def _parse_arguments(argv: Sequence[str]) -> Any:
-    from argparse import SUPPRESS, ArgumentParser, RawDescriptionHelpFormatter
+def _parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
+    """The options by their long names, and the words of the prompt."""
+    from getopt import GetoptError, gnu_getopt
 
-    parser: Any = ArgumentParser(
-        _PROGRAM,
-        usage=SUPPRESS,
-        description=_HELP,
-        formatter_class=lambda prog: RawDescriptionHelpFormatter(prog, width=79),
-    )
-    add = parser.add_argument
-    add("prompt", nargs="*", help="the prompt; piped input is added to it")
-    add(
-        "-m",
-        "--model",
-        metavar="MODEL",
-        help="default: $SIRAYA_MODEL, or " + DEFAULT_MODEL,
-    )
-    add("-s", "--system", metavar="TEXT", help="system message")
-    add(
-        "-a",
-        "--attach",
-        metavar="FILE_OR_URL",
-        action="append",
-        default=[],
-        help="image, PDF, audio, video, text, document; - is standard input; "
-        "FILE;type=image/png overrides the detected type; repeatable",
-    )
-    add(
-        "-o",
-        "--option",
-        metavar="KEY=VALUE",
-        action="append",
-        default=[],
-        help="any parameter of the request or the call, such as temperature=0.2, "
-        "deadline=60, max_retries=0; VALUE is parsed as JSON if possible, else a "
-        "string; repeatable",
-    )
-    add(
-        "--schema", metavar="FILE_OR_JSON", help="structured output by this JSON Schema"
-    )
-    add("--no-stream", action="store_true", help="wait for the whole answer")
-    add(
-        "-j",
-        "--json",
-        action="store_true",
-        help="print the response as JSON; when streaming, one chunk per line",
-    )
-    add(
-        "-u",
-        "--usage",
-        action="store_true",
-        help="print tokens and cost on standard error",
-    )
-    add(
-        "-c",
-        "--chat",
-        action="store_true",
-        help="have a conversation; Ctrl-C stops the answer, Ctrl-D ends the "
-        "conversation",
-    )
-    add(
-        "--history",
-        metavar="FILE",
-        help="the conversation so far, a JSON list of messages; each turn is added",
-    )
-    add("--models", action="store_true", help="list the models of the service")
-    add(
-        "-v",
-        "--verbose",
-        action="store_true",
-        help="print attempts, retries and times on standard error",
-    )
-    add(
-        "-n",
-        "--dry-run",
-        action="store_true",
-        help="print the request and send nothing; needs no key",
-    )
-    add(
-        "--base-url",
-        metavar="URL",
-        help="default: $SIRAYA_BASE_URL, or " + DEFAULT_BASE_URL,
-    )
-    add(
-        "--timeout",
-        metavar="SECONDS",
-        type=float,
-        default=600.0,
-        help="give up after this long without data; default: 600",
-    )
-    add("--version", action="version", version="siraya_chat " + __version__)
-    parser.error = _refuse_arguments  # so that mistakes are reported like all others
-    arguments, words = list(argv), []
-    if "--" in arguments:  # after it all are words
-        end = arguments.index("--")
-        arguments, words = arguments[:end], arguments[end + 1 :]
-    options = parser.parse_intermixed_args(_join_attachments(arguments))
-    options.prompt += words
+    letters, names, long_names = "", [], {}
+    # Lines of the help such as "  -m, --model MODEL".
+    for letter, name, value in re.findall(r"\n  (?:-(.), )?--(\S+)( [A-Z])?", _HELP):
+        names.append(name + "=" if value else name)
+        if letter:
+            letters += (letter + ":") if value else letter
+            long_names["-" + letter] = "--" + name
+    try:
+        given, words = gnu_getopt(arguments, letters, names)
+    except GetoptError as error:
+        advice = "see --help; a prompt that begins with a hyphen needs -- before it"
+        raise ValueError("%s; %s" % (error.msg, advice)) from None
+    options: dict[str, Any] = {"words": words, "--attach": [], "--option": []}
+    for spelling, value in given:
+        name = long_names.get(spelling, spelling)
+        if not value and name[2:] + "=" in names:
+            raise ValueError("%s: its value is empty" % spelling)
+        if name in ("--attach", "--option"):
+            options[name].append(value)
+        else:
+            options[name] = value
     return options
 
 
-def _join_attachments(arguments: list[str]) -> list[str]:
-    """The arguments with -a=-;type=…, since argparse takes -;type=… for an option."""
-    joined: list[str] = []
-    for argument in arguments:
-        if argument.startswith("-;") and joined[-1:] in (["-a"], ["--attach"]):
-            joined[-1] += "=" + argument
+def _as_text(argument: str) -> str:
+    """An argument as text: bytes that the locale does not know are UTF-8."""
+    try:
+        return argument.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        raise ValueError("an argument is not UTF-8: " + argument) from None
+
+
+@contextlib.contextmanager
+def _errors_about(what: str) -> Iterator[None]:
+    """Put what an error is about before its message."""
+    try:
+        yield
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError("%s: %s" % (_as_text(what), reason)) from None
+
+
+def _is_terminal(stream: Any) -> bool:
+    return stream is not None and bool(stream.isatty())
+
+
+def _bytes_of(stream: Any) -> Any:
+    """The bytes of a standard stream, without a buffer.
+
+    ``None`` for an object without bytes that a program put in its place.
+    """
+    buffer = getattr(stream, "buffer", None)
+    return getattr(buffer, "raw", buffer)
+
+
+def _encoding_of(stream: Any) -> str:
+    """UTF-8 for the process's pipes and files, unless a variable names another."""
+    named = os.environ.get("PYTHONIOENCODING", "").partition(":")[0]
+    is_own = stream in (sys.__stdin__, sys.__stdout__, sys.__stderr__)
+    if is_own and not named and not _is_terminal(stream):
+        return "utf-8"
+    return getattr(stream, "encoding", None) or "utf-8"
+
+
+def _wait_until_ready(stream: Any, event: int, seconds: float | None = None) -> bool:
+    """Wait until a stream can be read or written, or the seconds are over.
+
+    Returns whether it can.  A program that shares a standard stream may have left it
+    non-blocking: the flag is that program's too, and stays.  Windows has neither.
+    """
+    if sys.platform == "win32":
+        return False
+    with selectors.SelectSelector() as selector:
+        selector.register(stream, event)
+        return bool(selector.select(seconds))
+
+
+def _write(stream: Any, text: str) -> None:
+    """Write to a standard stream, at once and to the last byte."""
+    raw = _bytes_of(stream)
+    if raw is None:
+        print(text, end="", file=stream, flush=True)
+        return
+    text = text.replace("\n", os.linesep)
+    rest = memoryview(text.encode(_encoding_of(stream), "replace"))
+    while rest:
+        count = raw.write(rest)
+        if count is None:
+            _wait_until_ready(raw, selectors.EVENT_WRITE)
         else:
-            joined.append(argument)
-    return joined
+            rest = rest[count:]
 
 
-def _refuse_arguments(message: str) -> None:
-    raise ValueError(message)
+def _read_input(errors: _Errors) -> bytes:
+    """All of standard input.  One that cannot be read, as under nohup, is empty."""
+    raw = _bytes_of(sys.stdin)
+    if raw is None:
+        return sys.stdin.read().encode() if sys.stdin else b""
+    errors.show_status_line("reading …")
+    data = bytearray()
+    while len(data) <= _MAX_INPUT_BYTES:
+        try:
+            block = raw.read(BLOCK_BYTES)
+        except OSError as error:
+            if data:
+                raise ValueError("standard input: %s" % error) from None
+            return b""
+        if block is None:
+            _wait_until_ready(raw, selectors.EVENT_READ)
+        elif block:
+            data += block
+        else:
+            return bytes(data)
+    raise ValueError("standard input: more than 64 MiB")
+
+
+def _read_input_text(errors: _Errors) -> str:
+    """Standard input without a byte order mark and the line ends around it."""
+    data, encoding = _read_input(errors), _encoding_of(sys.stdin)
+    text = decode_text(data, encoding)
+    if text is None:  # perhaps since head -c cut the last character
+        whole = re.sub(rb"[\xc2-\xf4][\x80-\xbf]{0,2}\Z", b"", data)
+        text = decode_text(whole, encoding)
+        if text is None:
+            raise ValueError("standard input is not UTF-8 text; for a file use -a -")
+        errors.report("standard input ends within a character, which is left out")
+    return text.lstrip("\ufeff").strip("\r\n")
+
+
+class _Errors:
+    """Standard error: lines, and at a terminal a line of status that comes and goes."""
+
+    def __init__(self) -> None:
+        self._stream = sys.stderr
+        self._has_status_line = False  # a status line is on the screen
+        is_seen = _is_terminal(sys.stdin) and _is_terminal(sys.stderr)
+        self._shows_status_line = is_seen and os.environ.get("TERM", "dumb") != "dumb"
+
+    def _print(self, text: str) -> None:
+        if self._stream is not None:
+            with contextlib.suppress(OSError):  # which changes no exit status
+                _write(self._stream, text)
+
+    def report(self, what: object) -> None:
+        """Print a line, in one piece, since other programs write there too."""
+        self.clear_status_line()
+        text = _printable(_cut(str(what), 10 * MAX_MESSAGE_LENGTH))
+        self._print("siraya-chat: %s\n" % _cut(text, MAX_MESSAGE_LENGTH))
+
+    def show_status_line(self, text: str) -> None:
+        if self._shows_status_line and self._is_in_foreground():
+            columns = os.get_terminal_size(self._stream.fileno()).columns or 80
+            self._print("\r\x1b[K" + _cut(text, max(1, columns - 1)))
+            self._has_status_line = True
+
+    def clear_status_line(self) -> None:
+        if self._has_status_line and self._is_in_foreground():
+            self._print("\r\x1b[K")
+        self._has_status_line = False
+
+    def _is_in_foreground(self) -> bool:
+        """Whether the terminal is the command's own at this moment: no shell's "&"."""
+        try:
+            return os.tcgetpgrp(self._stream.fileno()) == os.getpgrp()
+        except (OSError, AttributeError):  # another's terminal; Windows
+            return False
+
+    def exit_status_of(self, work: Callable[..., int], *arguments: Any) -> int:
+        """Do a work; returns the exit status.  What ends it early is reported."""
+        try:
+            return work(*arguments)
+        except KeyboardInterrupt:
+            return 130
+        except BrokenPipeError:
+            raise
+        except (OSError, *_FAILURES) as error:
+            self.report(getattr(error, "strerror", None) or error)
+            return 1
+        except (SirayaError, ValueError, TypeError, RecursionError) as error:
+            message = str(error)
+            for words, own_words in _OWN_WORDS.items():
+                message = message.replace(words, own_words)
+            self.report(message)
+            return 2
+
+    @contextlib.contextmanager
+    def follow_library(self, is_verbose: bool) -> Iterator[None]:
+        """Tell what the library warns of and logs."""
+        # A program that calls main() has its own ways, which are put back.
+        with contextlib.ExitStack() as before:
+            before.callback(setattr, warnings, "showwarning", warnings.showwarning)
+            warnings.showwarning = lambda message, *_: self.report(message)
+            if is_verbose or self._shows_status_line:
+                import logging
+
+                handler: Any = logging.Handler()
+                handler.emit = self._print_record if is_verbose else self._show_record
+                logger = logging.getLogger("siraya_chat")
+                before.callback(logger.removeHandler, handler)
+                before.callback(logger.setLevel, logger.level)
+                logger.addHandler(handler)
+                logger.setLevel(logging.DEBUG)
+            yield
+
+    def _print_record(self, record: Any) -> None:
+        sent = getattr(record, "sent", None)
+        if sent in (None, 0) or sent == record.total:
+            self.report(record.getMessage())
+
+    def _show_record(self, record: Any) -> None:
+        text = record.getMessage()
+        if hasattr(record, "sent"):
+            percent = 100 * record.sent // record.total
+            text = "sending %.1f MB: %d %%" % (record.total / 1e6, percent)
+        if not hasattr(record, "status"):  # of an attempt that is over
+            self.show_status_line(text)
 
 
 class _Output:
-    """What the command prints: the answer, and on standard error a status line."""
+    """Standard output: the answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, errors: _Errors, is_needed: bool = True) -> None:
+        if sys.stdout is None:
+            raise OSError("standard output is closed")
+        sys.stdout.flush()  # what a program that calls main() wrote
         self.is_terminal = sys.stdout.isatty()
-        self._has_status = False  # a status line is on the screen
-        self._shows_status = sys.stderr.isatty()
-        self._last = "\n"  # the last character of the answer
+        self._errors = errors
+        self._is_needed = is_needed  # else it is no harm if nobody reads it to its end
+        self._last = "\n"  # the last character
 
     def write(self, text: str) -> None:
-        """Print a piece of the answer."""
-        self.set_status("")
         if self.is_terminal:
             text = re.sub(_DRIVES_TERMINAL, "", text)
-        if text:
-            self._last = text[-1]
-            sys.stdout.write(text)
-            sys.stdout.flush()
-
-    def end_line(self) -> None:
-        if self._last != "\n":
-            self.write("\n")
-
-    def report(self, what: object) -> None:
-        """Print a line on standard error."""
-        self.set_status("")
-        _tell(what)
-
-    def set_status(self, text: str) -> None:
-        """Show the status line, on a terminal; an empty one takes it away."""
-        if self._shows_status and (text or self._has_status):
-            print("\r\x1b[K" + text, end="", file=sys.stderr, flush=True)
-            self._has_status = bool(text)
-
-    def follow_library(self, is_verbose: bool) -> contextlib.ExitStack:
-        """Show what the library warns of and logs, until the stack is closed."""
-        before = contextlib.ExitStack()  # a program that calls main() has its own ways
-        before.callback(setattr, warnings, "showwarning", warnings.showwarning)
-        warnings.showwarning = lambda message, *_: self.report(message)
-        if is_verbose or self._shows_status:
-            import logging
-
-            handler: Any = logging.Handler()
-            handler.emit = self._print_record if is_verbose else self._show_record
-            logger = logging.getLogger("siraya_chat")
-            before.callback(setattr, logger, "handlers", logger.handlers)
-            before.callback(setattr, logger, "propagate", logger.propagate)
-            before.callback(logger.setLevel, logger.level)
-            logger.handlers = [handler]
-            logger.propagate = False
-            logger.setLevel(logging.DEBUG)
-        return before
-
-    def _print_record(self, record: Any) -> None:
-        self.report(record.getMessage())
-
-    def _show_record(self, record: Any) -> None:
-        """Show at what stage a call is."""
-        if record.stage == "connecting":
-            self.set_status("connecting …")
-        elif record.stage == "sending":
-            percent = 100 * record.sent // record.total
-            size = record.total / 1e6
-            self.set_status("sending %.1f MB: %d %%" % (size, percent))
-        elif record.stage == "waiting":
-            self.set_status("waiting …")
-        elif record.stage == "retrying":
-            self.set_status(
-                "%s: trying again in %.0f s (%d of %d)"
-                % (record.reason, record.seconds, record.attempt, record.total)
-            )
-
-
-class _Conversation:
-    """The turns of one run of the command."""
-
-    def __init__(self, options: Any, output: _Output) -> None:
-        self._options = options
-        self._output = output
-        self.client = Client(
-            base_url=options.base_url, model=options.model, timeout=options.timeout
-        )
-        if self.client.model is None:
-            self.client.model = DEFAULT_MODEL
-        self._params = _read_params(options)
-        self._parts = [
-            _attachment(source) for source in options.attach
-        ]  # of the first turn
-        self._messages = _read_history(options)
-        self._printed = ""  # of the answer
-
-    def run(self) -> int:
-        """Do what the options ask for; returns the exit status."""
-        if self._options.models:
-            if self._options.dry_run:
-                raise ValueError("-n: the list of models has no request to print")
-            return self._list_models()
-        if self._options.chat and not self._options.dry_run:
-            return self._chat()
-        prompt = " ".join(self._options.prompt)
-        if "-" not in self._options.attach and not sys.stdin.isatty():
-            piped = _decode_input(sys.stdin.buffer.read())
-            prompt = "\n\n".join(filter(None, [prompt, piped]))
-        if not prompt and not self._parts:
-            raise ValueError("no prompt: give some words, pipe a text, or use -c")
-        if self._options.dry_run:
-            return self._show_request(prompt)
-        return self._turn(prompt)
-
-    def _list_models(self) -> int:
-        models = self.client.models.list()
-        if self._options.json:
-            self._output.write(_to_json(models) + "\n")
-        else:
-            for model in models:
-                self._output.write(_printable(str(model.get("id"))) + "\n")
-        return 0
-
-    def _chat(self) -> int:
-        """Turn after turn, to the end of the input; returns the exit status."""
-        is_terminal = sys.stdin.isatty()
-        if is_terminal:
-            _prepare_line_editor()
-            self._output.report(
-                "%s; Ctrl-C stops an answer, Ctrl-D ends" % self.client.model
-            )
-        status = 0
-        text = " ".join(self._options.prompt)
-        while True:
-            try:
-                if not text:
-                    text = _read_turn(is_terminal)
-                if text.strip():
-                    status = max(status, self._chat_turn(text))
-            except EOFError:
-                break
-            except KeyboardInterrupt:
-                print(file=sys.stderr)
-            text = ""
-        if is_terminal:
-            print(file=sys.stderr)
-        return 0 if is_terminal else status
-
-    def _chat_turn(self, text: str) -> int:
-        """A turn whose failure leaves the conversation as it was before."""
-        try:
-            return self._turn(text)
-        except _FAILURES as error:
-            self._output.report(error)
-            return 1
-
-    def _request(self, prompt: str) -> list[Any]:
-        texts = [prompt] if prompt else []
-        return [*self._messages, user(*texts, *self._parts)]
-
-    def _show_request(self, prompt: str) -> int:
-        stream = not self._options.no_stream
-        call = self.client._prepare(self._request(prompt), None, stream, **self._params)
-        self._output.write(json.dumps(call.body, indent=2, ensure_ascii=False) + "\n")
-        return 0
-
-    def _turn(self, prompt: str) -> int:
-        """Ask, print the answer as it comes, remember both; returns the status."""
-        messages = self._request(prompt)
-        self._printed = ""
-        try:
-            completion = self._ask(messages)
-        except KeyboardInterrupt:
-            if self._options.chat:
-                self._remember(messages, self._printed)
-            raise
-        finally:
-            self._output.set_status("")
-            self._output.end_line()
-        if self._options.usage:
-            self._output.report(_describe_usage(completion))
-        status = self._report_ending(completion)
-        self._remember(messages, completion.text or _refusal(completion))
-        return status
-
-    def _ask(self, messages: list[Any]) -> Completion:
-        if self._options.no_stream:
-            completion = self.client.complete(messages, **self._params)
-            self._print(
-                _to_json(completion) + "\n" if self._options.json else completion.text
-            )
-            return completion
-        with self.client.stream(messages, **self._params) as stream:
-            if self._options.json:
-                for chunk in stream:
-                    self._print(_to_json(chunk) + "\n")
-            else:
-                for piece in stream.text_stream:
-                    self._print(piece)
-            return stream.get_final_completion()
-
-    def _print(self, text: str) -> None:
-        if not self._options.json:
-            self._printed += text
-        self._output.write(text)
-
-    def _remember(self, messages: list[Any], answer: str) -> None:
-        """Keep the turn, unless no words were said.
-
-        Services refuse an empty message, and a tool call without its result.
-        """
-        if not answer:
+        if not text:
             return
-        self._messages = [*messages, assistant(answer)]
-        self._parts = []
-        if self._options.history is not None:
-            _write_history(self._options.history, self._messages)
+        self._errors.clear_status_line()
+        self._last = text[-1]
+        try:
+            _write(sys.stdout, text)
+        except BrokenPipeError:  # the reader has had enough, as in … | head
+            if self._is_needed:
+                raise
 
-    def _report_ending(self, completion: Completion) -> int:
-        """Say in one line what the answer lacks; returns the exit status."""
-        problems = list(_describe_ending(completion))
-        answer: Any = completion.text
-        if self._options.json:  # then these are the answer, too
-            answer = answer or _refusal(completion) or completion.tool_calls
-        if completion.text and self._options.schema is not None:
+    def end_line(self, text: str = "") -> None:
+        """Print a text, and a line end unless there is one, in one piece."""
+        last = text[-1:] or self._last
+        self.write(text if last == "\n" else text + "\n")
+
+
+class _History:
+    """The conversation so far; with --history it is kept in a file of JSON Lines."""
+
+    def __init__(self, options: dict[str, Any], errors: _Errors) -> None:
+        self.messages: list[Any] = []
+        self.model = ""  # of the last answer, if the file says so
+        self._path = options.get("--history", "")
+        self._beginning: list[Any] = []  # of an empty file
+        if self._path:
+            with _errors_about("--history " + self._path):
+                self._load(errors, is_dry_run="--dry-run" in options)
+        if "--system" in options:
+            self._beginning = [system(_read_system(options["--system"]))]
+            if self.messages and self.messages[0].get("role") == "system":
+                del self.messages[0]
+            self.messages[:0] = self._beginning
+
+    def _load(self, errors: _Errors, is_dry_run: bool) -> None:
+        is_new = not os.path.exists(self._path)
+        if not is_new and not os.path.isfile(self._path):
+            raise ValueError("not a regular file")
+        if is_new and is_dry_run:
+            return
+        with self._open() as file:
+            lines = file.read().lstrip(b"\xef\xbb\xbf").splitlines()
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                self._load_line(number, line.strip(), errors)
+
+    def _load_line(self, number: int, line: bytes, errors: _Errors) -> None:
+        if line.startswith(b"["):
+            raise ValueError("a JSON list; " + _how_to_convert(self._path))
+        if not line.startswith(b"{"):
+            raise ValueError("line %d is not a message in JSON" % number)
+        try:
+            message = json.loads(line)
+        except (ValueError, RecursionError):
+            errors.report("--history: line %d is broken, and left out" % number)
+            return
+        self.model = message.pop("model", "")
+        self.messages.append(message)
+
+    def _open(self) -> Any:
+        """The file, locked; what is written goes to its end."""
+        for_owner = functools.partial(os.open, mode=0o600)  # if it is a new one
+        file = open(self._path, "a+b", buffering=0, opener=for_owner)
+        _lock(file)
+        file.seek(0)
+        return file
+
+    def add(self, question: dict[str, Any], words: str, model: str) -> None:
+        """Keep a turn."""
+        answer = assistant(words)
+        self.messages += [question, answer]
+        if self._path:
             try:
-                completion.json()
-            except ResponseError:
-                answer = None
-                problems.append("the answer is not JSON")
-        if problems:
-            self._output.report("; ".join(problems))
-        return 0 if answer else 1
+                self._append(question, dict(answer, model=model))
+            except OSError as error:
+                raise OSError("--history: not saved: %s" % error.strerror) from None
+
+    def _append(self, *turn: Any) -> None:
+        with self._open() as file:
+            before = file.read()
+            lines = turn if before.strip() else (*self._beginning, *turn)
+            text = "".join(_to_json(line) + "\n" for line in lines)
+            if before and not before.endswith(b"\n"):
+                text = "\n" + text
+            data = text.encode("utf-8", "replace")
+            while data:  # once, unless the disk is full: the next write says so
+                data = data[file.write(data) :]
 
 
-def _describe_ending(completion: Completion) -> Iterator[str]:
-    """What to say of an answer that is missing, or not whole."""
-    refusal = _refusal(completion)
-    if refusal:
-        yield "the model refused: " + refusal
-    names = [_tool_name(call) for call in completion.tool_calls]
-    if names:
-        yield "the model wants to call: " + ", ".join(names)
-    if completion.finish_reason == "length":
-        yield "the answer was cut off at the limit of tokens"
-    elif completion.finish_reason == "content_filter":
-        yield "the answer was cut off by a content filter"
-    elif completion.finish_reason is None:
-        yield "the service does not say whether the answer is whole"
-    if not completion.text and not refusal and not names:
-        yield "the answer is empty"
+def _how_to_convert(path: str) -> str:
+    """What to do with a history of the older form, one JSON list."""
+    from shlex import quote
+
+    return (
+        'to convert it: python3 -c "import json, sys; [print(json.dumps(m)) '
+        "for m in json.load(open(sys.argv[1], 'rb'))]\" %s > %s"
+    ) % (quote(path), quote(path + "l"))
 
 
-def _refusal(completion: Completion) -> str:
-    """The words in which the model refused."""
-    refusal = completion.message.refusal if completion.message else None
-    return str(refusal or "")
+def _lock(file: Any) -> None:
+    """Wait until no other command uses the file, if the system has locks."""
+    with contextlib.suppress(OSError):
+        if sys.platform == "win32":
+            import msvcrt
+
+            file.seek(1 << 30)  # where nobody reads
+            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def _tool_name(call: Any) -> str:
-    function = call.get("function") if isinstance(call, dict) else None
-    name = function.get("name") if isinstance(function, dict) else None
-    return _printable(str(name or "a tool"))
+class _Turn:
+    """A request, and its answer as it is printed."""
+
+    def __init__(
+        self,
+        ask: Callable[[], Completion | Stream],
+        is_stream: bool,
+        options: dict[str, Any],
+        output: _Output,
+    ) -> None:
+        self.completion: Any = None  # once it is whole
+        self._ask = ask
+        self._output = output
+        self._prints_json = "--json" in options
+        self._has_schema = "--schema" in options
+        # The text is printed at the end, and not piece by piece.
+        is_whole = self._has_schema or not is_stream
+        self._is_held = is_whole and not self._prints_json
+        self._pieces: list[str] = []
+        self.text = ""  # of the answer, as far as it came
+
+    def run(self) -> None:
+        """Ask, and print the answer, or as much of it as comes."""
+        try:
+            self._receive(self._ask())
+        finally:
+            self.text = "".join(self._pieces)
+            rest = self.text if self._is_held else ""
+            self._output.end_line(without_fence(rest) if self._has_schema else rest)
+
+    def _receive(self, answer: Completion | Stream) -> None:
+        if isinstance(answer, Completion):
+            self._take(answer, answer.text)
+            self.completion = answer
+            return
+        with answer as stream:
+            for chunk, text, _ in iter(stream.take, None):
+                self._take(chunk, text)
+            self._take(None, stream.rest_of_text())
+            self.completion = stream.get_final_completion()
+
+    def _take(self, chunk: JSONObject | None, text: str) -> None:
+        self._pieces.append(text)
+        if self._prints_json and chunk is not None:
+            self._output.end_line(_to_json(chunk))
+        elif not self._prints_json and not self._is_held:
+            self._output.write(text)
+
+    def refusal(self) -> str:
+        """The words in which the model refused."""
+        message = self.completion.message if self.completion else None
+        return str(message.refusal or "") if message else ""
+
+    def problems(self) -> Iterator[str]:
+        """What the answer lacks, if it is missing or not whole."""
+        refusal, reason = self.refusal(), unfinished_reason(self.completion)
+        if refusal:
+            yield "the model refused: " + refusal
+        elif reason:
+            yield reason
+        elif self.completion.finish_reason is None:
+            yield "the service does not say whether the answer is whole"
+        for call in self.completion.tool_calls:
+            function = getattr(call, "function", None)
+            yield "the model wants to call: %s" % getattr(function, "name", None)
+        if not self.text.strip() and not refusal and not self.completion.tool_calls:
+            yield "the answer is empty"
+
+    def is_answered(self) -> bool:
+        """Whether there is an answer; with --json a refusal or a call is one too."""
+        others = self.refusal() or self.completion.tool_calls
+        return bool(self.text.strip() or (self._prints_json and others))
 
 
 def _describe_usage(completion: Completion) -> str:
+    """All that the service counts, and the cost."""
     usage = completion.usage if isinstance(completion.usage, dict) else {}
-    told = {"cost": completion.cost, **usage}
-    numbers = [
-        "%s: %s" % (_printable(str(name)), value)
-        for name, value in told.items()
-        if isinstance(value, (int, float)) and not isinstance(value, bool)
-    ]
+    told = {"cost": completion.cost, **usage}.items()
+    numbers = ["%s: %s" % item for item in told if isinstance(item[1], (int, float))]
     return ", ".join(numbers) or "usage unknown"
 
 
@@ -6373,185 +6456,233 @@ def _to_json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
-def _read_params(options: Any) -> dict[str, Any]:
-    """The parameters that -o, --schema and -u give."""
-    params: dict[str, Any] = {}
-    if options.usage and not options.no_stream:
-        params["stream_options"] = {"include_usage": True}
-    if options.schema is not None:
-        params["response_format"] = json_schema(_read_schema(options.schema))
-    for option in options.option:
+class _Command:
+    """A run of the command."""
+
+    def __init__(self, options: dict[str, Any], errors: _Errors) -> None:
+        self._options = options
+        self._errors = errors
+        self._output = _Output(errors, is_needed="--history" not in options)
+        url = options.get("--base-url")
+        self._client = Client(base_url=url, model=options.get("--model"))
+        self._client.model = self._client.model or DEFAULT_MODEL
+        self._params = _read_params(options)
+        # Of the first turn.
+        self._parts = [self._attachment(value) for value in options["--attach"]]
+        self._history = _History(options, errors)
+        model = self._history.model
+        if model and model != self._client.model:
+            message = "--history: the last answer is of %s, the next of %s"
+            errors.report(message % (model, self._client.model))
+
+    def run(self) -> int:
+        """Do what the options ask for; returns the exit status."""
+        with self._client:
+            if "--models" in self._options:
+                return self._list_models()
+            prompt = self._first_prompt()
+            is_dry_run = "--dry-run" in self._options
+            if "--chat" in self._options and not is_dry_run and _has_terminal():
+                return self._converse(_turns(prompt))
+            if not prompt and not self._parts:
+                raise ValueError("no prompt: give some words, pipe a text, or use -c")
+            return self._show_request(prompt) if is_dry_run else self._turn(prompt)
+
+    def _list_models(self) -> int:
+        if self._options["words"] or "--dry-run" in self._options:
+            raise ValueError("--models asks nothing: it takes no words, and no -n")
+        del self._params["stream"]
+        models = self._client.list_models(**self._params)
+        names = [_printable(str(model.get("id"))) for model in models]
+        is_json = "--json" in self._options
+        self._output.end_line(_to_json(models) if is_json else "\n".join(names))
+        return 0
+
+    def _attachment(self, value: str) -> dict[str, Any]:
+        """The part for a value of -a: FILE, URL or -, each perhaps with ;type=…"""
+        name, separator, media_type = value.rpartition(";type=")
+        if not separator or value.startswith("data:"):
+            name, media_type = value, ""
+        source: Any = _read_input(self._errors) if name == "-" else name
+        with _errors_about("-a " + _cut(name, MAX_QUOTED_LENGTH)):
+            return attach(source, media_type=media_type or None)
+
+    def _first_prompt(self) -> str:
+        """The words and the text that is piped in; "" if there is neither."""
+        words = self._options["words"]
+        files = list(filter(os.path.isfile, words))
+        if files:
+            self._errors.report(
+                "%s is only a word here; -a attaches it" % _as_text(files[0])
+            )
+        is_input = words == ["-"]
+        texts = [] if is_input else [" ".join(map(_as_text, words))]
+        if is_input or not _is_terminal(sys.stdin):
+            texts.append(_read_input_text(self._errors))
+        return "\n\n".join(text for text in texts if text.strip())
+
+    def _converse(self, turns: Iterator[str]) -> int:
+        """Turn after turn, as they are typed; returns the exit status."""
+        self._body("hi")  # a mistake ends a conversation before it begins
+        advice = "%s; Ctrl-C stops an answer, Ctrl-D ends" % self._client.model
+        self._errors.report(advice)
+        for text in turns:
+            if text == "/help":
+                self._errors.report(advice)
+            else:
+                self._errors.exit_status_of(self._turn, text)
+        return 0
+
+    def _turn(self, prompt: str) -> int:
+        """Ask, print the answer, keep both; returns the exit status."""
+        body = self._body(prompt)
+        is_stream = self._params["stream"]
+        ask = self._client.stream if is_stream else self._client.complete
+        call = functools.partial(ask, self._messages(prompt), **self._params)
+        turn = _Turn(call, is_stream, self._options, self._output)
+        try:
+            turn.run()
+        finally:
+            # Services refuse an empty message, and a tool call without its result.
+            words = turn.text if turn.text.strip() else turn.refusal()
+            if words:
+                self._history.add(body["messages"][-1], words, body["model"])
+                self._parts = []
+        if "--usage" in self._options:
+            self._errors.report(_describe_usage(turn.completion))
+        if "--schema" in self._options and turn.text:
+            turn.completion.json()
+        problems = "; ".join(turn.problems())
+        if problems:
+            self._errors.report(problems)
+        return 0 if turn.is_answered() else 1
+
+    def _messages(self, prompt: str) -> list[Any]:
+        texts = [prompt] if prompt else []
+        return [*self._history.messages, user(*texts, *self._parts)]
+
+    def _body(self, prompt: str) -> dict[str, Any]:
+        """The request's body, checked."""
+        params = dict(self._params)
+        take_options(params)
+        body = build_request(self._messages(prompt), self._client.model, **params)
+        if "--json" not in self._options and body.get("n", 1) != 1:
+            raise ValueError("-o n: several answers are printed by -j alone")
+        return body
+
+    def _show_request(self, prompt: str) -> int:
+        text = json.dumps(self._body(prompt), indent=2, ensure_ascii=False)
+        if self._output.is_terminal:
+            text = re.sub("([A-Za-z0-9+/]{60})[A-Za-z0-9+/]{240,}=*", r"\1…", text)
+        self._output.end_line(text)
+        return 0
+
+
+def _read_params(options: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that -o, --schema and -u give, "stream" always among them."""
+    params: dict[str, Any] = {"stream": True}
+    if "--schema" in options:
+        params["response_format"] = json_schema(_read_schema(options["--schema"]))
+    for option in map(_as_text, options["--option"]):
         key, equals, value = option.partition("=")
         if not equals or not key or key != key.strip():
             raise ValueError("-o must be KEY=VALUE, without spaces, not %r" % option)
-        if key in _OWN_OPTIONS:
-            raise ValueError("-o: %s has an option or an argument of its own" % key)
-        if key in _CLIENT_SETTINGS:
-            raise ValueError("-o: %s is not a parameter of a request" % key)
-        try:
-            params[key] = json.loads(value)
-        except (ValueError, RecursionError):
-            params[key] = value
+        if key in _NOT_FOR_O:
+            raise ValueError("-o: %s cannot be set by it" % key)
+        params[key] = _parse_value(value)
+    if "--usage" in options and params["stream"] is True:
+        params.setdefault("stream_options", {"include_usage": True})
     return params
 
 
-def _read_schema(text: str) -> Any:
-    source: str | bytes = text
-    if not text.lstrip().startswith("{"):
-        with open(_file_name(text), "rb") as file:
-            source = file.read()
-    schema = _parse_json("--schema", source)
-    if not isinstance(schema, dict):
-        raise ValueError("--schema: a JSON Schema must be an object")
-    return schema
-
-
-def _parse_json(option: str, source: str | bytes) -> Any:
-    """The JSON that an option gives, or the file that it names."""
+def _parse_value(value: str) -> Any:
+    """JSON if it parses, else a string.  .2 is a number too."""
     try:
-        return json.loads(source)
-    except json.JSONDecodeError as error:
-        raise ValueError(
-            "%s: not JSON (line %d, column %d)" % (option, error.lineno, error.colno)
-        ) from None
-    except UnicodeDecodeError:
-        raise ValueError("%s: the file is not UTF-8 text" % option) from None
-    except RecursionError:
-        raise ValueError("%s: nested too deeply" % option) from None
+        return json.loads(re.sub(r"\A(-?)\.(?=\d)", r"\g<1>0.", value))
+    except (ValueError, RecursionError):
+        return value
 
 
-def _attachment(source: str) -> dict[str, Any]:
-    """The part for an argument of -a: FILE, URL or -, each perhaps with ;type=…"""
-    path, separator, media_type = source.rpartition(";type=")
-    if not separator or source.startswith("data:"):
-        path, media_type = source, ""
-    what: Any = _file_name(path)
-    if path == "-":
-        what = sys.stdin.buffer.read()
-    elif re.match(r"(https?|data):", path, re.I):
-        what = path
-    return attach(what, media_type=media_type or None)
+def _read_schema(value: str) -> Any:
+    """The JSON Schema that a value of --schema is, or that the file holds."""
+    if not value.lstrip().startswith("{"):
+        with _errors_about("--schema " + value), open(value, "rb") as file:
+            return json.load(file)
+    if ":" in value and '"' not in value:  # so PowerShell hands it over
+        raise ValueError("--schema: not JSON: quotes lost? use a file")
+    with _errors_about("--schema"):
+        return json.loads(_as_text(value))
 
 
-def _file_name(argument: str) -> str:
-    """An argument as the system's encoding of file names has it."""
-    return os.fsdecode(argument.encode("utf-8", "surrogateescape"))
+def _read_system(value: str) -> str:
+    """The text that a value of -s is, or that the file behind its @ holds."""
+    if not value.startswith("@"):
+        return _as_text(value)
+    with _errors_about("-s " + value), open(value[1:], encoding="utf-8-sig") as file:
+        return file.read().strip("\n")
 
 
-def _decode_input(data: bytes) -> str:
-    """Text from a pipe, without a byte order mark and the line ends around it."""
-    text = decode_text(data, sys.stdin.encoding)
-    if text is None:
-        raise ValueError("standard input is not UTF-8 text; for a file use -a -")
-    return text.lstrip("\ufeff").strip("\r\n")
+def _turns(first: str) -> Iterator[str]:
+    """The first turn, if there is one, and those that are typed.  A pasted text is one.
 
-
-def _read_history(options: Any) -> list[Any]:
-    """The messages before the first turn."""
-    messages: list[Any] = []
-    if options.history is not None:
-        data = _read_history_file(os.path.realpath(_file_name(options.history)))
-        if data.strip():
-            messages = _parse_json("--history", data)
-        if not isinstance(messages, list):
-            raise ValueError("--history: the file must hold a list of messages")
-    if options.system is not None:
-        first = messages[0] if messages else None
-        if isinstance(first, dict) and first.get("role") == "system":
-            messages = messages[1:]
-        messages = [system(options.system), *messages]
-    return messages
-
-
-def _read_history_file(path: str) -> bytes:
-    """What the file holds; a file that is not there yet needs a folder that is."""
-    if not os.path.exists(path) and os.path.isdir(os.path.dirname(path)):
-        return b""
-    if os.path.exists(path) and not os.path.isfile(path):
-        # A device would be read for ever, and then replaced by a file.
-        raise ValueError("--history: not a regular file: %r" % path)
-    with open(path, "rb") as file:
-        return file.read()
-
-
-def _write_history(name: str, messages: list[Any]) -> None:
-    """Write the conversation, whole or not at all."""
-    path = os.path.realpath(_file_name(name))
-    beside = "%s.%d.tmp" % (path, os.getpid())
-    text = json.dumps(messages, ensure_ascii=False, indent=1) + "\n"
-    try:
-        with open(beside, "w", encoding="utf-8") as file:
-            if os.path.exists(path):  # who may read it stays as it was
-                os.chmod(beside, os.stat(path).st_mode & 0o777)
-            file.write(text)
-        os.replace(beside, path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            os.remove(beside)
-        if isinstance(error, OSError):
-            raise OSError("--history: not saved: %s" % error.strerror) from None
-        raise
-
-
-def _prepare_line_editor() -> None:
-    """Line editing and history for input(); several pasted lines are one turn."""
-    try:
+    Ctrl-C gives up what is being typed.
+    """
+    if first:
+        yield first
+    with contextlib.suppress(Exception):  # there may be none, or one that knows less
         import readline
-    except ImportError:
-        return
-    with contextlib.suppress(Exception):  # what the editor knows depends on its version
-        readline.parse_and_bind("set enable-bracketed-paste on")
 
-
-def _read_turn(is_terminal: bool) -> str:
-    """One turn: a line, from a terminal with a prompt; EOFError at the end."""
-    if is_terminal:
-        # The prompt is not part of the answer, which may go to a file.
-        target = sys.stdout if sys.stdout.isatty() else sys.stderr
-        with contextlib.redirect_stdout(target):
-            return input("> ")
-    line = sys.stdin.buffer.readline()
-    if not line:
-        raise EOFError
-    return _decode_input(line)
-
-
-def _open_nothing(mode: str) -> Any:
-    """A stream of nothing, which need not be closed."""
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    return open(nowhere, mode, encoding="utf-8", closefd=False)
-
-
-def _prepare_streams() -> None:
-    """Pipes and files are UTF-8; a closed stream becomes one of nothing."""
-    if sys.stdin is None:
-        sys.stdin = _open_nothing("r")
-    if sys.stderr is None:
-        sys.stderr = _open_nothing("w")
-    if sys.stdout is None:
-        raise ValueError("standard output is closed")
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        reconfigure: Any = getattr(stream, "reconfigure", None)
-        if reconfigure is None:  # not the system's
-            continue
-        if stream.isatty() or os.environ.get("PYTHONIOENCODING"):
-            reconfigure(errors="replace")
-        else:
-            reconfigure(encoding="utf-8", errors="replace")
-
-
-def _decode_arguments(argv: Sequence[str] | None) -> list[str]:
-    """The arguments as text: they are UTF-8, whatever the locale."""
-    arguments = []
-    for argument in sys.argv[1:] if argv is None else argv:
+        if os.environ.get("TERM", "dumb") != "dumb":
+            readline.parse_and_bind("set enable-bracketed-paste on")
+    lines: list[str] = []
+    is_open = True
+    while is_open:
         try:
-            data = os.fsencode(argument) if argv is None else argument.encode()
-            arguments.append(data.decode("utf-8"))
-        except UnicodeError:
-            raise ValueError(
-                "an argument is not UTF-8: %s" % _printable(argument)
-            ) from None
-    return arguments
+            with _at_terminal():
+                lines.append(input("" if lines else "> "))
+                if _wait_until_ready(0, selectors.EVENT_READ, _PASTE_SECONDS):
+                    continue
+        except KeyboardInterrupt:
+            lines = []
+        except EOFError:
+            is_open = False
+        turn = "\n".join(lines).strip()
+        lines = []
+        if turn in ("exit", "quit"):
+            return
+        if turn:
+            yield turn
+
+
+@contextlib.contextmanager
+def _at_terminal() -> Iterator[None]:
+    """Make descriptors 0 and 1 the terminal: input() edits lines nowhere else."""
+    kept = os.dup(0), os.dup(1)
+    try:
+        for descriptor, name in enumerate(_TERMINAL_NAMES):
+            if not os.isatty(descriptor):
+                terminal = os.open(name, os.O_RDWR)
+                os.dup2(terminal, descriptor)
+                os.close(terminal)
+        yield
+    except (EOFError, KeyboardInterrupt):
+        print(flush=True)  # leaves the line of the prompt
+        raise
+    finally:
+        for descriptor, copy in enumerate(kept):
+            os.dup2(copy, descriptor)
+            os.close(copy)
+
+
+def _has_terminal() -> bool:
+    """Whether somebody can type, and input() would read that."""
+    if sys.stdin is None or sys.stdin is not sys.__stdin__:
+        return False
+    try:
+        with _at_terminal():
+            return True
+    except OSError:
+        return False
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -6561,89 +6692,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     done, 1 the service or the network failed or there is no answer, 2 a usage
     error, 130 interrupted.
     """
+    errors = _Errors()
+    arguments = sys.argv[1:] if argv is None else argv
     try:
-        status = _run_command(argv)
-    except KeyboardInterrupt:
-        status = 130
+        return errors.exit_status_of(_run_command, errors, arguments)
     except BrokenPipeError:  # the reader has had enough, as in … | head
-        status = 0
-    except OSError as error:
-        status = 1
-        _tell(_describe_os_error(error))
-    return _flush(status)
-
-
-def _run_command(argv: Sequence[str] | None) -> int:
-    try:
-        _prepare_streams()
-    except ValueError as error:
-        _tell(error)
-        return 1
-    output = _Output()
-    try:
-        options = _parse_arguments(_decode_arguments(argv))
-        with output.follow_library(options.verbose):
-            conversation = _prepare_conversation(options, output)
-            with conversation.client:
-                return conversation.run()
-    except SystemExit as end:  # after --help and --version
-        return int(end.code or 0)
-    except _FAILURES as error:
-        output.report(error)
-        return 1
-    except (SirayaError, ValueError, TypeError, RecursionError) as error:
-        output.report(error)
-        return 2
+        return 0
     finally:
-        output.set_status("")
+        errors.clear_status_line()
 
 
-def _prepare_conversation(options: Any, output: _Output) -> _Conversation:
-    """Read what the options name; a file that cannot be read is the user's mistake."""
-    try:
-        return _Conversation(options, output)
-    except OSError as error:
-        raise ValueError(_describe_os_error(error)) from None
-
-
-def _describe_os_error(error: OSError) -> str:
-    """As the system's own commands say it: "cat.png: No such file or directory"."""
-    if not error.strerror:
-        return str(error)
-    if not isinstance(error.filename, str):
-        return error.strerror
-    name = os.fsencode(error.filename).decode("utf-8", "replace")
-    return "%s: %s" % (name, error.strerror)
-
-
-def _tell(what: object) -> None:
-    """Print a line on standard error; that this cannot be done changes no status."""
-    line = "%s: %s\n" % (_PROGRAM, _printable(str(what)))
-    try:
-        sys.stderr.write(line)  # in one piece, since other programs write there, too
-        sys.stderr.flush()
-    except OSError:
-        _discard_output(2)
-
-
-def _flush(status: int) -> int:
-    """Write what is left; a full disk or a closed pipe is a failure."""
-    try:
-        if sys.stdout is not None:
-            sys.stdout.flush()
-    except OSError as error:
-        if status == 0 and not isinstance(error, BrokenPipeError):
-            status = 1
-            _tell(_describe_os_error(error))
-        _discard_output(1)
-    return status
-
-
-def _discard_output(descriptor: int) -> None:
-    """Give up what cannot be written there, or Python tries again at exit."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, descriptor)
-    os.close(nowhere)
+def _run_command(errors: _Errors, arguments: Sequence[str]) -> int:
+    options = _parse_arguments(arguments)
+    if "--help" in options:
+        _Output(errors).write(_HELP)
+        return 0
+    if "--version" in options:
+        _Output(errors).write("siraya_chat %s\n" % __version__)
+        return 0
+    with errors.follow_library("--verbose" in options):
+        return _Command(options, errors).run()
 
 
 def run_as_command() -> None:

@@ -10444,6 +10444,7 @@ class ComingFromTheSDK(AsyncTest):
 
 
 try:
+    import ctypes
     import fcntl
     import pty
     import termios
@@ -10465,20 +10466,26 @@ IN_THE_BODY = (  # arguments, a field of the body, its value; None if it is not 
     (["--system", "Be brief.", "hi"], "messages", [BRIEF, user("hi")]),
     (["What", "is", "it?"], "messages", [user("What is it?")]),
     (["--", "-n"], "messages", [user("-n")]),
-    (["--no-stream", "hi"], "stream", False),
+    (["-o", "stream=false", "hi"], "stream", False),
     (["-o", "temperature=0.5", "hi"], "temperature", 0.5),
+    (["-o", "temperature=.5", "hi"], "temperature", 0.5),
+    (["-o", "presence_penalty=-.5", "hi"], "presence_penalty", -0.5),
     (["--option", "max_tokens=7", "hi"], "max_tokens", 7),
     (["-o", "stop=END", "hi"], "stop", "END"),
     (["-o", 'stop=["a", "b"]', "hi"], "stop", ["a", "b"]),
     (["-o", 'stop="7"', "hi"], "stop", "7"),
     (["-o", "user=a=b", "hi"], "user", "a=b"),
     (["-o", "user=", "hi"], "user", ""),
+    (["-o", "user=.5.5", "hi"], "user", ".5.5"),
+    (["-o", "user=-m", "-s", "-n", "hi"], "messages", [system("-n"), user("hi")]),
+    (["-j", "-o", "n=2", "hi"], "n", 2),
     (["-o", "logprobs=true", "hi"], "logprobs", True),
     (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "provider", PRICE),
     (["-o", 'provider={"sort": "price"}', "-o", "seed=1", "hi"], "seed", 1),
     (["--schema", json.dumps(SCHEMA), "hi"], "response_format", SCHEMA_FORMAT),
     (["-u", "hi"], "stream_options", {"include_usage": True}),
-    (["-u", "--no-stream", "hi"], "stream_options", None),
+    (["-u", "-o", "stream=false", "hi"], "stream_options", None),
+    (["-uo", 'stream_options={"x": 1}', "hi"], "stream_options", {"x": 1}),
     (["hi"], "stream_options", None),
 )
 
@@ -10499,6 +10506,22 @@ class CommandLineRequests(Test):
         path = self.file("schema.json", json.dumps(SCHEMA).encode())
         self.assertEqual(run_main(server, "--schema", path, "hi").status, 0)
         self.assertEqual(server.requests[0].json["response_format"], SCHEMA_FORMAT)
+
+    def test_the_system_message_may_come_from_a_file(self):
+        for content in (b"Be brief.\n", b"\xef\xbb\xbfBe brief.\r\n"):
+            server = self.serve()
+            path = self.file("rules.txt", content)
+            self.assertEqual(run_main(server, "-s", "@" + path, "hi").status, 0)
+            self.assertEqual(server.requests[0].json["messages"][0], BRIEF)
+
+    def test_options_of_the_call_are_no_part_of_its_body(self):
+        server = self.serve(http_answer(500, "no"), STREAM)
+        options = ("max_retries=1", "timeout=9", 'extra_headers={"X-Title": "t"}')
+        arguments = [word for option in options for word in ("-o", option)]
+        self.assertEqual(run_main(server, *arguments, "hi"), (0, "Once upon\n", ""))
+        _, received = server.requests
+        self.assertEqual(received.headers["x-title"], "t")
+        self.assertEqual(set(received.json), {"model", "messages", "stream"})
 
     def test_the_model_comes_from_the_environment_unless_an_option_names_it(self):
         server = self.serve()
@@ -10540,8 +10563,17 @@ class CommandLineRequests(Test):
     def test_piped_input_is_the_prompt_if_alone(self):
         self.check_prompt([], "What is it?\n", r"\AWhat is it\?\n?\Z")
 
-    def test_piped_input_that_is_empty_adds_nothing(self):
+    def test_piped_input_that_is_empty_or_blank_adds_nothing(self):
         self.check_prompt(["hi"], "", r"\Ahi\Z")
+        self.check_prompt(["hi"], " \n\n", r"\Ahi\Z")
+
+    def test_a_mark_of_the_byte_order_is_no_part_of_piped_input(self):
+        self.check_prompt([], "\ufeffhi\n", r"\Ahi\Z")
+
+    def test_a_hyphen_is_the_input_that_is_piped(self):
+        self.assertEqual(run_main(None, "-", stdin=" \n").status, 2)
+        self.check_prompt(["-"], "What is it?\n", r"\AWhat is it\?\Z")
+        self.check_prompt(["What", "-", "is"], "it", r"\AWhat - is\n\nit\Z")
 
     def check_prompt(self, arguments, stdin, pattern):
         server = self.serve()
@@ -10554,7 +10586,7 @@ class CommandLineRequests(Test):
         for arguments in (
             ["hi"],
             ["-s", "caf\u00e9", "-m", "m", "hi"],
-            ["--no-stream", "hi"],
+            ["-o", "stream=false", "hi"],
             ["-u", "hi"],
             ["-a", cat, "hi"],
             ["--schema", '{"type": "object"}', "hi"],
@@ -10571,7 +10603,13 @@ class CommandLineRequests(Test):
     def test_a_dry_run_has_a_long_name_too(self):
         self.assertEqual(run_main(None, "--dry-run", "hi").status, 0)
 
+    def test_a_dry_run_makes_no_history(self):
+        path = os.path.join(self.folder, "talk.jsonl")
+        self.assertEqual(run_main(None, "-n", "--history", path, "hi").status, 0)
+        self.assertEqual(os.listdir(self.folder), [])
 
+
+WHOLE = ["-o", "stream=false"]  # the answer is asked for as a whole
 USAGE = {"prompt_tokens": 11, "completion_tokens": 22, "total_tokens": 33}
 USAGE_CHUNK = dict(chunk(), choices=[], usage=USAGE)
 COST_CHUNK = dict(USAGE_CHUNK, cost=0.0625)
@@ -10581,7 +10619,7 @@ USAGES = (  # what, answer, arguments, the numbers that are told
     (
         "whole",
         http_answer(200, completion("Once", usage=USAGE)),
-        ["--no-stream"],
+        WHOLE,
         ["11", "22", "33"],
     ),
     ("cost", sse(ONCE, END, COST_CHUNK, "[DONE]"), [], ["33", "0.0625"]),
@@ -10600,18 +10638,29 @@ class CommandLineOutput(Test):
         ):
             streamed = sse(*map(chunk, text), END, "[DONE]")
             whole = http_answer(200, completion(text))
-            for answer, arguments in ((streamed, []), (whole, ["--no-stream"])):
+            for answer, arguments in ((streamed, []), (whole, WHOLE)):
                 with self.subTest(text=text, arguments=arguments):
                     outcome = run_main(self.serve(answer), "hi", *arguments)
                     self.assertEqual(outcome, (0, out, ""))
 
-    def test_an_answer_without_text_is_status_1_and_said(self):
-        whole = http_answer(200, completion(""))
-        for answer, arguments in ((sse(END, "[DONE]"), []), (whole, ["--no-stream"])):
-            with self.subTest(arguments=arguments):
-                outcome = run_main(self.serve(answer), "hi", *arguments)
-                self.assertEqual((outcome.status, outcome.out), (1, ""))
-                self.assert_one_line(outcome.err, "empty")
+    def test_an_answer_without_words_is_status_1_and_said(self):
+        for text in ("", " "):
+            whole = http_answer(200, completion(text))
+            streamed = sse(chunk(text), END, "[DONE]")
+            for answer, arguments in ((streamed, []), (whole, WHOLE)):
+                with self.subTest(text=text, arguments=arguments):
+                    outcome = run_main(self.serve(answer), "hi", *arguments)
+                    self.assertEqual((outcome.status, outcome.out.strip()), (1, ""))
+                    self.assert_one_line(outcome.err, "empty")
+
+    def test_the_time_that_printing_takes_grows_with_the_text_alone(self):
+        def ask(pieces):
+            answer = sse(*[chunk("x" * 1000)] * pieces, END, "[DONE]")
+            with StandIn(answer) as server:
+                outcome = run_main(server, "hi")
+            self.assertEqual(len(outcome.out), 1000 * pieces + 1)
+
+        self.assertLess(growth(ask, 1000, 4000), 8)
 
     def test_json_is_one_chunk_a_line_when_streamed(self):
         outcome = run_main(self.serve(STREAM), "-j", "hi")
@@ -10622,7 +10671,7 @@ class CommandLineOutput(Test):
     def test_json_is_one_object_when_not_streamed(self):
         answer = completion("caf\u00e9\n")
         server = self.serve(http_answer(200, answer))
-        outcome = run_main(server, "--json", "--no-stream", "hi")
+        outcome = run_main(server, "--json", *WHOLE, "hi")
         self.assertEqual((outcome.status, outcome.err), (0, ""))
         self.assertEqual(json.loads(outcome.out), answer)
 
@@ -10642,6 +10691,15 @@ class CommandLineOutput(Test):
         self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
         self.assertNotIn("None", outcome.err)
 
+    def test_a_refusal_is_told_whole_but_for_a_very_long_one(self):
+        for count in (100, 1000000):
+            answer = http_answer(200, completion(None, refusal="no " * count))
+            outcome = run_main(self.serve(answer), *WHOLE, "hi")
+            self.assertEqual((outcome.status, outcome.out), (1, ""))
+            told = "the model refused: " + " ".join(["no"] * min(count, 300))
+            self.assert_one_line(outcome.err, told)
+            self.assertLess(len(outcome.err), 1100)
+
     def test_the_version_is_told(self):
         outcome = run_main(None, "--version", SIRAYA_API_KEY=None)
         version = re.escape(siraya_chat.__version__)
@@ -10655,28 +10713,48 @@ FAILURES = (  # what, answer, arguments, standard output, words of standard erro
     ("status", http_answer(401, {"error": "wrong key"}), [], "", "wrong key"),
     ("several lines", http_answer(400, SEVERAL_LINES), [], "", "first second"),
     ("page", http_answer(404, PAGE), [], "", "404"),
-    ("not JSON", http_answer(200, "hello\nworld"), ["--no-stream"], "", ""),
+    ("not JSON", http_answer(200, "hello\nworld"), WHOLE, "", ""),
     ("cut", BROKEN, [], "Once upon\n", ""),
     ("error event", sse(ONCE, SEVERAL_LINES), [], "Once\n", "first second"),
-    ("silence", HELD, ["--timeout", "0.3"], "Once\n", "0.3"),
+    ("silence", HELD, ["-o", "timeout=0.3"], "Once\n", "0.3"),
     ("cut JSON", BROKEN, ["-j"], TWO_CHUNKS, ""),
 )
 MISUSES = (  # arguments, words of standard error
-    (["--schema", "{", "hi"], "--schema: not JSON (line 1, column 2)"),
-    (["-o", "temperature=3", "hi"], "temperature"),
+    (["--schema", "{", "hi"], "--schema: "),
+    (["--schema", "{type: object}", "hi"], "quotes lost? use a file"),
+    (["-o", "temperature=3", "hi"], "-o 'extra_body={…}' sends any value"),
     (["-o", "temperature", "hi"], "KEY=VALUE"),
     (["-o", "=1", "hi"], "KEY=VALUE"),
     (["-o", "seed=NaN", "hi"], "seed"),
     (["-o", "model=m", "hi"], "model"),
+    (["-o", "n=2", "hi"], "-j"),
+    (["-o", 'extra_body={"n": 2}', "hi"], "-j"),
+    (["-o", "stream=no", "hi"], "stream must be true or false"),
+    (["-o", "provider=x", "hi"], "provider must be a JSON object"),
     ([], "prompt"),
-    (["--base-url", "ftp://files.example", "hi"], "base_url"),
-    (["--timeout", "0", "hi"], "timeout"),
-    (["--timeout", "soon", "hi"], "timeout"),
-    (["--timeout", "nan", "hi"], "timeout"),
+    ([" ", "\n"], "prompt"),
+    (["-"], "prompt"),
+    (["-c"], "prompt"),
     (["-c", "-n"], "-c"),
-    (["--nonsense", "hi"], "--nonsense"),
+    (["--base-url", "ftp://files.example", "hi"], "--base-url"),
+    (["-o", "timeout=0", "hi"], "timeout"),
+    (["-o", "timeout=soon", "hi"], "timeout"),
+    (["-o", "timeout=NaN", "hi"], "timeout"),
+    (["--nonsense", "hi"], "--nonsense not recognized; see --help"),
     (["-m"], "-m"),
+    (["-n in sed?"], "needs -- before it"),
+    (["--what is that?"], "needs -- before it"),
+    (["--models", "gamma"], "no words"),
+    (["-a", "", "hi"], "-a: its value is empty"),
+    (["--schema", "", "hi"], "--schema: its value is empty"),
+    (["--history", "", "hi"], "--history: its value is empty"),
+    (["-s", "@none.txt", "hi"], "-s @none.txt: No such file"),
+    (["-a", "none.png", "hi"], "-a none.png: No such file"),
+    (["-a", "-", "hi"], "-a -: the source is empty"),
+    (["-a", ".;type=x", "hi"], "-a .: '.' is a directory"),
+    (["-a", "data:,x", "hi"], "-a data:,x: "),
 )
+OF_PROGRAMS = re.compile(r"Client|media_type|attach:|[{ ]dict|True|json_schema\(")
 
 
 class CommandLineMistakes(Test):
@@ -10704,6 +10782,8 @@ class CommandLineMistakes(Test):
             self.assertEqual((outcome.status, outcome.out), (2, ""))
             self.assertEqual(server.connections, 0)
             self.assert_one_line(outcome.err, words)
+            # It is said in the words of the command, not in those of the library.
+            self.assertIsNone(OF_PROGRAMS.search(outcome.err), outcome.err)
 
     def test_a_misuse_is_status_2_and_one_line_and_nothing_is_sent(self):
         for arguments, words in MISUSES:
@@ -10719,8 +10799,31 @@ class CommandLineMistakes(Test):
     def test_a_schema_that_cannot_be_read_is_named(self):
         missing = os.path.join(self.folder, "missing.png")
         self.check_mistake(["--schema", missing, "hi"], "missing.png")
-        bad = self.file("bad.json", b"{]")
-        self.check_mistake(["--schema", bad, "hi"], "--schema")
+        for content in (b"{]", b"\xff{}", b"[1]", b""):
+            bad = self.file("bad.json", content)
+            self.check_mistake(["--schema", bad, "hi"], "--schema")
+
+    def test_a_system_message_that_is_no_text_is_refused(self):
+        path = self.file("rules.bin", b"caf\xe9\n")
+        self.check_mistake(["-s", "@" + path, "hi"], "rules.bin")
+
+    def test_quotes_that_are_part_of_a_model_are_refused(self):
+        self.check_mistake(["hi"], "quotes", SIRAYA_MODEL='"m"')
+
+    def test_a_type_that_is_none_is_refused(self):
+        path = self.file("odd.bin", b"\0\1\2\3")
+        self.check_mistake(["-a", path + ";type=webp"], ";type= must be")
+        self.check_mistake(["-a", path], "FILE;type=")
+
+    def test_more_input_than_64_mib_is_refused(self):
+        path = os.path.join(self.folder, "large")
+        for size, words in ((64 << 20, "UTF-8"), ((64 << 20) + 1, "64 MiB")):
+            with open(path, "wb") as file:
+                file.truncate(size)
+            with open(path, encoding="utf-8") as file:
+                outcome = run_main(None, "-n", stdin=file)
+            self.assertEqual((outcome.status, outcome.out), (2, ""))
+            self.assert_one_line(outcome.err, words)
 
     def test_a_missing_key_is_status_2_and_the_line_says_how_to_give_one(self):
         url = "https://service.invalid/v1"
@@ -10749,7 +10852,6 @@ OPTIONS = (  # of the command line, each in all its spellings
     "-a --attach",
     "-o --option",
     "--schema",
-    "--no-stream",
     "-j --json",
     "-u --usage",
     "-c --chat",
@@ -10758,7 +10860,6 @@ OPTIONS = (  # of the command line, each in all its spellings
     "-v --verbose",
     "-n --dry-run",
     "--base-url",
-    "--timeout",
     "--version",
     "-h --help",
 )
@@ -10766,7 +10867,7 @@ OPTIONS = (  # of the command line, each in all its spellings
 
 class CommandLineHelp(Test):
     def help(self, option="-h"):
-        outcome = run_main(None, option, SIRAYA_API_KEY=None, COLUMNS="100")
+        outcome = run_main(None, option, SIRAYA_API_KEY=None)
         self.assertEqual((outcome.status, outcome.err), (0, ""))
         return outcome.out
 
@@ -10794,13 +10895,19 @@ class CommandLineHelp(Test):
     def test_the_help_has_a_long_name_too(self):
         self.assertEqual(self.help("--help"), self.help())
 
+    def test_the_help_fits_a_screen(self):
+        lines = self.help().splitlines()
+        self.assertLess(max(map(len, lines)), 80)
+        self.assertLess(len(lines), 50)
+
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_every_example_of_the_help_runs(self):
         text = self.help().partition("examples:\n")[2].partition("\n\n")[0]
         examples = re.findall(r"(?m)^ +(\S.*)$", text)
         self.assertGreaterEqual(len(examples), 4)
-        self.file("invoice.pdf", b"%PDF-1.4\n")
+        self.file("bill.pdf", b"%PDF-1.4\n")
         self.file("cat.png", PNG)
+        self.file("questions.txt", b"One?\n")
         for name, command in (
             ("git", "echo change"),
             ("siraya-chat", 'exec "%s" %s %s "$@"' % COMMAND),
@@ -10811,13 +10918,15 @@ class CommandLineHelp(Test):
 
         def check(example):
             server, shell = self.serve(), ("sh", "-c", example)
-            options = {"stdin": b"hi\n", "cwd": self.folder, "PATH": path}
+            options = {"cwd": self.folder, "PATH": path, "preexec_fn": os.setsid}
+            options["stdin"] = b"hi\n"
             outcome = run_process(server, *shell, **options)
             self.assertEqual((outcome.status, outcome.err), (0, ""))
             self.assertEqual(len(server.requests), 1)
             self.assertTrue(outcome.out)
 
         self.side_by_side(check, [[example] for example in examples])
+        self.assertTrue(any("</dev/null" in example for example in examples))
 
 
 ZIP_MAIN = "import sys, siraya_chat\nsys.exit(siraya_chat.main())\n"
@@ -10828,7 +10937,8 @@ WAYS_TO_RUN = (  # arguments of Python; in a folder that has copies of the modul
     "-I -S -O -O siraya_chat.py",
 )
 REDIRECTIONS = (  # of the shell, arguments, whether it succeeds
-    ("<&-", ["-c"], True),
+    ("<&-", ["hi"], True),
+    ("<&-", ["-c"], False),
     (">&-", ["hi"], False),
     ("2>&-", ["hi"], True),
     ("2>&-", ["-o", "x"], False),
@@ -10924,13 +11034,13 @@ class CommandLineProcesses(Test):
         self.assertEqual(message["content"], "caf\u00e9")
 
     def test_input_is_in_the_encoding_that_a_variable_of_python_names(self):
-        for arguments in ([], ["-c"]):
-            server, data = self.serve(STREAM), "caf\u00e9\n".encode("latin-1")
-            latin_1 = {"stdin": data, "PYTHONIOENCODING": "latin-1"}
-            outcome = run_process(server, *COMMAND, *arguments, **latin_1)
+        for encoding, bytes_encoding in (("latin-1", "latin-1"), (":replace", "utf-8")):
+            server, data = self.serve(STREAM), ACUTE.encode(bytes_encoding)
+            options = dict(C_LOCALE, PYTHONIOENCODING=encoding, stdin=data)
+            outcome = run_process(server, *COMMAND, **options)
             self.assertEqual(outcome, (0, "Once upon\n", ""))
             (message,) = server.requests[0].json["messages"]
-            self.assertEqual(message["content"], "caf\u00e9")
+            self.assertEqual(message["content"], ACUTE)
 
     def test_text_is_written_as_it_arrives_and_a_reader_may_leave(self):
         left = threading.Event()
@@ -10959,7 +11069,7 @@ class CommandLineProcesses(Test):
         rows = (
             ["hi"],
             ["-j", "hi"],
-            ["--no-stream", "hi"],
+            [*WHOLE, "hi"],
             ["-n", "hi"],
             ["--help"],
         )
@@ -10970,8 +11080,9 @@ class CommandLineProcesses(Test):
         def check(redirection, arguments, succeeds):
             if "full" in redirection and not os.path.exists("/dev/full"):
                 return
-            shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh")
-            ran = run_process(self.serve(), *shell, *COMMAND, *arguments)
+            shell = ("sh", "-c", 'exec "$@" ' + redirection, "sh", *COMMAND)
+            alone = {"preexec_fn": os.setsid}
+            ran = run_process(self.serve(), *shell, *arguments, **alone)
             self.assertNotIn("Traceback", ran.err)
             self.assertNotIn("Exception ignored", ran.err)
             self.assertLessEqual(ran.err.count("\n"), 1, ran.err)
@@ -11002,145 +11113,10 @@ class CommandLineProcesses(Test):
         rows = (
             (["hi"], HELD, b"Once", b"\n"),
             (["hi"], [SILENCE], b"", b""),
-            (["--no-stream", "hi"], [SILENCE], b"", b""),
+            ([*WHOLE, "hi"], [SILENCE], b"", b""),
             (["-j", "hi"], HELD, a_chunk, b""),
         )
         self.side_by_side(check, rows)
-
-
-class Keyboard(io.StringIO):
-    """A terminal's input, of what was typed; a line with a "\\x03" is Ctrl-C."""
-
-    def isatty(self):
-        return True
-
-    def readline(self, *size):
-        line = super().readline(*size)
-        if "\x03" in line:
-            raise KeyboardInterrupt
-        return line
-
-
-class CommandLineChat(Test):
-    def contents(self, server):
-        """Of each request, the contents of its messages."""
-        contents = []
-        for received in server.requests:
-            messages = received.json["messages"]
-            contents.append([message["content"] for message in messages])
-        return contents
-
-    def test_from_a_pipe_one_line_is_one_turn_and_the_conversation_is_kept(self):
-        server = self.serve(
-            sse(chunk("A"), END, "[DONE]"),
-            sse(chunk("B\n"), END, "[DONE]"),
-            sse(chunk("C"), END, "[DONE]"),
-        )
-        lines = "One\nTwo\nThree"
-        outcome = run_main(server, "--chat", "-s", "Be brief.", stdin=lines)
-        self.assertEqual(outcome, (0, "A\nB\nC\n", ""))
-        messages = server.requests[2].json["messages"]
-        self.assertEqual(
-            messages,
-            [
-                system("Be brief."),
-                user("One"),
-                assistant("A"),
-                user("Two"),
-                assistant("B\n"),
-                user("Three"),
-            ],
-        )
-
-    def test_a_refusal_is_sent_back_as_what_the_model_said(self):
-        server = self.serve(streamed(refusal=REFUSES), STREAM)
-        run_main(server, "-c", stdin="One\nTwo\n")
-        self.assertEqual(self.contents(server)[1], ["One", REFUSES, "Two"])
-
-    def test_a_turn_without_an_answer_is_left_out(self):
-        # Services refuse an empty message, and a tool call without its result.
-        for silent in (streamed(), streamed(tool_calls=[dict(CALL, index=0)])):
-            server = self.serve(silent, STREAM)
-            cat = self.file("cat.png", PNG)
-            outcome = run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
-            self.assertEqual(outcome.status, 1)
-            second = [{"type": "text", "text": "Two"}, attach(cat)]
-            self.assertEqual(self.contents(server)[1], [second])
-
-    def test_input_that_is_no_text_is_refused_in_a_chat_too(self):
-        for data in (PNG, b"a\0b\n", b"caf\xe9\n"):
-            server = self.serve(STREAM)
-            outcome = run_process(server, *COMMAND, "-c", stdin=data)
-            self.assertEqual((outcome.status, outcome.out), (2, ""))
-            self.assert_one_line(outcome.err, "-a -")
-            self.assertEqual(server.requests, [])
-
-    def test_attachments_are_part_of_the_first_turn_alone(self):
-        server = self.serve(STREAM)
-        cat = self.file("cat.png", PNG)
-        run_main(server, "-c", "-a", cat, stdin="One\nTwo\n")
-        first = [{"type": "text", "text": "One"}, attach(cat)]
-        contents = [[first], [first, "Once upon", "Two"]]
-        self.assertEqual(self.contents(server), contents)
-
-    def test_an_error_leaves_the_conversation_as_it_was_before_that_turn(self):
-        for name, good, bad, arguments, shown in (
-            ("refused", STREAM, http_answer(400, "no"), [], 2),
-            ("cut", STREAM, BROKEN, [], 3),
-            ("whole", ANSWER, http_answer(200, "no"), ["--no-stream"], 2),
-        ):
-            with self.subTest(name):
-                server = self.serve(good, bad, good)
-                outcome = run_main(server, "-c", *arguments, stdin="One\nTwo\nThree\n")
-                kept = ["One", "Once upon", "Three"]
-                self.assertEqual(self.contents(server)[2], kept)
-                self.assertEqual(outcome.status, 1)
-                self.assert_one_line(outcome.err)
-                self.assertEqual(outcome.out.count("Once upon\n"), shown)
-
-    def test_an_error_in_the_first_turn_keeps_its_attachments_for_the_next(self):
-        server = self.serve(http_answer(400, "no"), STREAM)
-        cat = self.file("cat.png", PNG)
-        run_main(server, "-c", "-s", "Be brief.", "-a", cat, stdin="One\nTwo\n")
-        second = [{"type": "text", "text": "Two"}, attach(cat)]
-        self.assertEqual(self.contents(server)[1], ["Be brief.", second])
-
-    def test_options_hold_for_every_turn(self):
-        server = self.serve(STREAM)
-        options = ["-j", "-m", "m", "-o", "seed=1"]
-        outcome = run_main(server, "-c", *options, stdin="One\nTwo\n")
-        self.assertEqual((outcome.status, outcome.err), (0, ""))
-        first, second = [received.json for received in server.requests]
-        self.assertEqual((first["model"], first["seed"]), ("m", 1))
-        self.assertEqual((second["model"], second["seed"]), ("m", 1))
-
-    def test_an_empty_line_is_no_turn(self):
-        server = self.serve(STREAM)
-        outcome = run_main(server, "-c", stdin="One\n\n  \nTwo\n")
-        self.assertEqual((outcome.status, outcome.err), (0, ""))
-        self.assertEqual(len(server.requests), 2)
-
-    def test_a_terminal_is_prompted_and_control_c_gives_up_the_line_alone(self):
-        server = self.serve(STREAM, http_answer(400, "no"), STREAM)
-        typed = Keyboard("One\n\x03\nTwo\nThree\n")
-        outcome = run_main(server, "-c", stdin=typed)
-        self.assertEqual(outcome.status, 0)
-        self.assertEqual(outcome.out, "Once upon\nOnce upon\n")
-        prompts = r"\Asiraya-chat: .*Ctrl-D.*\n> > \n> siraya-chat: .*400.*\n> > \n\Z"
-        self.assertRegex(outcome.err, prompts)
-        self.assertEqual(self.contents(server)[2], ["One", "Once upon", "Three"])
-
-    def test_a_mistake_ends_a_conversation_before_it_begins(self):
-        for arguments, environment in (
-            (["-o", "temperature=9"], {}),
-            (["-a", "none.png"], {}),
-        ):
-            with self.subTest(arguments=arguments):
-                server, lines = self.serve(), "One\nTwo\n"
-                outcome = run_main(server, "-c", *arguments, stdin=lines, **environment)
-                self.assertEqual((outcome.status, outcome.out), (2, ""))
-                self.assertEqual(server.requests, [])
-                self.assert_one_line(outcome.err)
 
 
 def screen(data):
@@ -11165,20 +11141,40 @@ def screen(data):
 
 
 class Terminal:
-    """The command on a pseudo-terminal; *pipes* names the streams that are none."""
+    """A command on a pseudo-terminal, which it belongs to.
 
-    def __init__(self, server, *arguments, pipes=()):
+    *command*: by default the command line.  *pipes* names the streams that are none of
+    the terminal's, *piped* is written to standard input if that is one of them.
+    *columns*: its width.  *changes* are of the environment.
+    """
+
+    def __init__(
+        self,
+        server,
+        *arguments,
+        command=COMMAND,
+        pipes=(),
+        piped=b"",
+        columns=100,
+        **changes,
+    ):
         self.master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
         streams = {"stdin": slave, "stdout": slave, "stderr": slave}
         streams.update(dict.fromkeys(pipes, subprocess.PIPE))
+        changes.setdefault("TERM", "xterm")
         self.process = subprocess.Popen(
-            COMMAND + arguments,
+            command + arguments,
             preexec_fn=self.take,  # noqa: PLW1509
             start_new_session=True,
-            env=own_environment(server, TERM="dumb", COLUMNS="100"),
+            env=own_environment(server, COLUMNS=None, **changes),
             **streams,
         )
         os.close(slave)
+        if "stdin" in pipes:
+            self.process.stdin.write(piped)
+            self.process.stdin.close()
+            self.process.stdin = None
         self.data = b""  # what was shown
         self.position = 0  # in it, after what was expected so far
 
@@ -11240,18 +11236,252 @@ class Terminal:
     def type(self, text):
         os.write(self.master, text.encode())
 
+    def say(self, *turns):
+        """Types each of the turns when it is prompted for."""
+        for turn in turns:
+            self.expect(rb"> ")
+            self.type(turn)
+
+
+Conversation = collections.namedtuple("Conversation", "status shown contents out")
+
+
+def converse(server, *arguments, turns=(), pipes=(), **options):
+    """What comes of a conversation at a terminal in which these turns are typed.
+
+    Of each request that the server got, the contents of its messages; "out" is what a
+    pipe got as standard output.
+    """
+    with Terminal(server, "-c", *arguments, pipes=pipes, **options) as terminal:
+        terminal.say(*turns, "\x04")
+        status, shown = terminal.end()
+        out = terminal.process.stdout.read().decode() if "stdout" in pipes else ""
+    asked = [received.json["messages"] for received in server.requests]
+    contents = [[message["content"] for message in messages] for messages in asked]
+    return Conversation(status, shown, contents, out)
+
+
+def has_gnu_readline():
+    with contextlib.suppress(ImportError):
+        import readline
+
+        return "libedit" not in (readline.__doc__ or "")
+    return False
+
+
+NO_TURNS = ("\n", "  \n", "/help\n")
+ENDS = ("exit\n", " quit \n", "\x04")
+PASTED = "\x1b[200~one\ntwo\nthree\x1b[201~\r"
+
+
+@unittest.skipUnless(pty, "needs pseudo-terminals")
+class CommandLineChat(Test):
+    def test_a_line_is_a_turn_and_the_conversation_is_kept(self):
+        server = self.serve(streamed("A"), streamed("B\n"), streamed("C"))
+        turns = ("One\n", "Two\n", "Three\n")
+        ran = converse(server, "-s", "Be brief.", turns=turns, pipes=["stdout"])
+        self.assertEqual((ran.status, ran.out), (0, "A\nB\nC\n"))
+        self.assertEqual(
+            server.requests[2].json["messages"],
+            [
+                system("Be brief."),
+                user("One"),
+                assistant("A"),
+                user("Two"),
+                assistant("B\n"),
+                user("Three"),
+            ],
+        )
+
+    def test_the_words_of_the_command_line_are_the_first_turn(self):
+        server = self.serve(STREAM)
+        ran = converse(server, "One", turns=["Two\n"])
+        self.assertEqual(ran.contents, [["One"], ["One", "Once upon", "Two"]])
+        self.assertEqual(ran.status, 0)
+
+    def test_input_that_is_piped_is_the_first_turn_and_the_rest_is_typed(self):
+        def check(arguments, first, pipes):
+            server = self.serve(STREAM)
+            piped = {"pipes": pipes, "piped": b"a\nb\n"}
+            ran = converse(server, *arguments, turns=["Two\n"], **piped)
+            self.assertEqual(ran.contents, [[first], [first, "Once upon", "Two"]])
+            self.assertEqual((ran.shown + ran.out).count("Once upon"), 2)
+
+        rows = (
+            ([], "a\nb", ["stdin"]),
+            (["-"], "a\nb", ["stdin"]),
+            (["One"], "One\n\na\nb", ["stdin", "stdout"]),
+        )
+        self.side_by_side(check, rows)
+
+    def test_where_there_is_no_terminal_the_first_turn_is_the_only_one(self):
+        def check(arguments, answer, status, content):
+            server = self.serve(answer)
+            alone = {"preexec_fn": os.setsid, "stdin": b"a\nb\n"}
+            ran = run_process(server, *COMMAND, "-c", *arguments, **alone)
+            self.assertEqual(ran.status, status, ran)
+            (received,) = server.requests
+            self.assertEqual(received.json["messages"], [user(*content)])
+
+        rows = (
+            ([], STREAM, 0, ["a\nb"]),
+            (["hi"], BROKEN, 1, ["hi\n\na\nb"]),
+            (["-a", "-"], STREAM, 0, [attach(b"a\nb\n")]),
+        )
+        self.side_by_side(check, rows)
+
+    def test_attachments_are_part_of_the_first_turn_alone(self):
+        def check(arguments, attached, **options):
+            server = self.serve(http_answer(400, "no"), STREAM)
+            turns = ("One\n", "Two\n", "Three\n")
+            ran = converse(server, *arguments, turns=turns, **options)
+            first, second = [
+                [{"type": "text", "text": text}, attached] for text in ("One", "Two")
+            ]
+            # The first one fails, so that it is none.
+            contents = [[first], [second], [second, "Once upon", "Three"]]
+            self.assertEqual(ran.contents, contents)
+
+        cat = self.file("cat.png", PNG)
+        check(["-a", cat], attach(cat))
+        check(["-a", "-"], attach(PNG), pipes=["stdin"], piped=PNG)
+
+    def test_what_is_no_turn_is_not_asked(self):
+        def check(end):
+            server = self.serve(STREAM)
+            with Terminal(server, "-c", TERM="dumb") as terminal:
+                terminal.say(*NO_TURNS, "exit or quit\n", end)
+                status, shown = terminal.end()
+            self.assertEqual(status, 0)
+            (received,) = server.requests
+            self.assertEqual(received.json["messages"], [user("exit or quit")])
+            self.assertEqual(shown.count("Ctrl-D"), 2)  # at first, and for /help
+            self.assertEqual(shown.count("siraya-chat: "), 2)
+            self.assertTrue(shown.endswith("\r\n"), shown)  # for the shell's prompt
+
+        self.side_by_side(check, [[end] for end in ENDS])
+
+    def test_a_text_that_is_pasted_is_one_turn(self):
+        def check(term, pasted, pipes):
+            server = self.serve(STREAM)
+            ran = converse(server, turns=[pasted], TERM=term, pipes=pipes)
+            self.assertEqual(ran.contents, [["one\ntwo\nthree"]])
+            self.assertEqual(ran.status, 0)
+            if has_gnu_readline():
+                # Terminals are asked to say what is pasted, if they know how.
+                self.assertEqual("\x1b[?2004h" in ran.shown, term == "xterm")
+
+        rows = (
+            ("xterm", PASTED, []),
+            ("xterm", PASTED, ["stdout"]),
+            ("xterm", PASTED, ["stdin"]),
+            ("dumb", "one\ntwo\nthree\n", ["stdout"]),  # as by an editor that is older
+        )
+        self.side_by_side(check, rows)
+
+    def test_a_terminal_that_is_opened_for_reading_alone_shows_its_prompts(self):
+        server = self.serve(STREAM)
+        command = ("sh", "-c", 'exec "$@" </dev/tty', "sh", *COMMAND)
+        ran = converse(server, turns=["One\n"], command=command, pipes=["stdout"])
+        self.assertEqual((ran.status, ran.out), (0, "Once upon\n"))
+
+    def test_a_long_line_is_not_cut(self):
+        # A terminal that is read in the usual way gives 4,095 characters of a line.
+        def check(*pipes):
+            server = self.serve(STREAM)
+            line = "word " * 1200
+            ran = converse(server, turns=[line + "\r"], pipes=pipes)
+            self.assertEqual(ran.contents, [[line.strip()]])
+
+        self.side_by_side(check, [["stdout"], ["stdin"]])
+
+    def test_a_refusal_is_sent_back_as_what_the_model_said(self):
+        server = self.serve(streamed(refusal=REFUSES), STREAM)
+        ran = converse(server, turns=["One\n", "Two\n"])
+        self.assertEqual(ran.contents[1], ["One", REFUSES, "Two"])
+
+    def test_a_turn_without_words_is_left_out(self):
+        # Services refuse an empty message, and a tool call without its result.
+        calls = streamed(tool_calls=[dict(CALL, index=0)])
+        server = self.serve(streamed(), calls, http_answer(400, "no"), STREAM)
+        turns = ("One\n", "Two\n", "Three\n", "Four\n")
+        ran = converse(server, turns=turns)
+        self.assertEqual(ran.contents[3], ["Four"])
+        self.assertEqual(ran.status, 0)
+
+    def test_a_turn_that_breaks_off_is_kept_as_far_as_it_came(self):
+        server = self.serve(BROKEN, STREAM)
+        ran = converse(server, turns=["One\n", "Two\n"])
+        self.assertEqual(ran.contents[1], ["One", "Once upon", "Two"])
+        self.assertIn("lost", ran.shown)
+
+    def test_options_hold_for_every_turn(self):
+        server = self.serve(STREAM)
+        options = ["-j", "-m", "m", "-o", "seed=1"]
+        converse(server, *options, turns=["One\n", "Two\n"])
+        for received in server.requests:
+            asked = received.json
+            self.assertEqual((asked["model"], asked["seed"]), ("m", 1))
+
+    def test_a_mistake_ends_a_conversation_before_it_begins(self):
+        for arguments in (["-o", "temperature=9"], ["-a", "none.png"], ["-o", "n=2"]):
+            server = self.serve()
+            with Terminal(server, "-c", *arguments) as terminal:
+                status, shown = terminal.end()
+            self.assertEqual((status, server.requests), (2, []))
+            self.assertEqual(len(screen(shown)), 1, shown)
+
+    def test_control_c_gives_up_a_line_and_stops_an_answer(self):
+        server = self.serve(STREAM, HELD, STREAM)
+        with Terminal(server, "-c") as terminal:
+            terminal.say("One\n")
+            terminal.expect(rb"Once upon\r\n.*> ")
+            terminal.type("not this")
+            terminal.expect(rb"this")
+            terminal.interrupt(rb"> ", 1)
+            terminal.type("Two\n")
+            terminal.expect(rb"Once")
+            terminal.interrupt(rb"> ", 2)
+            self.assertTrue(server.wait_closed())
+            terminal.type("Three\n")
+            terminal.say("\x04")
+            status, shown = terminal.end()
+        self.assertEqual(status, 0)
+        self.assertNotIn("Traceback", shown)
+        messages = server.requests[2].json["messages"]
+        contents = [message["content"] for message in messages]
+        self.assertEqual(contents, ["One", "Once upon", "Two", "Once", "Three"])
+
+    def test_where_standard_input_is_a_program_s_own_nothing_is_typed(self):
+        program = (
+            "import io, sys, siraya_chat; sys.stdin = io.StringIO('One')\n"
+            "sys.exit(siraya_chat.main(['-c']))"
+        )
+        server = self.serve(STREAM)
+        with Terminal(server, command=(sys.executable, "-c", program)) as terminal:
+            self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
+        self.assertEqual(len(server.requests), 1)
+
+    def test_where_standard_input_is_closed_nothing_is_typed(self):
+        command = ("sh", "-c", 'exec "$@" <&-', "sh", *COMMAND)
+        with Terminal(self.serve(STREAM), "-c", "hi", command=command) as terminal:
+            self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
+
 
 PROGRESS = rb"\d[\d.]* ?Mi?B.*?\d+ ?%|\d+ ?%.*?\d[\d.]* ?Mi?B"  # megabytes, per cent
+IN_THE_BACKGROUND = ("bash", "-ic", '"$0" "$@" & wait $!', *COMMAND)
 
 
 @unittest.skipUnless(pty, "needs pseudo-terminals")
 class CommandLineTerminals(Test):
-    def after_waiting(self, answer, *arguments):
+    def after_waiting(self, answer, *arguments, **options):
         """The status and what was shown, of an answer that came after a sign of
         life."""
         go = threading.Event()
-        with Terminal(self.serve([go, answer]), "hi", *arguments) as terminal:
-            terminal.expect(rb"\w")
+        with Terminal(
+            self.serve([go, answer]), "hi", *arguments, **options
+        ) as terminal:
+            terminal.expect(rb"waiting")
             go.set()
             return terminal.end()
 
@@ -11259,8 +11489,11 @@ class CommandLineTerminals(Test):
         def check(*row):
             status, data = self.after_waiting(*row)
             self.assertEqual((status, screen(data)), (0, ["Once upon"]))
+            self.assertNotIn("POST", data)  # what the log tells of the end of it
+            # It is taken away once, and then no more.
+            self.assertTrue(data.endswith("\r\x1b[KOnce upon\r\n"), data)
 
-        self.side_by_side(check, ([STREAM], [ANSWER, "--no-stream"]))
+        self.side_by_side(check, ([STREAM], [ANSWER, *WHOLE]))
 
     def test_the_sign_of_life_is_gone_when_json_comes(self):
         status, data = self.after_waiting(STREAM, "-j")
@@ -11277,17 +11510,49 @@ class CommandLineTerminals(Test):
         go = threading.Event()
         server = self.serve([go, STREAM])
         with Terminal(server, "hi", pipes=["stdout"]) as terminal:
-            terminal.expect(rb"\w")
+            terminal.expect(rb"waiting")
             go.set()
             self.assertEqual(terminal.process.stdout.read(), b"Once upon\n")
             _, data = terminal.end()
             self.assertEqual(screen(data), [])
 
-    def test_no_sign_of_life_where_standard_error_is_no_terminal(self):
-        server = self.serve([0.3, STREAM])
-        with Terminal(server, "hi", pipes=["stderr"]) as terminal:
-            self.assertEqual(terminal.end(), (0, "Once upon\r\n"))
-            self.assertEqual(terminal.process.stderr.read(), b"")
+    def test_the_sign_of_life_fits_a_narrow_terminal(self):
+        slow = http_answer(429, "slow", Retry_After="0.6")
+        with Terminal(self.serve(slow, STREAM), "hi", columns=20) as terminal:
+            status, data = terminal.end()
+        self.assertEqual((status, screen(data)), (0, ["Once upon"]))
+        shown = re.findall(r"\x1b\[K([^\r]+)", data)[:-1]
+        self.assertTrue(any("429" in line for line in shown), data)
+        self.assertLess(max(map(len, shown)), 20)
+
+    def test_no_sign_of_life_where_it_could_do_harm(self):
+        def check(what, **options):
+            with Terminal(self.serve([0.3, STREAM]), "hi", **options) as terminal:
+                _, data = terminal.end()
+                if "stderr" in options.get("pipes", ()):
+                    data += terminal.process.stderr.read().decode()
+            self.assertIn("Once upon", data)
+            self.assertNotIn("waiting", data, what)
+            self.assertNotIn("\x1b[K", data, what)
+
+        rows = [
+            ("standard error is a pipe", {"pipes": ["stderr"]}),
+            ("standard input is one, as of xargs", {"pipes": ["stdin"]}),
+            ("the terminal knows no sequences", {"TERM": "dumb"}),
+            ("nobody knows what it knows", {"TERM": None}),
+        ]
+        if shutil.which("bash"):
+            background = {"command": IN_THE_BACKGROUND, "PS1": ""}
+            rows.append(("it runs in the background", background))
+        self.side_by_side(lambda what, options: check(what, **options), rows)
+
+    def test_what_is_typed_as_input_is_waited_for_with_a_sign_of_life(self):
+        server = self.serve(STREAM)
+        with Terminal(server, "-") as terminal:
+            terminal.expect(rb"reading")
+            terminal.type("What is it?\n\x04")
+            self.assertEqual(terminal.end()[0], 0)
+        self.assertEqual(server.requests[0].json["messages"], [user("What is it?")])
 
     def test_a_large_attachment_shows_its_size_and_how_far_it_is(self):
         clip = self.file("clip.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * (12 << 20))
@@ -11299,6 +11564,16 @@ class CommandLineTerminals(Test):
             status, data = terminal.end()
         self.assertRegex(shown, rb"1[2-8]\.?\d* ?M")
         self.assertEqual((status, screen(data)), (0, ["Once upon"]))
+
+    def test_a_dry_run_shows_the_beginning_of_what_is_attached(self):
+        clip = self.file("clip.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * 30000)
+        long = "word " * 200
+        with Terminal(None, "-n", "-a", clip, long) as terminal:
+            status, data = terminal.end()
+        self.assertEqual(status, 0)
+        shown = "".join(data.split("\r\n"))
+        self.assertRegex(shown, r'"data:video/mp4;base64,[A-Za-z0-9+/]{20,100}\u2026"')
+        self.assertIn(long, shown)
 
     def test_control_characters_of_an_answer_do_not_reach_a_terminal(self):
         pieces = [
@@ -11325,49 +11600,10 @@ class CommandLineTerminals(Test):
 
         rows = (
             (streamed, shown),
-            (whole, shown, "--no-stream"),
+            (whole, shown, *WHOLE),
             (streamed, r"\A\{", "-j"),
         )
         self.side_by_side(check, rows)
-
-    def test_a_chat_stops_an_answer_at_control_c_and_ends_at_control_d(self):
-        refusal = http_answer(400, {"error": {"message": "not so"}})
-        server = self.serve(STREAM, HELD, refusal, STREAM)
-        with Terminal(server, "-c") as terminal:
-            terminal.expect(rb"> ")
-            terminal.type("One\n")
-            terminal.expect(rb"Once upon\r\n")
-            terminal.expect(rb"> ")
-            terminal.type("Two\n")
-            terminal.expect(rb"Once")
-            terminal.interrupt(rb"> ", 2)
-            self.assertTrue(server.wait_closed())
-            terminal.type("Three\n")
-            terminal.expect(rb"not so")
-            terminal.expect(rb"> ")
-            # At the prompt the line is given up, and the conversation goes on.
-            terminal.interrupt(rb"> ", 1)
-            terminal.type("Four\n")
-            terminal.expect(rb"Once upon\r\n")
-            terminal.expect(rb"> ")
-            terminal.type("\x04")
-            status, data = terminal.end()
-        self.assertEqual(status, 0)
-        self.assertNotIn("Traceback", data)
-        messages = server.requests[3].json["messages"]
-        contents = [message["content"].strip() for message in messages]
-        self.assertEqual(contents, ["One", "Once upon", "Two", "Once", "Four"])
-
-    def test_the_prompt_of_a_chat_is_no_part_of_the_answer(self):
-        with Terminal(self.serve(STREAM), "-c", pipes=["stdout"]) as terminal:
-            terminal.expect(rb"> ")
-            terminal.type("One\n")
-            self.assertEqual(terminal.process.stdout.readline(), b"Once upon\n")
-            terminal.expect(rb"> ")
-            terminal.type("\x04")
-            self.assertEqual(terminal.process.stdout.read(), b"")
-            status, _ = terminal.end()
-            self.assertEqual(status, 0)
 
     def test_a_prompt_that_is_typed_at_a_terminal_is_not_waited_for(self):
         with Terminal(self.serve(STREAM), pipes=["stdout", "stderr"]) as terminal:
@@ -11386,6 +11622,7 @@ COMMAND_ENDINGS = (
     ("cut", {"content": "Half"}, "length", "limit of tokens", 0, 0),
     ("filtered", {"content": "Half"}, "content_filter", "content filter", 0, 0),
     ("unknown", {"content": "Half"}, None, "does not say", 0, 0),
+    ("of its own", {"content": "Half"}, "abort", "ended early: abort", 0, 0),
     ("refused", {"refusal": REFUSES}, "stop", REFUSES, 1, 0),
     (
         "tool calls",
@@ -11397,11 +11634,24 @@ COMMAND_ENDINGS = (
     ),
     ("empty", {}, "stop", "empty", 1, 1),
     ("filtered to nothing", {}, "content_filter", "filter; the answer is empty", 1, 1),
+    (
+        "two calls",
+        {"tool_calls": [dict(CALL, index=0), dict(CALL, index=1, id="c2")]},
+        "tool_calls",
+        "call: f; the model wants to call: f",
+        1,
+        0,
+    ),
 )
 NOT_BY_SCHEMA = (  # the answer to --schema, its finish_reason, words of standard error
-    ("no JSON", "stop", ": the answer is not JSON\n"),
-    ('{"answer":', "length", "limit of tokens; the answer is not JSON\n"),
-    ('{"answer":', "content_filter", "content filter; the answer is not JSON\n"),
+    ("no JSON", "stop", "not JSON"),
+    ('{"answer":', "length", "limit of tokens"),
+    ('{"answer":', "content_filter", "content filter"),
+)
+BY_SCHEMA = (
+    '{"answer": 1}',
+    '```json\n{"answer": 1}\n```',
+    '\n~~~\n{"answer": 1}\n~~~\n',
 )
 REPORTED = {"error": {"message": "overloaded", "code": 529}}
 LOST = [SSE_HEAD + framed(event(chunk("x" * 120))), CLOSE]
@@ -11420,7 +11670,7 @@ class CommandLineTruth(Test):
             text = message.get("content")
             rest = {key: message[key] for key in message if key != "content"}
             whole = http_answer(200, completion(text, reason, **rest))
-            for answer, way in ((several, []), (whole, ["--no-stream"])):
+            for answer, way in ((several, []), (whole, WHOLE)):
                 with self.subTest(what, way=way):
                     outcome = run_main(self.serve(answer), "hi", *way)
                     shown = text + "\n" if text else ""
@@ -11432,18 +11682,31 @@ class CommandLineTruth(Test):
                     for line in outcome.out.splitlines():
                         json.loads(line)
 
-    def test_an_answer_that_a_schema_asked_for_is_json_or_status_1_in_one_line(self):
+    def test_of_an_answer_by_a_schema_the_json_alone_is_printed(self):
+        schema = ["--schema", json.dumps(SCHEMA), "hi"]
+        for text in BY_SCHEMA:
+            whole = http_answer(200, completion(text))
+            streamed = sse(*map(chunk, text), END, "[DONE]")
+            for answer, way in ((streamed, []), (whole, WHOLE)):
+                with self.subTest(text, way=way):
+                    outcome = run_main(self.serve(answer), *schema, *way)
+                    self.assertEqual(outcome, (0, '{"answer": 1}\n', ""))
+
+    def test_an_answer_by_a_schema_that_is_not_json_is_status_1_in_one_line(self):
         schema = ["--schema", json.dumps(SCHEMA), "hi"]
         for text, reason, words in NOT_BY_SCHEMA:
-            for way in ([], ["-j"]):
+            for way in ([], ["-j"], WHOLE):
                 with self.subTest(text, way=way, reason=reason):
-                    server = self.serve(streamed(text, reason))
-                    outcome = run_main(server, *schema, *way)
+                    answer = streamed(text, reason)
+                    if way is WHOLE:
+                        answer = http_answer(200, completion(text, reason))
+                    outcome = run_main(self.serve(answer), *schema, *way)
                     self.assertEqual(outcome.status, 1)
-                    self.assertTrue(outcome.out)
-                    self.assert_one_line(outcome.err, words)
-        outcome = run_main(self.serve(streamed('{"answer": 1}')), *schema)
-        self.assertEqual(outcome, (0, '{"answer": 1}\n', ""))
+                    self.assertIn(text, outcome.out.replace("\\", ""))
+                    self.assert_one_line(outcome.err, "not JSON")
+                    self.assertIn(words, outcome.err)
+        outcome = run_main(self.serve(BROKEN), *schema)
+        self.assertEqual((outcome.status, outcome.out), (1, "Once upon\n"))
         refused = streamed(refusal=REFUSES)
         outcome = run_main(self.serve(refused), "-j", *schema)
         self.assertEqual(outcome.status, 0)
@@ -11474,11 +11737,14 @@ class CommandLineTruth(Test):
         for line in outcome.err.splitlines():
             self.assertTrue(line.startswith("siraya-chat: "), line)
 
-    def test_the_help_fits_80_columns_without_broken_words(self):
-        outcome = run_main(None, "-h", COLUMNS="40")
-        self.assertLess(max(map(len, outcome.out.splitlines())), 80)
-        for words in ("deadline=60", "max_retries=0", "FILE;type=image/png"):
-            self.assertIn(words, outcome.out)
+    def test_verbose_tells_of_sending_at_its_begin_and_its_end(self):
+        clip = self.file("clip.mp4", b"\0\0\0\x18ftypmp42" + b"\0" * (24 << 20))
+        server = self.serve(STREAM, greeting=[0.3])  # in which nothing is read
+        outcome = run_main(server, "-v", "-a", clip, "hi")
+        self.assertEqual(outcome.status, 0)
+        told = re.findall(r"sending (\d+) of (\d+) bytes", outcome.err)
+        total = told[0][1]
+        self.assertEqual(told, [("0", total), (total, total)])
 
 
 MODELS = {"object": "list", "data": [{"id": "a/b"}, {"id": "c", "owned_by": "d"}]}
@@ -11506,6 +11772,11 @@ class CommandLineModels(Test):
         self.assert_one_line(outcome.err, "-n")
         self.assertEqual(server.connections, 0)
 
+    def test_options_of_the_call_hold_for_the_list_too(self):
+        server = self.serve(http_answer(500, "no"))
+        outcome = run_main(server, "--models", "-o", "max_retries=1")
+        self.assertEqual((outcome.status, len(server.requests)), (1, 2))
+
 
 C_LOCALE = {
     "LC_ALL": "C",
@@ -11523,7 +11794,6 @@ REFUSED_OPTIONS = (  # of -o; the second column is in the message
     ("headers={}", "headers"),
     ("proxy=http://x.example", "proxy"),
     ("connect_timeout=1", "connect_timeout"),
-    ("stream=true", "stream"),
 )
 REFUSED_BY_A_DRY_RUN = (
     "timeout=0",
@@ -11624,138 +11894,373 @@ class CommandLineInput(Test):
                 outcome = run_main(None, *arguments, SIRAYA_API_KEY=None)
                 self.assertEqual((outcome.status, outcome.out), (2, ""))
                 self.assert_one_line(outcome.err, option.partition("=")[0])
-        outcome = run_main(None, "-n", "--timeout", "-1", "hi", SIRAYA_API_KEY=None)
-        self.assertEqual((outcome.status, outcome.out), (2, ""))
+
+    def test_a_character_that_is_cut_off_at_the_end_is_left_out_and_said(self):
+        for data in ("caf\u00e9".encode()[:-1], "caf\U0001f600".encode()[:-1]):
+            server = self.serve(STREAM)
+            outcome = run_main(server, stdin=data)
+            self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
+            self.assert_one_line(outcome.err, "within a character")
+            self.assertEqual(self.content(server), "caf")
+        self.check_content("caf\u00e9", stdin="caf\u00e9")
+
+    def test_a_word_that_is_a_file_is_said_once(self):
+        names = [self.file(name, b"x") for name in ("a.txt", "b.txt", "c.txt")]
+        server = self.serve(STREAM)
+        outcome = run_main(server, "-a", *names)  # -a *.txt
+        self.assertEqual(outcome.status, 0)
+        self.assert_one_line(outcome.err, names[1])
+        self.assertIn("-a attaches it", outcome.err)
+        self.assertEqual(self.content(server)[0]["text"], " ".join(names[1:]))
+
+    @unittest.skipUnless(os.name == "posix", "needs POSIX descriptors")
+    def test_input_that_cannot_be_read_is_empty(self):
+        server = self.serve(STREAM)
+        with open(os.devnull, "wb") as unreadable:  # as nohup has it
+            with start_process(server, *COMMAND, "hi", stdin=unreadable) as process:
+                out, err = process.communicate(timeout=20)
+        self.assertEqual((process.returncode, out, err), (0, b"Once upon\n", b""))
+
+    @unittest.skipUnless(os.name == "posix", "needs POSIX pipes")
+    def test_input_that_does_not_wait_is_waited_for(self):
+        def check(*arguments):
+            server = self.serve(STREAM)
+            reader, writer = os.pipe()
+            os.set_blocking(reader, False)
+            command = (*COMMAND, *arguments)
+            with start_process(server, *command, stdin=reader) as process:
+                wait_until_it_waits(process)
+                os.write(writer, b"a" * 10)
+                wait_until_it_waits(process)
+                os.write(writer, b"b" * 10)
+                os.close(writer)
+                out, err = process.communicate(timeout=20)
+            self.assertEqual((process.returncode, out, err), (0, b"Once upon\n", b""))
+            self.assertFalse(os.get_blocking(reader))  # the flag is others' too
+            os.close(reader)
+            self.assertIn("aaaaaaaaaabbbbbbbbbb", server.requests[0].body.decode())
+
+        self.side_by_side(check, [[], ["-a", "-"]])
 
 
-YESTERDAY = [user("a"), assistant("b")]
+YESTERDAY = [user("a"), dict(assistant("b"), model="m")]
+SAID = [user("hi"), dict(assistant("Once upon"), model="m")]
+HALF = b'{"role": "user", "content": "caf\xc3'  # of a line
 NO_HISTORIES = (  # what the file holds, words of standard error
-    (b"{[", "--history: not JSON (line 1, column 2)"),
-    (b"[\n  1,\n  x]", "--history: not JSON (line 3, column 3)"),
-    (b"{}", "list"),
-    (b"[1]", "messages[0]"),
-    (b'[{"role": "user", "content": NaN}]', "messages[0]"),
-    (b"[\xe9]", "--history: the file is not UTF-8"),
-    (b"[" * 100_000, "nested too deeply"),
+    (b"Buy bread.\n", "line 1 is not a message"),
+    (b'{"role": "user", "content": "a"}\n1\n', "line 2 is not a message"),
+    (b'\n\n"x"\n', "line 3 is not a message"),
+    (b"{}\n", "messages[0]"),
+    (b'{"role": "user", "content": NaN}\n', "messages[0]"),
+    (b"\xff\xfe[\x00", "line 1 is not a message"),
+    (b"[]", "JSON list"),
+    (b'[{"role": "user",\n "content": "a"}]', "JSON list"),
 )
 
 
+def obey_permissions():
+    """Has a child obey permissions even if root runs the tests."""
+    if os.getuid() == 0:
+        PRCTL(24, 1, 0, 0, 0)  # PR_CAPBSET_DROP, CAP_DAC_OVERRIDE: linux/prctl.h
+
+
+try:
+    PRCTL = ctypes.CDLL(None).prctl
+except (AttributeError, TypeError):  # not Linux
+
+    def PRCTL(*arguments):
+        os.setuid(65534)
+
+
 class CommandLineHistory(Test):
+    def lines(self, messages):
+        return "".join(json.dumps(message) + "\n" for message in messages).encode()
+
     def history(self, messages):
-        return self.file("talk.json", json.dumps(messages).encode())
+        return self.file("talk.jsonl", self.lines(messages))
 
     def read(self, path):
         with open(path, "rb") as file:
             return file.read()
 
-    def test_the_conversation_goes_on_with_and_without_chat(self):
-        path = self.history(YESTERDAY)
-        server = self.serve(streamed("A"), streamed("B"), streamed("C"))
-        run_main(server, "-c", "--history", path, stdin="One\nTwo\n")
-        outcome = run_main(server, "--history", path, "Three")
-        self.assertEqual(outcome, (0, "C\n", ""))
-        turns = [user("One"), assistant("A"), user("Two"), assistant("B")]
-        asked = [*YESTERDAY, *turns, user("Three")]
-        self.assertEqual(server.requests[2].json["messages"], asked)
-        self.assertEqual(json.loads(self.read(path).decode()), [*asked, assistant("C")])
-        self.assertEqual(os.listdir(self.folder), ["talk.json"])
+    def messages(self, path):
+        return [json.loads(line.decode()) for line in self.read(path).splitlines()]
+
+    def check_added(self, before, added, *arguments, answer=STREAM, status=0):
+        """To a file of these bytes the lines of these messages are added, and the rest
+        stays.  Gives the request and what was told."""
+        path = os.path.join(self.folder, "talk.jsonl")
+        if before is not None:
+            self.file("talk.jsonl", before)
+        server = self.serve(answer)
+        outcome = run_main(server, "--history", path, "-m", "m", *arguments)
+        self.assertEqual(outcome.status, status, outcome)
+        after = self.read(path)
+        self.assertTrue(after.startswith(before or b""))
+        after = after[len(before or b"") :]
+        if not (before or b"\n").endswith(b"\n"):
+            self.assertEqual(after[:1] or b"\n", b"\n")
+            after = after[1:]
+        if added is not None:
+            self.assertEqual([json.loads(line) for line in after.splitlines()], added)
+            self.assertEqual(after.endswith(b"\n"), bool(added))
+        os.remove(path)
+        return server.requests[0].json["messages"], outcome.err
+
+    def test_a_turn_is_added_as_lines_with_the_model_beside_the_answer(self):
+        before = self.lines(YESTERDAY)
+        # Some editors put a mark before the first line, or end lines in two ways.
+        edited = b"\xef\xbb\xbf  " + before.replace(b"\n", b"\r\n")
+        for content in (before, edited):
+            asked, _ = self.check_added(content, SAID, "hi")
+            self.assertEqual(asked, [user("a"), assistant("b"), user("hi")])
+        cat = self.file("cat.png", PNG)
+        question = user("hi", attach(cat))
+        self.check_added(before, [question, SAID[1]], "-a", cat, "hi")
+        self.check_added(before, SAID, "-j", "hi")
+        self.check_added(before, SAID, *WHOLE, "hi", answer=ANSWER)
 
     def test_a_file_that_is_not_there_or_empty_begins_a_conversation(self):
-        for content in (None, b"", b"\n", b"\xef\xbb\xbf[]"):
+        for content in (None, b"", b"\n", b" \n\n"):
             with self.subTest(content):
-                path = os.path.join(self.folder, "talk.json")
-                if content is not None:
-                    self.file("talk.json", content)
-                outcome = run_main(self.serve(STREAM), "--history", path, "hi")
-                self.assertEqual(outcome, (0, "Once upon\n", ""))
-                kept = json.loads(self.read(path).decode("utf-8"))
-                self.assertEqual(kept, [user("hi"), assistant("Once upon")])
-                os.remove(path)
+                asked, err = self.check_added(content, SAID, "hi")
+                self.assertEqual((asked, err), ([user("hi")], ""))
 
-    def test_it_is_utf_8_in_a_locale_that_knows_ascii_alone(self):
-        path = os.path.join(self.folder, ACUTE + ".json")
-        server, arguments = self.serve(streamed(ACUTE)), ("--history", path, "hi")
-        outcome = run_process(server, *COMMAND, *arguments, **C_LOCALE)
-        self.assertEqual(outcome, (0, ACUTE + "\n", ""))
-        kept = json.loads(self.read(path).decode("utf-8"))
-        self.assertEqual(kept, [user("hi"), assistant(ACUTE)])
-
-    def test_it_is_saved_after_every_turn(self):
-        path, kept = self.history([]), []
-
-        def answer(received):
-            kept.append(json.loads(self.read(path).decode()))
-            return streamed("A")
-
-        run_main(self.serve(answer), "-c", "--history", path, stdin="One\nTwo\n")
-        self.assertEqual(kept, [[], [user("One"), assistant("A")]])
-
-    def test_a_turn_that_fails_is_not_saved(self):
+    def test_a_new_file_is_its_owner_s_alone_and_another_stays_as_it_is(self):
+        path = os.path.join(self.folder, "new.jsonl")
+        run_main(self.serve(STREAM), "--history", path, "hi")
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
         path = self.history(YESTERDAY)
-        for arguments in (["hi"], ["-c"]):
-            before = self.read(path)
-            server = self.serve(BROKEN)
-            outcome = run_main(
-                server, "--history", path, *arguments, stdin="One" * ("-c" in arguments)
-            )
-            self.assertEqual(outcome.status, 1)
-            self.assertEqual(self.read(path), before)
+        os.chmod(path, 0o644)
+        link = os.path.join(self.folder, "link.jsonl")
+        os.symlink(path, link)
+        run_main(self.serve(STREAM), "--history", link, "hi")
+        self.assertTrue(os.path.islink(link))
+        self.assertEqual(os.stat(path).st_mode & 0o777, 0o644)
+        self.assertEqual(len(self.messages(path)), 4)
+
+    def test_a_system_message_is_written_to_an_empty_file_alone(self):
+        asked, _ = self.check_added(b"", [BRIEF, *SAID], "-s", "Be brief.", "hi")
+        self.assertEqual(asked[0], BRIEF)
+        old, said = self.lines([system("old"), *YESTERDAY]), [BRIEF, user("a")]
+        for before in (old, self.lines(YESTERDAY)):
+            asked, _ = self.check_added(before, SAID, "-s", "Be brief.", "hi")
+            self.assertEqual(asked[:2], said)
+        asked, _ = self.check_added(old, SAID, "hi")
+        self.assertEqual(asked[0], system("old"))
+
+    def test_a_turn_without_words_adds_nothing(self):
+        for answer in (
+            http_answer(400, "no"),
+            streamed(),
+            streamed(tool_calls=[dict(CALL, index=0)]),
+            [SSE_HEAD, CLOSE],
+        ):
+            self.check_added(b"", [], "hi", answer=answer, status=1)
+
+    def test_a_turn_with_words_adds_them_however_it_ended(self):
+        refused = [SAID[0], dict(SAID[1], content=REFUSES)]
+        self.check_added(b"", refused, "hi", answer=streamed(refusal=REFUSES), status=1)
+        for arguments in ([], ["-j"], ["--schema", "{}"]):
+            self.check_added(b"", SAID, *arguments, "hi", answer=BROKEN, status=1)
+        self.check_added(b"", SAID, "--schema", "{}", "hi", status=1)
+
+    def test_half_a_line_is_left_out_and_said_and_what_is_added_begins_a_new_one(self):
+        for before, number in ((HALF, 1), (self.lines(YESTERDAY) + HALF, 3)):
+            asked, err = self.check_added(before, SAID, "hi")
+            self.assertEqual(len(asked), number)
+            self.assert_one_line(err, "line %d is broken" % number)
+        before = self.lines(YESTERDAY) + HALF + b"\n" + self.lines(SAID)
+        asked, err = self.check_added(before, SAID, "hi")
+        self.assertEqual(len(asked), 5)
+        self.check_added(self.lines(YESTERDAY)[:-1], SAID, "hi")
+
+    def test_another_model_than_that_of_the_last_answer_is_said(self):
+        for model in ("m", None, "other"):
+            answer = dict(assistant("b"), model=model)
+            before = self.lines([user("a"), answer])
+            _, err = self.check_added(before, SAID, "hi")
+            if model == "other":
+                self.assert_one_line(err, "the last answer is of other, the next of m")
+            else:
+                self.assertEqual(err, "")
 
     def test_a_file_that_is_no_conversation_is_refused_and_kept(self):
         for content, words in NO_HISTORIES:
-            for way in ([], ["-c"]):
-                with self.subTest(content[:40], way=way):
-                    path = self.file("talk.json", content)
-                    server = self.serve()
-                    arguments = ("--history", path, *way)
-                    outcome = run_main(server, *arguments, stdin="One\n")
-                    self.assertEqual((outcome.status, outcome.out), (2, ""))
-                    self.assert_one_line(outcome.err, words)
-                    self.assertEqual(server.connections, 0)
-                    self.assertEqual(self.read(path), content)
-
-    @unittest.skipUnless(hasattr(os, "mkfifo"), "needs named pipes")
-    def test_a_device_is_neither_read_for_ever_nor_replaced(self):
-        path = os.path.join(self.folder, "pipe")  # like a device, it is no file
-        os.mkfifo(path)
-        server = self.serve()
-        outcome = run_process(server, *COMMAND, "--history", path, "hi")
-        self.assertEqual((outcome.status, outcome.out), (2, ""))
-        self.assert_one_line(outcome.err, path)
-        self.assertEqual(os.listdir(self.folder), ["pipe"])
-
-    def test_what_cannot_be_saved_to_is_refused_before_anything_is_sent(self):
-        missing = os.path.join(self.folder, "none", "talk.json")
-        for path in (missing, self.folder):
-            with self.subTest(path):
+            with self.subTest(content):
+                path = self.file("talk.jsonl", content)
                 server = self.serve()
                 outcome = run_main(server, "--history", path, "hi")
                 self.assertEqual((outcome.status, outcome.out), (2, ""))
-                self.assert_one_line(outcome.err, os.path.basename(path))
+                self.assert_one_line(outcome.err, words)
                 self.assertEqual(server.connections, 0)
+                self.assertEqual(self.read(path), content)
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
-    def test_a_full_disk_leaves_the_file_as_it_was(self):
+    def test_the_command_that_converts_a_history_of_the_old_form_does_so(self):
+        old = json.dumps([user("caf\u00e9"), assistant("b")], indent=1)
+        path = self.file("my 'talk'.json", old.encode())
+        outcome = run_main(None, "-n", "--history", path, "hi")
+        self.assertEqual(outcome.status, 2)
+        command = outcome.err.partition("to convert it: ")[2]
+        self.assertTrue(command.startswith("python3 "))
+        command = command.replace("python3", sys.executable, 1)
+        subprocess.check_call(["sh", "-c", command])
+        self.assertEqual(self.messages(path + "l"), [user("caf\u00e9"), assistant("b")])
+        self.assertEqual(run_main(None, "-n", "--history", path + "l", "hi").status, 0)
+
+    def test_it_is_utf_8_in_a_locale_that_knows_ascii_alone(self):
+        path = os.path.join(self.folder, ACUTE + ".jsonl")
+        server, arguments = self.serve(streamed(ACUTE)), ("--history", path, "hi")
+        outcome = run_process(server, *COMMAND, *arguments, **C_LOCALE)
+        self.assertEqual(outcome, (0, ACUTE + "\n", ""))
+        self.assertIn(ACUTE.encode(), self.read(path))
+
+    @unittest.skipUnless(pty, "needs pseudo-terminals")
+    def test_it_grows_with_every_turn_of_a_conversation(self):
+        path, kept = self.history([]), []
+
+        def answer(received):
+            kept.append(self.messages(path))
+            return streamed("A")
+
+        converse(self.serve(answer), "--history", path, turns=["One\n", "Two\n"])
+        default = siraya_chat.DEFAULT_MODEL
+        turn = [user("One"), dict(assistant("A"), model=default)]
+        self.assertEqual(kept, [[], turn])
+
+    def test_two_commands_at_once_lose_nothing(self):
+        path, size = os.path.join(self.folder, "talk.jsonl"), 200000
+        barrier = threading.Barrier(4)
+
+        def answer(received):
+            barrier.wait(20)  # so that all have read the file, and write at once
+            return streamed("x" * size)
+
+        server = self.serve(answer)
+
+        def check(name):
+            arguments = ("--history", path, "-s", "Be brief.", name)
+            outcome = run_process(server, *COMMAND, *arguments)
+            self.assertEqual((outcome.status, outcome.err), (0, ""))
+
+        names = ["a", "b", "c", "d"]
+        self.side_by_side(check, [[name] for name in names])
+        first, *rest = self.messages(path)
+        self.assertEqual(first, BRIEF)
+        self.assertEqual(sorted(message["content"] for message in rest[::2]), names)
+        self.assertEqual({len(message["content"]) for message in rest[1::2]}, {size})
+
+    @unittest.skipUnless(pty, "needs POSIX locks")
+    def test_what_another_command_is_adding_is_waited_for(self):
+        path = self.file("talk.jsonl", b"")
+        with open(path, "ab") as other:
+
+            def answer(received):
+                fcntl.flock(other, fcntl.LOCK_EX)
+                return STREAM
+
+            arguments = ("--history", path, "-s", "Be brief.", "-m", "m", "hi")
+            server = self.serve(answer)
+            with start_process(server, *COMMAND, *arguments) as process:
+                self.assertEqual(process.stdout.read(10), b"Once upon\n")
+                wait_until_it_waits(process)
+                self.assertEqual(self.read(path), b"")
+                other.write(self.lines(YESTERDAY))
+                other.close()  # which ends the lock
+                self.assertEqual((process.stderr.read(), process.wait(20)), (b"", 0))
+        # The file is no longer empty: the system message is not for it.
+        self.assertEqual(self.messages(path), [*YESTERDAY, *SAID])
+
+    @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
+    def test_a_reader_that_leaves_loses_no_turn(self):
+        path = os.path.join(self.folder, "talk.jsonl")
+        left = threading.Event()
+        more = framed(event(chunk(" upon\n" * 20000)))
+        rest = [more] * 10 + [framed(event(END)) + framed(event("[DONE]")) + LAST]
+        server = self.serve([SSE_HEAD + framed(event(ONCE)), left, *rest])
+        arguments = ("--history", path, "hi")
+        with start_process(server, *COMMAND, *arguments) as process:
+            self.assertEqual(process.stdout.read(4), b"Once")
+            process.stdout.close()
+            left.set()
+            self.assertEqual((process.stderr.read(), process.wait(20)), (b"", 0))
+        _, answer = self.messages(path)
+        self.assertEqual(answer["content"], "Once" + " upon\n" * 200000)
+
+    @unittest.skipUnless(hasattr(os, "mkfifo"), "needs named pipes")
+    def test_a_device_is_neither_read_for_ever_nor_replaced(self):
+        pipe = os.path.join(self.folder, "pipe")
+        os.mkfifo(pipe)
+        for path in (pipe, "/dev/zero"):
+            server = self.serve()
+            outcome = run_process(server, *COMMAND, "--history", path, "hi")
+            self.assertEqual((outcome.status, outcome.out), (2, ""))
+            self.assert_one_line(outcome.err, path)
+            self.assertEqual(server.connections, 0)
+
+    @unittest.skipUnless(os.name == "posix", "needs POSIX permissions")
+    def test_what_cannot_be_added_to_is_refused_before_anything_is_sent(self):
+        readonly = self.file("readonly.jsonl", self.lines(YESTERDAY), 0o444)
+        new = os.path.join(self.folder, "new.jsonl")
+        missing = os.path.join(self.folder, "none", "talk.jsonl")
+
+        def add(path, server):
+            command, options = (*COMMAND, "--history", path, "hi"), {}
+            options["preexec_fn"] = obey_permissions
+            return run_process(server, *command, **options)
+
+        def check(path):
+            server = self.serve()
+            ran = add(path, server)
+            self.assertEqual((ran.status, ran.out), (2, ""), ran)
+            self.assert_one_line(ran.err, os.path.basename(path))
+            self.assertEqual(server.connections, 0)
+
+        os.chmod(self.folder, 0o555)
+        self.addCleanup(os.chmod, self.folder, 0o755)
+        rows = [[readonly], [new], [missing], [self.folder]]
+        self.side_by_side(check, rows)
+        # A file that can be written needs no folder that can.
+        os.chmod(readonly, 0o666)
+        ran = add(readonly, self.serve(STREAM))
+        self.assertEqual(ran.status, 0, ran)
+        self.assertEqual(len(self.messages(readonly)), 4)
+
+    @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
+    def test_a_full_disk_is_status_1_and_said(self):
         path = self.history(YESTERDAY)
         before = self.read(path)
         limited = ("sh", "-c", 'ulimit -f 0; exec "$@"', "sh", *COMMAND)
         server = self.serve(STREAM)
-        outcome = run_process(server, *limited, "--history", path, "hi")
+        arguments = ("--history", path, "-m", "m", "hi")
+        outcome = run_process(server, *limited, *arguments)
         self.assertEqual((outcome.status, outcome.out), (1, "Once upon\n"))
-        self.assert_one_line(outcome.err, "--history")
+        self.assert_one_line(outcome.err, "--history: not saved: File too large")
         self.assertEqual(self.read(path), before)
-        self.assertEqual(os.listdir(self.folder), ["talk.json"])
 
-    @unittest.skipUnless(os.name == "posix", "needs POSIX permissions")
-    def test_who_may_read_it_and_a_link_to_it_stay_as_they_were(self):
-        path = self.history(YESTERDAY)
-        os.chmod(path, 0o600)
-        link = os.path.join(self.folder, "link.json")
-        os.symlink(path, link)
-        run_main(self.serve(STREAM), "--history", link, "hi")
-        self.assertTrue(os.path.islink(link))
-        self.assertEqual(os.stat(path).st_mode & 0o777, 0o600)
-        self.assertEqual(len(json.loads(self.read(path).decode())), 4)
+    @unittest.skipUnless(os.path.exists("/dev/full"), "needs /dev/full")
+    def test_a_full_disk_of_the_answer_does_not_keep_it_from_being_saved(self):
+        path = os.path.join(self.folder, "talk.jsonl")
+        shell = ("sh", "-c", 'exec "$@" >/dev/full', "sh", *COMMAND)
+        arguments = ("--history", path, *WHOLE, "hi")
+        outcome = run_process(self.serve(ANSWER), *shell, *arguments)
+        self.assertEqual(outcome.status, 1)
+        self.assertEqual(self.messages(path)[1]["content"], "Once upon")
+
+    @unittest.skipUnless(os.name == "posix", "needs POSIX signals")
+    def test_control_c_saves_what_had_arrived(self):
+        path = os.path.join(self.folder, "talk.jsonl")
+        server, arguments = self.serve(HELD), ("--history", path, "hi")
+        with start_process(
+            server, *COMMAND, *arguments, preexec_fn=default_interrupt
+        ) as process:
+            self.assertEqual(process.stdout.read(4), b"Once")
+            wait_until_it_waits(process)
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=20)
+        self.assertEqual(process.returncode, -signal.SIGINT)
+        self.assertEqual(self.messages(path)[1]["content"], "Once")
 
 
 DRIVING = "x\x1b[2J\u202ey\u200b\ufeff\x07\x9b2J"
@@ -11772,7 +12277,8 @@ DRIVEN = (  # answer, arguments
     (STREAM, ["--schema", DRIVING, "hi"]),
     (STREAM, ["--history", "none/" + DRIVING, "hi"]),
     (STREAM, ["--" + DRIVING, "hi"]),
-    (STREAM, ["--timeout", DRIVING, "hi"]),
+    (STREAM, ["-o", "timeout=" + DRIVING, "hi"]),
+    (streamed(None, DRIVING), ["hi"]),
     (STREAM, ["-o", DRIVING, "hi"]),
     (http_answer(404, {"error": "no " + DRIVING}), ["-m", DRIVING, "hi"]),
 )
@@ -11791,14 +12297,18 @@ class CommandLineSafety(Test):
         outcome = run_main(server, "--models")
         self.assertEqual(outcome.status, 0)
         self.assertIsNone(DRIVES.search(outcome.out))
-        typed = Keyboard("")
-        outcome = run_main(server, "-c", "-m", DRIVING, stdin=typed)
+        path = self.file("talk.jsonl", b"")
+        with open(path, "w") as file:
+            json.dump(dict(assistant("b"), model=DRIVING), file)
+        outcome = run_main(None, "-n", "--history", path, "-m", DRIVING * 2, "hi")
+        self.assertEqual(outcome.status, 0)
+        self.assertIn("x", outcome.err)
         self.assertIsNone(DRIVES.search(outcome.err))
 
     def test_to_a_pipe_the_characters_go_as_they_came(self):
         for way, answer in (
             ([], streamed(DRIVING)),
-            (["--no-stream"], http_answer(200, completion(DRIVING))),
+            (WHOLE, http_answer(200, completion(DRIVING))),
         ):
             outcome = run_main(self.serve(answer), "hi", *way)
             self.assertEqual(outcome, (0, DRIVING + "\n", ""))
@@ -11865,6 +12375,40 @@ class CommandLineDevelopmentMode(Test):
             subprocess.call(mistake, stderr=theirs, env=environment)
             self.assertRegex(ours.recv(1000), rb"\A[^\n]+\n\Z")
 
+    def test_an_answer_that_is_asked_for_as_a_whole_is_written_at_once(self):
+        for arguments, answer in (
+            (WHOLE, ANSWER),
+            ([*WHOLE, "-j"], ANSWER),
+            (["--schema", "{}"], streamed("Once upon")),
+        ):
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+            with ours, theirs:
+                environment = own_environment(self.serve(answer))
+                command = [*COMMAND, *arguments, "hi"]
+                with open(os.devnull, "r+b") as others:
+                    streams = {"stdin": others, "stdout": theirs, "stderr": others}
+                    subprocess.call(command, env=environment, **streams)
+                self.assertRegex(ours.recv(1000), rb"Once upon[^\n]*\n\Z")
+
+    def test_output_that_does_not_wait_is_waited_for(self):
+        lines = ["%099d" % number for number in range(2800)]
+        text = "".join(lines)
+        for arguments, answer in (
+            ([], sse(*map(chunk, lines), END, "[DONE]")),
+            (WHOLE, http_answer(200, completion(text))),
+        ):
+            reader, writer = os.pipe()
+            os.set_blocking(writer, False)
+            command = (*COMMAND, *arguments, "hi")
+            server = self.serve(answer)
+            with start_process(server, *command, stdout=writer) as process:
+                wait_until_it_waits(process)
+                self.assertFalse(os.get_blocking(writer))  # the flag is others' too
+                os.close(writer)
+                with open(reader, encoding="utf-8") as file:
+                    self.assertEqual(file.read(), text + "\n")
+                self.assertEqual((process.wait(20), process.stderr.read()), (0, b""))
+
     def test_a_reader_that_leaves_causes_no_line(self):
         long = sse(*[chunk("x" * 1000)] * 500, END, "[DONE]")
         ran = self.check_quiet("| head -c 1", long, "hi")
@@ -11872,7 +12416,6 @@ class CommandLineDevelopmentMode(Test):
 
 
 LOOP = 'for i in 1 2 3; do echo "turn $i"; "$0" "$@" hi; done; echo "not reached"'
-PASTED = "\x1b[200~one\ntwo\nthree\x1b[201~"
 ODD_ANSWERS = (  # none of which ends a conversation
     sse(
         chunk("a\ud83d"), END, dict(chunk(), choices=[], usage=[1, "\ud83d"]), "[DONE]"
@@ -11895,22 +12438,47 @@ class CommandLineInPrograms(Test):
         self.addCleanup(logger.removeHandler, handler)
         before = logger.handlers[:], logger.level, logger.propagate
         show_warning = warnings.showwarning
+        self.addCleanup(setattr, warnings, "showwarning", show_warning)
+        os.environ.update(own_environment(self.serve(STREAM)))
         for arguments in (["-v", "hi"], ["-v", "--nonsense"], ["-v", "-a", "none.png"]):
-            run_main(self.serve(STREAM), *arguments)
+            streams = dict.fromkeys(("stdin", "stdout", "stderr"), io.StringIO())
+            with mock.patch.multiple(sys, **streams):
+                siraya_chat.main(arguments)
             after = logger.handlers[:], logger.level, logger.propagate
             self.assertEqual(after, before)
             self.assertIs(warnings.showwarning, show_warning)
 
+    def test_streams_that_a_program_put_in_their_place_are_used(self):
+        for encoding in ("utf-8", "latin-1"):
+            out = io.TextIOWrapper(io.BytesIO(), encoding)
+            out.write("before ")
+            server, no_name = self.serve(streamed(ACUTE)), {"PYTHONIOENCODING": ""}
+            with mock.patch.dict(os.environ, own_environment(server, **no_name)):
+                with mock.patch.multiple(sys, stdin=io.StringIO("hi"), stdout=out):
+                    self.assertEqual(siraya_chat.main([]), 0)
+            out.seek(0)
+            self.assertEqual(out.read(), "before %s\n" % ACUTE)
 
+    def test_streams_of_text_alone_and_none_at_all_are_streams_too(self):
+        out, err = io.StringIO(), io.StringIO()
+        os.environ.update(own_environment(self.serve()))
+        with mock.patch.multiple(sys, stdin=None, stdout=out, stderr=err):
+            self.assertEqual(siraya_chat.main(["-a", "none.png", "hi"]), 2)
+            self.assertEqual(siraya_chat.main(["What is it?"]), 0)
+        self.assertIn("text 11 characters", out.getvalue())
+        self.assert_one_line(err.getvalue(), "none.png")
+
+
+@unittest.skipUnless(pty, "needs pseudo-terminals")
 class CommandLineConversations(Test):
     def test_nothing_that_an_answer_contains_ends_a_conversation(self):
         server = self.serve(*ODD_ANSWERS)
-        path = os.path.join(self.folder, "talk.json")
-        lines = "".join("%d\n" % number for number, _ in enumerate(ODD_ANSWERS))
-        outcome = run_main(server, "-c", "-u", "--history", path, stdin=lines)
+        path = os.path.join(self.folder, "talk.jsonl")
+        turns = ["%d\n" % number for number, _ in enumerate(ODD_ANSWERS)]
+        ran = converse(server, "-u", "--history", path, turns=turns)
         self.assertEqual(len(server.requests), len(ODD_ANSWERS))
-        self.assertTrue(outcome.out.endswith("Once upon\n"))
-        self.assertNotIn("Traceback", outcome.err)
+        self.assertIn("Once upon", ran.shown)
+        self.assertNotIn("Traceback", ran.shown)
 
 
 @unittest.skipUnless(pty, "needs pseudo-terminals")
@@ -11920,7 +12488,7 @@ class CommandLineStatus(Test):
         with Terminal(self.serve(slow, STREAM), "hi") as terminal:
             terminal.expect(rb"connecting")
             terminal.expect(rb"waiting")
-            terminal.expect(rb"429: trying again in 1 s \(1 of 2\)")
+            terminal.expect(rb"429: retrying in 0.6 s \(1 of 2\)")
             status, data = terminal.end()
         self.assertEqual((status, screen(data)), (0, ["Once upon"]))
 
@@ -11932,46 +12500,18 @@ class CommandLineStatus(Test):
         self.assertTrue(all(line.startswith("siraya-chat: ") for line in told), told)
         self.assertNotIn("\x1b", data)
 
+    @unittest.skipUnless(shutil.which("bash"), "needs bash")
     def test_control_c_stops_a_loop_of_the_shell(self):
         server = self.serve([SILENCE])
         command = ("bash", "-c", LOOP, *COMMAND)
-        if not shutil.which("bash"):
-            self.skipTest("needs bash")
-        with mock.patch.dict(globals(), COMMAND=command):
-            with Terminal(server) as terminal:
-                terminal.expect(rb"waiting")
-                terminal.type("\x03")
-                status, data = terminal.end()
+        with Terminal(server, command=command) as terminal:
+            terminal.expect(rb"waiting")
+            terminal.type("\x03")
+            status, data = terminal.end()
         self.assertEqual(status, -signal.SIGINT)
         self.assertNotIn("turn 2", data)
         self.assertNotIn("Traceback", data)
         self.assertNotIn("not reached", data)
-
-    @unittest.skipIf(sys.version_info < (3, 11), "needs a line editor that can tell")
-    def test_several_pasted_lines_are_one_turn(self):
-        server = self.serve(STREAM)
-        with Terminal(server, "-c") as terminal:
-            if b"?2004h" not in terminal.expect(rb"\n.*> "):
-                self.skipTest("needs a line editor that knows pasted lines")
-            terminal.type(PASTED + "\r")
-            terminal.expect(rb"Once upon\r\n")
-            terminal.expect(rb"> ")
-            terminal.type("\x04")
-            self.assertEqual(terminal.end()[0], 0)
-        (received,) = server.requests
-        self.assertEqual(received.json["messages"], [user("one\ntwo\nthree")])
-
-    def test_control_c_in_a_chat_saves_what_had_arrived(self):
-        path = os.path.join(self.folder, "talk.json")
-        with Terminal(self.serve(HELD), "-c", "--history", path) as terminal:
-            terminal.expect(rb"> ")
-            terminal.type("One\n")
-            terminal.expect(rb"Once")
-            terminal.interrupt(rb"> ", 2)
-            terminal.type("\x04")
-            self.assertEqual(terminal.end()[0], 0)
-        with open(path, encoding="utf-8") as file:
-            self.assertEqual(json.load(file), [user("One"), assistant("Once")])
 
 
 # === readme ===========================================================================
