@@ -2267,6 +2267,9 @@ _CHUNK_FIELDS = ("choices", "object", "obfuscation")
 _CHOICE_FIELDS = ("index", "delta", "message", "finish_reason", "obfuscation")
 # What a collector takes in memory, in bytes: itself, and what becomes of it at the end.
 _COLLECTOR_MEMORY = 1000
+# What each piece of a choice, a call or a part counts: so many bytes of memory.  It
+# bounds the work that tiny pieces make, which may leave nothing behind.
+_PIECE_MEMORY = 400
 
 
 class _Collector:
@@ -2492,6 +2495,7 @@ class _MergedList(_Collector):
                 self._last_type = None
 
     def _add_item(self, item: dict[str, Any]) -> None:
+        self._fold.keep(_PIECE_MEMORY)
         known = self._known_item(item)
         if known is None:
             self._fold.keep(_COLLECTOR_MEMORY)
@@ -2537,6 +2541,7 @@ class _ToolCalls(_Collector):
     def add(self, piece: Any) -> None:
         for item in piece if isinstance(piece, list) else ():
             if isinstance(item, dict):
+                self._fold.keep(_PIECE_MEMORY)
                 self._add_piece(item)
 
     def _add_piece(self, piece: dict[str, Any]) -> None:
@@ -2690,6 +2695,7 @@ class _Fold:
         """Take a chunk; *text*: its JSON.  `_Failure` if there is no room for it."""
         self._text = text
         self.has_grown = False
+        self.keep(_PIECE_MEMORY * len(choices))
         for choice in choices:
             self.choice_at(_index_of(choice)).add(choice)
             if not self.has_content:

@@ -8631,6 +8631,14 @@ REPEATING = (  # what is said again and again, the n-th chunk
 )
 
 
+TINY_PIECES = (  # of what, so many that a chunk is all of these
+    ("choices", {"choices": [{}] * 3000}),
+    ("calls", chunk(tool_calls=[{"index": 0}] * 3000)),
+    ("parts", chunk([{}] * 3000)),
+    ("thoughts", chunk(reasoning_details=[{"index": 0}] * 3000)),
+)
+
+
 class Costs(Test):
     def test_a_large_header_is_handled_fast(self):
         for name, head in LARGE_HEADS:
@@ -8708,6 +8716,13 @@ class Costs(Test):
 
             with self.subTest(what):
                 self.assertLess(growth(read, 100, 400), 9)  # 16 if it were the square
+
+    def test_tiny_pieces_are_counted_though_they_leave_nothing_behind(self):
+        self.limit(MAX_JSON_MEMORY=1 << 19)
+        for what, pieces in TINY_PIECES:
+            with self.subTest(what):
+                refused = functools.partial(self.refused, StreamError, ["memory"])
+                refused(assembled, ONCE, *[pieces] * 10, END)
 
     def test_a_deadline_holds_while_a_server_sends_what_is_costly(self):
         many = {str(number): [number] for number in range(2000)}
