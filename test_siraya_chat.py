@@ -8632,10 +8632,10 @@ REPEATING = (  # what is said again and again, the n-th chunk
 
 
 TINY_PIECES = (  # of what, so many that a chunk is all of these
-    ("choices", {"choices": [{}] * 3000}),
-    ("calls", chunk(tool_calls=[{"index": 0}] * 3000)),
-    ("parts", chunk([{}] * 3000)),
-    ("thoughts", chunk(reasoning_details=[{"index": 0}] * 3000)),
+    ("choices", {"choices": [{}] * 300}),
+    ("calls", chunk(tool_calls=[{"index": 0}] * 300)),
+    ("parts", chunk([{}] * 300)),
+    ("thoughts", chunk(reasoning_details=[{"index": 0}] * 300)),
 )
 
 
@@ -8722,7 +8722,7 @@ class Costs(Test):
         for what, pieces in TINY_PIECES:
             with self.subTest(what):
                 refused = functools.partial(self.refused, StreamError, ["memory"])
-                refused(assembled, ONCE, *[pieces] * 10, END)
+                refused(assembled, ONCE, *[pieces] * 100, END)
 
     def test_a_deadline_holds_while_a_server_sends_what_is_costly(self):
         many = {str(number): [number] for number in range(2000)}
