@@ -8634,7 +8634,6 @@ REPEATING = (  # what is said again and again, the n-th chunk
 TINY_PIECES = (  # of what, so many that a chunk is all of these
     ("choices", {"choices": [{}] * 300}),
     ("calls", chunk(tool_calls=[{"index": 0}] * 300)),
-    ("parts", chunk([{}] * 300)),
     ("thoughts", chunk(reasoning_details=[{"index": 0}] * 300)),
 )
 
