@@ -435,7 +435,7 @@ def _page_title(text: str) -> str:
     return found.group(1) if found else ""
 
 
-# Where servers put an error's words and its code: the first name that says something.
+# Where servers put an error's words and its code: the first that are there.
 _WORD_NAMES = (
     "message",
     "detail",
@@ -459,8 +459,9 @@ def _error_object(body: Any) -> Any:
         body = body[0]
     if isinstance(body, dict):
         for name in _ERROR_NAMES:
-            if body.get(name):
-                return body[name]
+            error = body.get(name)
+            if error and isinstance(error, (str, dict, list)):  # no mark such as true
+                return error
     return body
 
 
@@ -487,8 +488,9 @@ def _words_in(error: Any) -> str:
         return "; ".join(filter(None, map(_words_in, error[:3])))
     if not isinstance(error, dict):
         return ""
-    named = (error[name] for name in _WORD_NAMES if error.get(name))
-    words = _words_in(next(named, ""))
+    words = ""
+    for name in _WORD_NAMES:
+        words = words or _words_in(error.get(name))
     path = _error_path(error.get("loc"))
     if words and path:
         words = "%s: %s" % (path, words)
@@ -808,7 +810,9 @@ def _says_finished(reason: Any) -> bool:
     return isinstance(reason, str) and reason not in ("", "null")
 
 
-# The words in which servers say that an answer is whole.
+# The words in which servers say that an answer reached the limit of tokens.
+_ENDS_AT_LIMIT = ("length", "max_tokens")
+# Those in which they say that it is whole.
 _GOOD_ENDS = (
     "stop",
     "tool_calls",
@@ -829,13 +833,20 @@ def unfinished_reason(completion: Completion) -> str:
     if refusal:
         return "the model refused: " + _cut(str(refusal), MAX_QUOTED_LENGTH)
     reason = completion.finish_reason or ""
-    if reason.lower() in ("length", "max_tokens"):
-        return "the answer was cut off at the limit of tokens"
-    if reason.lower() == "content_filter":
-        return "the answer was cut off by a content filter"
     if not reason or reason.lower() in _GOOD_ENDS:
         return ""
-    return "the answer ended early: " + _cut(reason, MAX_QUOTED_LENGTH)
+    end = _cut(reason, MAX_QUOTED_LENGTH)
+    return _cut_off_reason(reason) or "the answer ended early: " + end
+
+
+def _cut_off_reason(finish_reason: Any) -> str:
+    """What cut off the answer, or "" if the finish_reason does not say so."""
+    reason = str(finish_reason).lower()
+    if reason in _ENDS_AT_LIMIT:
+        return "the answer was cut off at the limit of tokens"
+    if reason == "content_filter":
+        return "the answer was cut off by a content filter"
+    return ""
 
 
 def without_fence(text: str) -> str:
@@ -1038,7 +1049,7 @@ def _reported_failure(value: Any) -> _Failure | None:
 def _reported_error(value: dict[str, Any]) -> Any:
     """The error in an answer or a chunk, in the shapes that are seen; else ``None``."""
     if value.get("error"):
-        return value["error"]
+        return _error_object(value)
     choices = value.get("choices")
     for choice in choices if isinstance(choices, list) else ():
         if not isinstance(choice, dict):
@@ -1821,9 +1832,9 @@ def _load(helper: str, source: Any) -> _Content:
     """Read a source.  What its type is, is not decided here."""
     content = _Content(helper)
     if isinstance(source, str) and re.match(r"https?:", source, re.I):
-        path = urllib.parse.urlsplit(source).path
+        path = re.split("[?#]", source[len("http:") :].lstrip("/"))[0]
         content.url = source
-        content.name = urllib.parse.unquote(path.rpartition("/")[2])
+        content.name = urllib.parse.unquote(path.partition("/")[2].rpartition("/")[2])
     elif isinstance(source, str) and source[:5].lower() == "data:":
         _load_data_url(content, source)
     elif isinstance(source, (str, os.PathLike)):
@@ -3146,7 +3157,7 @@ class _Connection(http.client.HTTPConnection):
             self._tunnel()  # type: ignore[attr-defined]
         except OSError:  # _tunnel() raises it for any status but 200, too
             status, reason = self.sock.last_status
-            if not status:
+            if status in (0, 200):  # it ended within its answer
                 raise
             message = "it said %d %s" % (status, reason)
             may_retry = status in (408, 429) or status >= 500
@@ -3948,7 +3959,8 @@ class _Answer:
             self._take_events(self._parser.feed(block))
             if self._parser.is_within_data():
                 self.said_something = True
-        self._account.take_content(size)  # at last: what had come is not lost
+        if not self.is_complete:
+            self._account.take_content(size)  # at last: what had come is not lost
 
     def _look_at_start(self, block: bytes) -> bytes:
         """Decide by the first bytes what the body is; returns what is to be read."""
@@ -4429,7 +4441,7 @@ class _Endpoint:
             port = place.port
         except ValueError:  # a malformed port, IPv6 address or name
             raise self._wrong_url(name, url) from None
-        is_plain = re.match(r"https?://[^\s\x00-\x1f#@%\\]+\Z", url, re.I)
+        is_plain = re.match(r"https?://[^\s\x00-\x1f#@\\]+\Z", url, re.I)
         if not is_plain or port == 0 or not _is_host(host):
             raise self._wrong_url(name, url)
         if not re.match(r"[!-~]*\Z", place.path + place.query):
@@ -5205,9 +5217,9 @@ def _read_parsed(
     if isinstance(completion, _Failure):
         return completion
     for choice in completion["choices"]:
-        if choice.finish_reason in ("length", "content_filter"):
-            message = "there is nothing to parse: the answer was cut off (%s)"
-            message %= choice.finish_reason
+        cut_off = _cut_off_reason(choice.finish_reason)
+        if cut_off:
+            message = "there is nothing to parse: " + cut_off
             return _Failure(ResponseError, message, body=completion.text)
         message = choice.get("message")
         if message is not None:
@@ -6210,10 +6222,10 @@ class _Errors:
             self.report(getattr(error, "strerror", None) or error)
             return 1
         except (SirayaError, ValueError, TypeError, RecursionError) as error:
-            message = str(error)
+            what, comma, value = str(error).partition(", not '")
             for words, own_words in _OWN_WORDS.items():
-                message = message.replace(words, own_words)
-            self.report(message)
+                what = what.replace(words, own_words)
+            self.report(what + comma + value)
             return 2
 
     @contextlib.contextmanager
@@ -6497,8 +6509,7 @@ class _Command:
     def _list_models(self) -> int:
         if self._options["words"] or "--dry-run" in self._options:
             raise ValueError("--models asks nothing: it takes no words, and no -n")
-        del self._params["stream"]
-        models = self._client.list_models(**self._params)
+        models = self._client.list_models(**_given_params(self._options))
         names = [_printable(str(model.get("id"))) for model in models]
         is_json = "--json" in self._options
         self._output.end_line(_to_json(models) if is_json else "\n".join(names))
@@ -6585,10 +6596,21 @@ class _Command:
 
 
 def _read_params(options: dict[str, Any]) -> dict[str, Any]:
-    """The parameters that -o, --schema and -u give, "stream" always among them."""
-    params: dict[str, Any] = {"stream": True}
+    """The parameters of a question, "stream" always among them."""
+    params: dict[str, Any] = {}
     if "--schema" in options:
         params["response_format"] = json_schema(_read_schema(options["--schema"]))
+    params.update(_given_params(options))
+    if params.get("stream") is None:
+        params["stream"] = True
+    if "--usage" in options and params["stream"] is True:
+        params.setdefault("stream_options", {"include_usage": True})
+    return params
+
+
+def _given_params(options: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that -o gives."""
+    params = {}
     for option in map(_as_text, options["--option"]):
         key, equals, value = option.partition("=")
         if not equals or not key or key != key.strip():
@@ -6596,8 +6618,6 @@ def _read_params(options: dict[str, Any]) -> dict[str, Any]:
         if key in _NOT_FOR_O:
             raise ValueError("-o: %s cannot be set by it" % key)
         params[key] = _parse_value(value)
-    if "--usage" in options and params["stream"] is True:
-        params.setdefault("stream_options", {"include_usage": True})
     return params
 
 

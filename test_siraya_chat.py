@@ -3843,6 +3843,21 @@ class RealServers(Test):
         self.assert_goes_back(made)
         return made
 
+    def test_an_error_that_is_only_a_mark_leaves_the_words_to_others(self):
+        for body in (
+            {"error": True, "message": "quota exceeded"},
+            {"error": 1, "msg": "quota exceeded"},
+            {"error": {"message": 5, "detail": "quota exceeded"}},
+        ):
+            for streamed in (False, True):
+                answers = [http_answer(200, body), sse(body)]
+                client = self.answers(answers[streamed])
+                kind = StreamError if streamed else ResponseError
+                with self.subTest(body=body, streamed=streamed):
+                    words = ["reported: quota exceeded"]
+                    error = self.refused(kind, words, ask, client, streamed)
+                    self.assertEqual(error.body, body)
+
     def test_calls_without_an_id_get_one_each_that_stays_the_same(self):
         for missing in (..., None, ""):
             calls = [dict(CALL, id=missing), dict(CALL, id=missing)]
@@ -5890,6 +5905,14 @@ class HostileAnswers(Test):
             client.complete("hi")
         self.assertEqual(client.complete("hi").text, "Once upon")
 
+    def test_an_answer_that_is_complete_at_the_limit_is_one_however_asked(self):
+        answer = sse(ONCE, END, "[DONE]", chunked=False)
+        self.limit(MAX_ANSWER_BYTES=len(answer) // 2)
+        client = self.client(self.serve([answer, CLOSE]))
+        for name, call in self.both(client):
+            with self.subTest(name):
+                self.assertEqual(call().text, "Once")
+
     def test_what_never_ends_is_given_up_at_the_limits(self):
         self.limit(MAX_ANSWER_BYTES=200000)
         self.limit(MAX_ERROR_BODY_BYTES=50000, MAX_WIRE_BYTES=600000)
@@ -7702,6 +7725,14 @@ class SendingAgain(Test):
         self.refused(APITimeoutError, ["tried 3 times"], client.complete, "hi")
         self.assertEqual(server.connections, 3)
 
+    def test_a_proxy_that_closes_within_its_answer_is_asked_again(self):
+        proxy = self.serve([b"HTTP/1.1 200 OK\r\n", CLOSE])
+        options = {"proxy": "http://" + proxy.address, "max_retries": 1}
+        call = self.client("https://127.0.0.1:1/v1", **options).complete
+        error = self.refused(APIConnectionError, [proxy.address], call, "hi")
+        self.assertNotIn("200", str(error))
+        self.assertEqual(proxy.connections, 2)
+
     def test_what_a_proxy_refuses_for_good_is_asked_once(self):
         for status, times in GATES:
             proxy = self.serve(http_answer(status, "", Connection="close"))
@@ -7975,6 +8006,7 @@ ADDRESSES = (  # what follows the host in base_url, extra_query, what is asked f
     ("/v1", {"b": "\u00e9"}, "/v1/chat/completions?b=%C3%A9"),
     ("/v1", {"b": ["1", "2"]}, "/v1/chat/completions?b=1&b=2"),
     ("/v1", {}, "/v1/chat/completions"),
+    ("/my%20own/v1?sig=a%2Bb%3D", None, "/my%20own/v1/chat/completions?sig=a%2Bb%3D"),
 )
 LOOKALIKES = (  # base URLs with characters that imitate others
     "http\u017f://h/v1",
@@ -10284,13 +10316,13 @@ class ComingFromTheSDK(AsyncTest):
         self.assertIsNone(made.message)
 
     def test_an_answer_that_was_cut_off_is_not_parsed(self):
-        for reason in ("length", "content_filter"):
+        for reason in ("length", "MAX_TOKENS", "content_filter"):
             cut = http_answer(200, completion('{"day": "Mon', reason))
             parse = self.client(self.serve(cut)).chat.completions.parse
             with self.subTest(reason):
                 error = self.refused(
                     ResponseError,
-                    ["cut off"],
+                    ["nothing to parse", "cut off"],
                     parse,
                     messages="hi",
                     response_format=Event,
@@ -10499,6 +10531,7 @@ IN_THE_BODY = (  # arguments, a field of the body, its value; None if it is not 
     (["What", "is", "it?"], "messages", [user("What is it?")]),
     (["--", "-n"], "messages", [user("-n")]),
     (["-o", "stream=false", "hi"], "stream", False),
+    (["-o", "stream=null", "hi"], "stream", True),
     (["-o", "temperature=0.5", "hi"], "temperature", 0.5),
     (["-o", "temperature=.5", "hi"], "temperature", 0.5),
     (["-o", "presence_penalty=-.5", "hi"], "presence_penalty", -0.5),
@@ -10762,6 +10795,7 @@ MISUSES = (  # arguments, words of standard error
     (["-o", "n=2", "hi"], "-j"),
     (["-o", 'extra_body={"n": 2}', "hi"], "-j"),
     (["-o", "stream=no", "hi"], "stream must be true or false"),
+    (["-o", 'tool_choice=" in the command"', "hi"], "not ' in the command'"),
     (["-o", "provider=x", "hi"], "provider must be a JSON object"),
     ([], "prompt"),
     ([" ", "\n"], "prompt"),
@@ -11803,6 +11837,11 @@ class CommandLineModels(Test):
         self.assertEqual((outcome.status, outcome.out), (2, ""))
         self.assert_one_line(outcome.err, "-n")
         self.assertEqual(server.connections, 0)
+
+    def test_options_of_a_question_are_none_of_the_list(self):
+        server = self.serve(http_answer(200, MODELS))
+        outcome = run_main(server, "--models", "-u", "--schema", '{"type": "object"}')
+        self.assertEqual(outcome, (0, "a/b\nc\n", ""))
 
     def test_options_of_the_call_hold_for_the_list_too(self):
         server = self.serve(http_answer(500, "no"))
