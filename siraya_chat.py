@@ -2245,35 +2245,16 @@ class SSEParser:
 # ------------------------------------------------------------------------- assembling
 #
 # A fold: the chunks of a stream become one answer, a chunk at a time.  How the pieces
-# of a value are put together is its kind.  Values come as they are said last, texts
-# grow, objects are merged by field, lists by what identifies their items.  The table
-# below says which field is of another kind than its value looks like.  What is still
-# growing is held in a _Collector: add() takes the next piece, value() returns what has
-# arrived.
+# of a value are put together is its kind.  Values come as they are said last, objects
+# are merged by field, lists by what identifies their items.  _KINDS says which fields
+# are of another kind than their values look like.  What is still growing is held in a
+# _Collector: add() takes the next piece, value() returns what has arrived.
 
-# The fields that come in pieces, at whatever depth.
-_GROWING_FIELDS = {
-    "content",
-    "refusal",
-    "reasoning",
-    "reasoning_content",
-    "arguments",
-    "transcript",
-    "text",
-    "thinking",
-    "summary",
-    "input",
-}
-# Lists whose items come in pieces: those with the same type and index are one item.
-_MERGED_LISTS = {"reasoning_details", "content", "thinking"}
 # Of items without an index: the types whose next item continues the one before.
 _CONTINUED_TYPES = ("text", "thinking", "reasoning.text", "reasoning.summary")
-# Lists to which each chunk adds its own tokens, equal ones too; all within "logprobs".
-_TOKEN_LISTS = {"token_ids"}
 # Said once for the whole answer; servers leave them empty in later chunks.
 _FIRST_SAID_FIELDS = ("id", "model", "created")
-# Fields of a chunk and of a choice that are taken by name, or mean nothing outside of a
-# stream.
+# Fields of a chunk and of a choice that the fold takes by name, or drops.
 _CHUNK_FIELDS = ("choices", "object", "obfuscation")
 _CHOICE_FIELDS = ("index", "delta", "message", "finish_reason", "obfuscation")
 # What a collector takes in memory, in bytes: itself, and what becomes of it at the end.
@@ -2285,6 +2266,11 @@ _PIECE_MEMORY = 400
 
 class _Collector:
     """A value that comes in pieces.  A piece of another type adds nothing."""
+
+    types: tuple[type, ...] = (list,)  # of the piece that it can begin with
+
+    def __init__(self, fold: _Fold) -> None:
+        self._fold = fold
 
     def add(self, piece: Any) -> None:
         raise NotImplementedError
@@ -2304,11 +2290,12 @@ _EMPTY_PART = {"type": "text", "text": ""}
 class _Text(_Collector):
     """A text that comes in pieces, or a list of parts whose texts do."""
 
+    types: tuple[type, ...] = (str, list)
+
     def __init__(self, fold: _Fold) -> None:
+        super().__init__(fold)
         self.pieces: list[str] = []
-        self._fold = fold
         self._parts: _MergedList | None = None
-        self._other: Any = None  # a value of another type: given if no text comes
 
     def add(self, piece: Any) -> None:
         if isinstance(piece, str):
@@ -2320,8 +2307,6 @@ class _Text(_Collector):
             self._add_parts(piece)
         elif isinstance(piece, dict) and piece:
             self.add(json.dumps(piece, ensure_ascii=False))
-        elif piece is not None:
-            self._other = piece
 
     def _add_parts(self, parts: list[Any]) -> None:
         if self._parts is None:
@@ -2334,15 +2319,22 @@ class _Text(_Collector):
     def value(self) -> Any:
         if self._parts is not None:
             return self._parts.value()
-        if self.pieces:
-            return "".join(self.pieces)
-        return self._other
+        return "".join(self.pieces)
+
+
+class _MessageText(_Text):
+    """A message's content; an object is its JSON text."""
+
+    types = (str, list, dict)
 
 
 class _Base64(_Collector):
     """Base64 in pieces, each of which may have padding of its own."""
 
-    def __init__(self) -> None:
+    types = (str,)
+
+    def __init__(self, fold: _Fold) -> None:
+        super().__init__(fold)
         self._pieces: list[str] = []
 
     def add(self, piece: Any) -> None:
@@ -2357,8 +2349,8 @@ class _Base64(_Collector):
                 contents.append("".join(texts))
                 texts = []
         contents.append("".join(texts))
-        if len(contents) < 3 and not contents[-1]:  # padding at the end alone, or none
-            return contents[0]
+        if len(contents) == 1 or (len(contents) == 2 and not contents[1]):
+            return contents[0]  # no padding, or at the end alone
         try:
             decoded = [base64.b64decode(text, validate=True) for text in contents]
         except ValueError:
@@ -2374,9 +2366,11 @@ class _Fields(_Collector):
     stands there by itself.
     """
 
+    types = (dict,)
+
     def __init__(self, fold: _Fold, name: str = "", is_in_choice: bool = True) -> None:
+        super().__init__(fold)
         self.fields: dict[str, Any] = {}
-        self._fold = fold
         self._name = name
         self._is_in_choice = is_in_choice
 
@@ -2392,8 +2386,8 @@ class _Fields(_Collector):
         """What is kept of a field that has not begun to grow."""
         if name not in self.fields or isinstance(value, list):
             self._fold.grow()
-        collector = self._collector_for(name, value)
-        if collector is None:
+        collector = self._collector_for(name, value) if value else None
+        if collector is None:  # what follows an empty value says what it is
             return value
         self._fold.keep(_COLLECTOR_MEMORY)
         collector.add(value)
@@ -2401,41 +2395,27 @@ class _Fields(_Collector):
 
     def _collector_for(self, name: str, value: Any) -> _Collector | None:
         """The collector of a field's kind; ``None``: it is kept as it is said last."""
-        is_text = isinstance(value, (str, list)) or (value and name == "content")
-        may_grow = self._is_in_choice or not self._name
-        if name in _GROWING_FIELDS and is_text and may_grow:
-            is_of_tokens = self._name == "logprobs" and isinstance(value, list)
-            return _Tokens(self._fold) if is_of_tokens else _Text(self._fold)
-        if not value:  # {} and [] too: what follows says what it is
-            return None
-        if name == "data" and self._name == "audio":
-            return _Base64()
-        if isinstance(value, dict):
+        kind = _KINDS.get("%s.%s" % (self._name, name)) or _KINDS.get(name)
+        if kind is None or not isinstance(value, kind.types):
+            kind = _JoinedList
+        if isinstance(value, dict) and kind is not _MessageText:
             return _Fields(self._fold, name, self._is_in_choice)
-        if isinstance(value, list):
-            return self._list_for(name)
-        return None
-
-    def _list_for(self, name: str) -> _Collector | None:
-        if name in _TOKEN_LISTS or self._name == "logprobs":
-            return _Tokens(self._fold)
-        if not self._is_in_choice:
+        if not isinstance(value, kind.types):
             return None
-        if name == "tool_calls":
-            return _ToolCalls(self._fold)
-        if name in _MERGED_LISTS:
-            return _MergedList(self._fold)
-        return _JoinedList(self._fold)
+        is_text_at_top = issubclass(kind, _Text) and not self._name
+        if self._is_in_choice or is_text_at_top or kind is _Tokens:
+            return kind(self._fold)
+        return None
 
     def value(self) -> JSONObject:
         return JSONObject((name, _value_of(kept)) for name, kept in self.fields.items())
 
 
 class _Tokens(_Collector):
-    """A list to which each piece adds its items."""
+    """A list to which each piece adds its items, equal ones too."""
 
     def __init__(self, fold: _Fold) -> None:
-        self._fold = fold
+        super().__init__(fold)
         self._items: list[Any] = []
 
     def add(self, piece: Any) -> None:
@@ -2454,7 +2434,7 @@ class _JoinedList(_Collector):
     """
 
     def __init__(self, fold: _Fold) -> None:
-        self._fold = fold
+        super().__init__(fold)
         self._items: list[Any] = []
         self._known: set[int] = set()  # what tells the first items apart ...
         self._known_count = 0  # ... so many of them
@@ -2486,13 +2466,25 @@ def _hash_of(item: Any) -> int:
 
 
 class _MergedList(_Collector):
-    """A list whose items come in pieces: see `_MERGED_LISTS`."""
+    """A list whose items come in pieces: those of one identity are one item."""
 
     def __init__(self, fold: _Fold) -> None:
-        self._fold = fold
+        super().__init__(fold)
         self._items: list[Any] = []  # an _Fields, or a value as it came
         self._by_identity: dict[str, _Fields] = {}
         self._last_type: Any = None  # of the last item, if that is an object
+
+    def identity_of(self, item: dict[str, Any]) -> str | None:
+        """What is the same in all pieces of an item: its type and its index, if any.
+
+        As text: a server could choose numbers that collide as keys of a dict.
+        """
+        if not isinstance(item.get("index"), int):
+            return None
+        item_type = item.get("type")
+        is_encrypted = isinstance(item_type, str) and "encrypted" in item_type
+        own_id = item.get("id") if is_encrypted else None  # each of these is whole
+        return repr((item_type, item["index"], own_id))
 
     def add(self, piece: Any) -> None:
         if not isinstance(piece, list):
@@ -2507,21 +2499,21 @@ class _MergedList(_Collector):
 
     def _add_item(self, item: dict[str, Any]) -> None:
         self._fold.keep(_PIECE_MEMORY)
-        known = self._known_item(item)
+        identity = self.identity_of(item)
+        known = self._known_item(identity, item.get("type"))
         if known is None:
             self._fold.keep(_COLLECTOR_MEMORY)
             known = _Fields(self._fold)
             self._items.append(known)
             self._last_type = item.get("type")
-            if isinstance(item.get("index"), int):
-                self._by_identity[_identity_of(item)] = known
+            if identity is not None:
+                self._by_identity[identity] = known
         known.add(item)
 
-    def _known_item(self, item: dict[str, Any]) -> _Fields | None:
-        if isinstance(item.get("index"), int):
-            return self._by_identity.get(_identity_of(item))
-        kind = item.get("type")
-        if kind in _CONTINUED_TYPES and kind == self._last_type:
+    def _known_item(self, identity: str | None, item_type: Any) -> _Fields | None:
+        if identity is not None:
+            return self._by_identity.get(identity)
+        if item_type in _CONTINUED_TYPES and item_type == self._last_type:
             return self._items[-1]  # type: ignore[no-any-return]
         return None
 
@@ -2529,22 +2521,14 @@ class _MergedList(_Collector):
         return [_value_of(item) for item in self._items]
 
 
-def _identity_of(item: dict[str, Any]) -> str:
-    """What is the same in all pieces of an item of a merged list."""
-    kind = item.get("type")
-    is_encrypted = isinstance(kind, str) and "encrypted" in kind
-    # As text: a server could choose numbers that collide as keys of a dict.
-    return repr((kind, item["index"], item.get("id") if is_encrypted else None))
-
-
 class _ToolCalls(_Collector):
     """The tool calls of a message.  Servers differ in how they tell them apart."""
 
     def __init__(self, fold: _Fold) -> None:
-        self._fold = fold
+        super().__init__(fold)
         self._calls: list[_ToolCall] = []
-        # By the text of the index: see _identity_of().  The last one with it; under
-        # None the last of all.
+        # By the text of the index: see _MergedList.identity_of().  The last one with
+        # it; under None the last of all.
         self._last: dict[str, _ToolCall] = {}
         # By the text of index and id; and of None and id.
         self._by_id: dict[str, _ToolCall] = {}
@@ -2648,6 +2632,38 @@ def _without_name(function: Any) -> Any:
     return fields
 
 
+# The kind of a field, by its name, perhaps with the name of what holds it.  Other
+# values are of the kind that they look like: objects are _Fields, lists in a choice are
+# _JoinedList, all else is kept as it is said last.
+_KINDS: dict[str, type[_Collector]] = {
+    "content": _MessageText,
+    "refusal": _Text,
+    "reasoning": _Text,
+    "reasoning_content": _Text,
+    "arguments": _Text,
+    "transcript": _Text,
+    "text": _Text,
+    "thinking": _Text,
+    "summary": _Text,
+    "input": _Text,
+    "audio.data": _Base64,
+    "reasoning_details": _MergedList,
+    "tool_calls": _ToolCalls,
+    # Each chunk has those of its own tokens.
+    "token_ids": _Tokens,
+    "logprobs.content": _Tokens,
+    "logprobs.refusal": _Tokens,
+    "logprobs.tokens": _Tokens,
+    "logprobs.token_logprobs": _Tokens,
+    "logprobs.top_logprobs": _Tokens,
+    "logprobs.text_offset": _Tokens,
+}
+
+
+def _is_text_field(name: str) -> bool:
+    return issubclass(_KINDS.get(name, _Collector), _Text)
+
+
 class _Choice:
     """One choice of an answer."""
 
@@ -2689,7 +2705,7 @@ class _Fold:
         self.has_grown = False  # by the last chunk, and by more than a text
         self._text = ""  # of the present chunk
         self._account = account
-        self._choices: dict[str, _Choice] = {}  # by the index's text: see _identity_of
+        self._choices: dict[str, _Choice] = {}  # by the index's text, see there
         self._fields = _Fields(self, is_in_choice=False)  # the chunks' other fields
 
     def grow(self) -> None:
@@ -2748,6 +2764,76 @@ class _Fold:
         completion.update(fields)
         _lift_usage(completion)
         return completion
+
+
+class _OrdinaryChunk:
+    """Knows the chunk that differs from the one before in its text alone.
+
+    Nearly every chunk is such a one.  It needs no checks, and adds its text and nothing
+    else.
+    """
+
+    def __init__(self) -> None:
+        self.collector: Any = None  # what takes the text
+        self.is_shown = False  # the text is that of `Stream.text_stream`
+        # What is the same in the chunk, its only choice, and the delta; None: nothing.
+        self._fields: Any = None
+        self._choice: Any = None
+        self._delta: Any = None
+        self._name = ""  # the field with the text
+
+    def piece_of(self, chunk: Any) -> str | None:
+        """The text of an ordinary chunk; ``None``: it is none."""
+        if self._fields is None or not isinstance(chunk, JSONObject):
+            return None
+        fields = chunk.copy()
+        choices = fields.pop("choices", None)
+        fields.pop("obfuscation", None)
+        if fields != self._fields or not isinstance(choices, list):
+            return None
+        if len(choices) != 1 or not isinstance(choices[0], JSONObject):
+            return None
+        choice = choices[0].copy()
+        delta = choice.pop("delta", None)
+        if choice != self._choice or not isinstance(delta, JSONObject):
+            return None
+        delta = delta.copy()
+        text = delta.pop(self._name, None)
+        if delta != self._delta or not isinstance(text, str):
+            return None
+        return text
+
+    def forget(self) -> None:
+        """Another chunk has come, after which the same one may add more."""
+        self._fields = None
+
+    def learn(self, chunk: JSONObject, fold: _Fold, shown_index: int | None) -> None:
+        """Remember a chunk of one choice that was checked and added."""
+        choice = chunk["choices"][0].copy()
+        delta = choice.pop("delta", None) or {}
+        names = [name for name in delta if _is_text_field(name) and delta[name]]
+        if len(names) != 1 or not isinstance(delta[names[0]], str):
+            return
+        fields, delta = chunk.copy(), delta.copy()
+        del fields["choices"], delta[names[0]]
+        fields.pop("obfuscation", None)
+        if not all(map(_adds_nothing_again, (fields, choice, delta))):
+            return
+        index = _index_of(choice)
+        collector = fold.choice_at(index).message.fields.get(names[0])
+        if isinstance(collector, _Text):
+            self.collector = collector
+            self.is_shown = names[0] == "content" and index == shown_index
+            self._fields, self._choice, self._delta = fields, choice, delta
+            self._name = names[0]
+
+
+def _adds_nothing_again(fields: dict[str, Any]) -> bool:
+    """Whether the fields would add nothing if they were said a second time."""
+    for name, value in fields.items():
+        if value and (isinstance(value, (dict, list)) or _is_text_field(name)):
+            return False
+    return True
 
 
 # -------------------------------------------------------------------------- transport
@@ -4150,74 +4236,6 @@ def _as_delta(choice: JSONObject, position: int) -> JSONObject:
     delta["delta"] = delta.pop("message", None)
     delta.setdefault("index", position)
     return delta
-
-
-class _OrdinaryChunk:
-    """Knows the chunk that differs from the one before in its text alone.
-
-    Nearly every chunk is such a one.  It needs no checks, and adds its text and nothing
-    else.
-    """
-
-    def __init__(self) -> None:
-        self.collector: Any = None  # what takes the text
-        self.is_shown = False  # the text is that of `Stream.text_stream`
-        # What is the same in the chunk, its only choice, and the delta; None: nothing.
-        self._fields: Any = None
-        self._choice: Any = None
-        self._delta: Any = None
-        self._name = ""  # the field with the text
-
-    def piece_of(self, chunk: Any) -> str | None:
-        """The text of an ordinary chunk; ``None``: it is none."""
-        if self._fields is None or not isinstance(chunk, JSONObject):
-            return None
-        fields = chunk.copy()
-        choices = fields.pop("choices", None)
-        if fields != self._fields or not isinstance(choices, list):
-            return None
-        if len(choices) != 1 or not isinstance(choices[0], JSONObject):
-            return None
-        choice = choices[0].copy()
-        delta = choice.pop("delta", None)
-        if choice != self._choice or not isinstance(delta, JSONObject):
-            return None
-        delta = delta.copy()
-        text = delta.pop(self._name, None)
-        if delta != self._delta or not isinstance(text, str):
-            return None
-        return text
-
-    def forget(self) -> None:
-        """Another chunk has come, after which the same one may add more."""
-        self._fields = None
-
-    def learn(self, chunk: JSONObject, fold: _Fold, shown_index: int | None) -> None:
-        """Remember a chunk of one choice that was checked and added."""
-        choice = chunk["choices"][0].copy()
-        delta = choice.pop("delta", None) or {}
-        names = [name for name in delta if name in _GROWING_FIELDS and delta[name]]
-        if len(names) != 1 or not isinstance(delta[names[0]], str):
-            return
-        fields, delta = chunk.copy(), delta.copy()
-        del fields["choices"], delta[names[0]]
-        if not all(map(_adds_nothing_again, (fields, choice, delta))):
-            return
-        index = _index_of(choice)
-        collector = fold.choice_at(index).message.fields.get(names[0])
-        if isinstance(collector, _Text):
-            self.collector = collector
-            self.is_shown = names[0] == "content" and index == shown_index
-            self._fields, self._choice, self._delta = fields, choice, delta
-            self._name = names[0]
-
-
-def _adds_nothing_again(fields: dict[str, Any]) -> bool:
-    """Whether the fields would add nothing if they were said a second time."""
-    for name, value in fields.items():
-        if value and (isinstance(value, (dict, list)) or name in _GROWING_FIELDS):
-            return False
-    return True
 
 
 class _TextOfChoice:
