@@ -171,8 +171,9 @@ MAX_MESSAGE_LENGTH = 1000
 # Characters of a value that an error's message quotes.
 MAX_QUOTED_LENGTH = 200
 
-# Seconds between attempts, if the server does not say: at least, and at most.
+# The shortest wait before a retry, in seconds, whatever the server says.
 MIN_BACKOFF = 0.5
+# The longest, if it says nothing.
 MAX_BACKOFF = 8.0
 # The longest Retry-After, in seconds, that we wait for.
 MAX_RETRY_AFTER = 60.0
@@ -216,6 +217,12 @@ def _cut(text: str, limit: int) -> str:
     return text[: limit - 1] + "\u2026"
 
 
+def _one_line(text: str, limit: int) -> str:
+    """The text on one line, fit for a terminal, cut to the limit."""
+    text = _cut(text, 10 * limit)  # bounds the next line's work
+    return _cut(_printable(text), limit)
+
+
 def _mask(value: Any, secrets: Sequence[str]) -> Any:
     """A text, or the texts in a JSON value, without the secrets."""
     if isinstance(value, str):
@@ -242,8 +249,7 @@ class SirayaError(Exception):
     """
 
     def __init__(self, message: str = "", body: Any = None) -> None:
-        message = _cut(message, 10 * MAX_MESSAGE_LENGTH)  # bounds the next line's work
-        self.message = _cut(_printable(message), MAX_MESSAGE_LENGTH)
+        self.message = _one_line(message, MAX_MESSAGE_LENGTH)
         self.body = body
         super().__init__(self.message)
 
@@ -399,7 +405,7 @@ class _Failure(Exception):
     It holds what was said as it was said.  `Call.leave` makes the error of it that the
     user sees: there the keys are masked, and long texts cut.
 
-    *kind*: the class of that error.  *message*: what happened.  *said*: the server's
+    *error_class*: that of this error.  *message*: what happened.  *said*: the server's
     words for it.  *body*: see `SirayaError`.  *may_retry*: whether to send the request
     again is allowed and may help; ``None``: who catches it decides.  *reason*: why, in
     a word or two for the log.
@@ -407,7 +413,7 @@ class _Failure(Exception):
 
     def __init__(
         self,
-        kind: type[SirayaError],
+        error_class: type[SirayaError],
         message: str,
         said: str = "",
         body: Any = None,
@@ -415,7 +421,7 @@ class _Failure(Exception):
         reason: str = "no answer",
     ) -> None:
         super().__init__(message)
-        self.kind = kind
+        self.error_class = error_class
         self.message = message
         self.said = said
         self.body = body
@@ -2234,9 +2240,9 @@ class SSEParser:
 
     def _dispatch(self, events: list[Event]) -> None:
         if self._data:
-            kind = self._type or "message"
+            event_type = self._type or "message"
             data = "\n".join(self._data)
-            events.append(Event(kind, data, self._last_id, self._retry))
+            events.append(Event(event_type, data, self._last_id, self._retry))
         self._type = ""
         self._data = []
         self._retry = None
@@ -3313,9 +3319,9 @@ class _Connection(http.client.HTTPConnection):
     def _wait_for(self, events: int) -> int:
         """Wait for one of the events of `selectors`; returns those that came."""
         # select() fails above descriptor 1023.
-        kind = getattr(selectors, "PollSelector", selectors.SelectSelector)
+        selector_class = getattr(selectors, "PollSelector", selectors.SelectSelector)
         started = time.monotonic()
-        with kind() as selector:
+        with selector_class() as selector:
             selector.register(self.own_socket, events)
             ready = selector.select(self._limits.time_left())
         if not ready:
@@ -3589,7 +3595,7 @@ class _Exchange:
             failure.message += " (through the proxy %s)" % _address(
                 proxy.host, proxy.port
             )
-        has_passed = failure.kind is APITimeoutError
+        has_passed = failure.error_class is APITimeoutError
         is_unanswered = self._connection.sock.raw.received == 0
         is_unsent = self._connection.sent == 0
         failure.may_retry = is_unsent or (is_unanswered and not has_passed)
@@ -3829,8 +3835,9 @@ def _failure_of(error: Exception) -> _Failure:
     """The failure that an error of the network is."""
     if isinstance(error, _Failure):
         return error
-    kind = ResponseError if isinstance(error, zlib.error) else APIConnectionError
-    return _Failure(kind, _describe(error))
+    is_damaged = isinstance(error, zlib.error)
+    error_class = ResponseError if is_damaged else APIConnectionError
+    return _Failure(error_class, _describe(error))
 
 
 def _describe(error: BaseException) -> str:
@@ -3991,8 +3998,7 @@ def _basic_authorization(place: Any) -> str:
 # ---------------------------------------------------------------------------- streams
 
 
-_NOT_COMPLETE = "the answer is not complete"
-# What ended a body too early, by the kind of its failure.
+# What ended a body too early, by the error that it is.
 _ENDS = {
     APIConnectionError: "the connection was lost",
     APITimeoutError: "a time limit passed",
@@ -4275,8 +4281,7 @@ class _TextOfChoice:
 class _Reading:
     """The reading of an answer from an exchange, and how it ended.
 
-    ``answer.is_complete`` and ``failure`` are set by the reading thread alone, and at
-    most one of them.
+    ``answer.is_complete`` and ``failure`` are set by the reading thread alone.
     """
 
     def __init__(self, exchange: _Exchange, answer: _Answer) -> None:
@@ -4294,7 +4299,7 @@ class _Reading:
             if block:
                 self._take(block)
             else:
-                self._end(self._exchange.failure)
+                self._end()
         except _Failure as failure:
             self._fail(failure)
         except BaseException:  # such as Ctrl-C: what a read has lost is not known
@@ -4308,33 +4313,34 @@ class _Reading:
         if self.answer.is_complete:
             self._exchange.release()
 
-    def _end(self, lost: _Failure | None) -> None:
-        """The body has ended; *lost*: by a failure of the connection."""
+    def _end(self) -> None:
+        """There is no more to read: is the answer there?"""
+        lost = self._exchange.failure
         if lost is None:
             self._exchange.release()
-            rest = self.answer.end(is_whole=True)
-            self._body_ended(rest, "the stream ended", ResponseError, _NOT_COMPLETE)
         elif self._exchange.limits.is_cancelled:
             message = "the stream was closed before its end"
             raise _Failure(ResponseError, message)
+        rest = self.answer.end(is_whole=lost is None)
+        if self.answer.is_complete:
+            return
+        if lost is None:
+            lost = _Failure(ResponseError, "the answer is not complete")
+            what = "the stream ended"
         else:
-            rest = self.answer.end(is_whole=False)
-            self._body_ended(rest, _ENDS[lost.kind], lost.kind, lost.message)
+            what = _ENDS[lost.error_class]
+        message = "%s after %d characters: %s" % (
+            what,
+            self.answer.length,
+            lost.message,
+        )
+        raise _Failure(lost.error_class, message, body=rest or None)
 
     def _fail(self, failure: _Failure) -> None:
         if failure.body is None:
             failure.body = self.answer.document_text() or None
         self.failure = failure.with_traceback(None)  # which would hold the request
         self._exchange.drop()
-
-    def _body_ended(
-        self, rest: str, what: str, kind: type[SirayaError], reason: str
-    ) -> None:
-        """There is no more to read: is the answer there?"""
-        if self.answer.is_complete:
-            return
-        message = "%s after %d characters: %s" % (what, self.answer.length, reason)
-        raise _Failure(kind, message, body=rest or None)
 
 
 class Stream:
@@ -4804,7 +4810,7 @@ class Call:
                 self._forget_request()
                 raise self.leave(outcome, attempt + 1)
             attempt += 1
-            reason = _cut(_printable(self._masked(outcome.reason)), 50)
+            reason = _one_line(self._masked(outcome.reason), 50)
             _log(
                 "retrying",
                 "%s: retrying in %.1f s (%d of %d)",
@@ -4833,8 +4839,9 @@ class Call:
             return None
         wait = _retry_after(self._exchange.headers or {})
         if wait is None:
-            span = min(MAX_BACKOFF, MIN_BACKOFF * 2.0 ** min(attempt + 1, 10))
-            wait = random.uniform(MIN_BACKOFF, max(MIN_BACKOFF, span))
+            doublings = min(attempt + 1, 10)  # far beyond it, there is no such float
+            span = min(MAX_BACKOFF, MIN_BACKOFF * 2.0**doublings)
+            wait = random.uniform(MIN_BACKOFF, span)
         elif wait > MAX_RETRY_AFTER:
             return None
         wait = max(wait, MIN_BACKOFF)
@@ -4852,13 +4859,17 @@ class Call:
                 _Request(self._method, self._url, headers, self._encoded, exchange)
             )
         except _Failure as failure:
-            self._log_attempt(exchange, failure.kind.__name__, started)
+            self._log_attempt(exchange, failure.error_class.__name__, started)
             return failure.with_traceback(None)  # which would hold the request
         exchange.headers = self._masked_headers(exchange.headers)
         self._log_attempt(exchange, str(exchange.status), started)
-        if exchange.status >= 300:
-            return self._status_failure(exchange, account)
-        return self._read_answer(self, exchange, account)
+        try:
+            if exchange.status >= 300:
+                raise self._status_failure(exchange, account)
+            return self._read_answer(self, exchange, account)
+        except _Failure as failure:
+            exchange.drop()  # no effect if it was read whole
+            return failure.with_traceback(None)
 
     def _headers(self) -> dict[str, str]:
         """The headers of an attempt; the key may be another one each time."""
@@ -4921,16 +4932,17 @@ class Call:
         text = _read_text(exchange, account, MAX_ERROR_BODY_BYTES)[0]
         body, said = _read_error_body(text, account)
         status = exchange.status
-        kind = _STATUS_ERRORS.get(status)
-        if kind is None:
-            kind = InternalServerError if 500 <= status < 600 else APIStatusError
+        error_class = _STATUS_ERRORS.get(status)
+        if error_class is None:
+            is_5xx = 500 <= status < 600
+            error_class = InternalServerError if is_5xx else APIStatusError
         if status < 400 and exchange.headers.get("Location"):
             place = re.split("[?#]", exchange.headers["Location"])[0]
             said = "redirected to %s, which is not followed; set base_url to that URL"
             said %= _cut(place, MAX_QUOTED_LENGTH)
         message = "HTTP %d %s" % (status, exchange.reason)
         may_retry = _may_retry_status(status)
-        return _Failure(kind, message, said, body, may_retry, str(status))
+        return _Failure(error_class, message, said, body, may_retry, str(status))
 
     def leave(self, failure: _Failure, attempts: int = 1) -> SirayaError:
         """The error that a failure is to the user.
@@ -4944,14 +4956,14 @@ class Call:
         if said:
             message += ": " + _cut(said, 10 * MAX_MESSAGE_LENGTH)
         end = self._advice(failure) + self._history(attempts)
-        message = _cut(_printable(message), MAX_MESSAGE_LENGTH - len(end)) + end
+        message = _one_line(message, MAX_MESSAGE_LENGTH - len(end)) + end
         headers = self._exchange.headers or {}
         if failure.partial is not None:
             error: Any = StreamError(message, body, failure.partial)
-        elif issubclass(failure.kind, APIStatusError):
-            return failure.kind(message, body, self._exchange.status, headers)
+        elif issubclass(failure.error_class, APIStatusError):
+            return failure.error_class(message, body, self._exchange.status, headers)
         else:
-            error = failure.kind(message, body)
+            error = failure.error_class(message, body)
         if isinstance(error, ResponseError):
             error.retry_after = _retry_after(headers)
         return error  # type: ignore[no-any-return]
@@ -4987,7 +4999,7 @@ class Call:
         words = "tried %d times in %.1f s" % (attempts, self._limits.elapsed())
         request_id = (self._exchange.headers or {}).get("x-request-id")
         if request_id:
-            words += ", request id " + _cut(_printable(request_id), 100)
+            words += ", request id " + _one_line(request_id, 100)
         return " (%s)" % words
 
 
@@ -5035,10 +5047,8 @@ def _read_text(
     return content[:limit].decode("utf-8-sig", "replace"), exchange.failure
 
 
-def _read_completion(
-    call: Call, exchange: _Exchange, account: _Account
-) -> Completion | _Failure:
-    """The whole answer, also if it comes as an event stream; or why there is none."""
+def _read_completion(call: Call, exchange: _Exchange, account: _Account) -> Completion:
+    """The whole answer, also if it comes as an event stream; else `_Failure`."""
     answer = _Answer(call.expected_choices, account)
     reading = _Reading(exchange, answer)
     while reading.is_open():
@@ -5051,7 +5061,7 @@ def _read_completion(
         failure.partial = _with_headers(answer.completion(), exchange)
     elif answer.is_document and exchange.failure is None:
         failure.may_retry = _is_refusal_for_now(failure)
-    return failure
+    raise failure
 
 
 def _with_headers(completion: Completion, exchange: _Exchange) -> Completion:
@@ -5102,18 +5112,12 @@ class _List(list):  # type: ignore[type-arg]
         return self
 
 
-def _read_list(
-    call: Call, exchange: _Exchange, account: _Account
-) -> list[JSONObject] | _Failure:
-    try:
-        text, failure = _read_text(exchange, account)
-        if failure is None:
-            return _parse_list(text, account)
-    except _Failure as refused:
-        exchange.drop()  # no effect if it was read whole
-        return refused.with_traceback(None)
-    failure.body = text
-    return failure
+def _read_list(call: Call, exchange: _Exchange, account: _Account) -> list[JSONObject]:
+    text, failure = _read_text(exchange, account)
+    if failure is not None:
+        failure.body = text
+        raise failure
+    return _parse_list(text, account)
 
 
 def _parse_list(text: str, account: _Account) -> list[JSONObject]:
@@ -5139,34 +5143,24 @@ def _listed_in(value: Any) -> Any:
     return None
 
 
-class _Chat:
-    """``client.chat`` of the OpenAI SDK."""
+class _Door:
+    """One of the OpenAI SDK's ways to a call, such as ``client.chat``.
 
-    def __init__(self, completions: _Completions) -> None:
-        self.completions = completions
+    *place*: how a program writes it.  *found*: what stands there.
+    """
 
-    def __getattr__(self, name: str) -> Any:
-        raise _no_attribute("client.chat", name)
-
-
-class _Beta:
-    """``client.beta`` of the OpenAI SDK."""
-
-    def __init__(self, chat: _Chat) -> None:
-        self.chat = chat
+    def __init__(self, place: str, **found: Any) -> None:
+        self._place = place
+        vars(self).update(found)
 
     def __getattr__(self, name: str) -> Any:
-        raise _no_attribute("client.beta", name)
+        raise _no_attribute(vars(self).get("_place", "client"), name)
 
 
-class _Completions:
+class _Completions(_Door):
     """``client.chat.completions`` of the OpenAI SDK."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        raise _no_attribute("client.chat.completions", name)
+    _client: Any
 
     def create(
         self,
@@ -5228,22 +5222,22 @@ class AsyncCompletions(_Completions):
 
 
 def _read_parsed(
-    kind: Any, call: Call, exchange: _Exchange, account: _Account
-) -> Completion | _Failure:
+    parsed_class: Any, call: Call, exchange: _Exchange, account: _Account
+) -> Completion:
     """A whole answer, with an object of the class in each message that has a text."""
     completion = _read_completion(call, exchange, account)
-    if isinstance(completion, _Failure):
-        return completion
     for choice in completion["choices"]:
         cut_off = _cut_off_reason(choice.finish_reason)
         if cut_off:
             message = "there is nothing to parse: " + cut_off
-            return _Failure(ResponseError, message, body=completion.text)
+            raise _Failure(ResponseError, message, body=completion.text)
         message = choice.get("message")
-        if message is not None:
-            text = without_fence(_text_of(message.content))
-            is_answer = text and not message.refusal
-            message["parsed"] = kind.model_validate_json(text) if is_answer else None
+        if message is None:
+            continue
+        text = without_fence(_text_of(message.content))
+        message["parsed"] = None
+        if text and not message.refusal:
+            message["parsed"] = parsed_class.model_validate_json(text)
     return completion
 
 
@@ -5296,14 +5290,10 @@ def _referred(root: Any, reference: str) -> Any:
     return found
 
 
-class _Models:
+class _Models(_Door):
     """``client.models`` of the OpenAI SDK."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
-
-    def __getattr__(self, name: str) -> Any:
-        raise _no_attribute("client.models", name)
+    _client: Any
 
     def list(self, **options: Any) -> Any:
         """What the service offers: see `Client.list_models`."""
@@ -5318,15 +5308,12 @@ class _Models:
 
 def _read_model(
     name: str, call: Call, exchange: _Exchange, account: _Account
-) -> JSONObject | _Failure:
-    models = _read_list(call, exchange, account)
-    if isinstance(models, _Failure):
-        return models
-    for model in models:
+) -> JSONObject:
+    for model in _read_list(call, exchange, account):
         if model.get("id") == name:
             return model
     message = "the service lists no model %s" % _quote(name)
-    return _Failure(NotFoundError, message)
+    raise _Failure(NotFoundError, message)
 
 
 # Names of the OpenAI SDK that are not here, on purpose, and what to use in their place.
@@ -5445,8 +5432,9 @@ class BaseClient:
     All can be read and set as attributes; the next call checks and uses them.
     """
 
-    # The OpenAI SDK's ways to a call.  They hold a twin of the client that shares its
-    # __dict__.  They stand outside of that, so that there is no reference cycle.
+    # The OpenAI SDK's ways to a call.  "Client().chat" must work after the client is
+    # gone, so they hold more than a weak reference; a reference to the client would be
+    # a cycle.  So they hold a twin, which has the same __dict__ but not these.
     __slots__ = ("__dict__", "__weakref__", "beta", "chat", "models")
     _completions_class = _Completions
 
@@ -5491,9 +5479,10 @@ class BaseClient:
     def _add_ways(self) -> None:
         twin = type(self).__new__(type(self))
         twin.__dict__ = self.__dict__
-        self.chat: Any = _Chat(self._completions_class(twin))
-        self.beta: Any = _Beta(self.chat)
-        self.models: Any = _Models(twin)
+        completions = self._completions_class("client.chat.completions", _client=twin)
+        self.chat: Any = _Door("client.chat", completions=completions)
+        self.beta: Any = _Door("client.beta", chat=self.chat)
+        self.models: Any = _Models("client.models", _client=twin)
 
     def __getattr__(self, name: str) -> Any:
         raise _no_attribute("client", name)
@@ -6207,8 +6196,7 @@ class _Errors:
     def report(self, what: object) -> None:
         """Print a line, in one piece, since other programs write there too."""
         self.clear_status_line()
-        text = _printable(_cut(str(what), 10 * MAX_MESSAGE_LENGTH))
-        self._print("siraya-chat: %s\n" % _cut(text, MAX_MESSAGE_LENGTH))
+        self._print("siraya-chat: %s\n" % _one_line(str(what), MAX_MESSAGE_LENGTH))
 
     def show_status_line(self, text: str) -> None:
         if self._shows_status_line and self._is_in_foreground():
