@@ -1927,25 +1927,11 @@ def build_request(
     model: str | None,
     *,
     stream: bool = False,
-    temperature: float | None = None,
-    max_tokens: int | None = None,
-    top_p: float | None = None,
-    frequency_penalty: float | None = None,
-    presence_penalty: float | None = None,
-    stop: str | Sequence[str] | None = None,
-    tools: Sequence[Mapping[str, Any]] | None = None,
-    tool_choice: str | Mapping[str, Any] | None = None,
-    provider: Mapping[str, Any] | None = None,
-    response_format: Mapping[str, Any] | None = None,
-    n: int | None = None,
-    seed: int | None = None,
-    max_completion_tokens: int | None = None,
-    reasoning_effort: str | None = None,
-    stream_options: Mapping[str, Any] | None = None,
     extra_body: Mapping[str, Any] | None = None,
-    **params: Any,
+    **params: Unpack[BodyParams],
 ) -> dict[str, Any]:
     """The JSON body of a request: a new plain dict.  The arguments are not changed.
+
     *stream*: whether the answer is to come in pieces.
 
     *messages*: a str (one user message) or an iterable of messages: dicts, or objects
@@ -1972,30 +1958,11 @@ def build_request(
             "model is missing (%r): pass model=…, or Client(model=…), "
             "or set SIRAYA_MODEL" % (model,)
         )
-    body: dict[str, Any] = {
-        "model": model,
-        "messages": _list_of_messages(messages),
-        "stream": stream,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "top_p": top_p,
-        "frequency_penalty": frequency_penalty,
-        "presence_penalty": presence_penalty,
-        "stop": stop,
-        "tools": tools,
-        "tool_choice": tool_choice,
-        "provider": provider,
-        "response_format": response_format,
-        "n": n,
-        "seed": seed,
-        "max_completion_tokens": max_completion_tokens,
-        "reasoning_effort": reasoning_effort,
-        "stream_options": stream_options,
-        **params,
-    }
+    listed = _list_of_messages(messages)
+    given = {"model": model, "messages": listed, "stream": stream, **params}
     body = {
         name: value
-        for name, value in body.items()
+        for name, value in given.items()
         if value is not None and not isinstance(value, NotGiven)
     }
     for name, rule in _REQUEST_RULES.items():
@@ -2052,10 +2019,10 @@ def _to_send_back(message: dict[str, Any]) -> dict[str, Any]:
 
 if TYPE_CHECKING:
 
-    class Params(TypedDict, total=False):
-        """What editors complete in `Client.complete` and the others of its kind.
+    class BodyParams(TypedDict, total=False):
+        """The parameters of `build_request`: see there.
 
-        At run time any other parameter passes; for type checkers it goes in extra_body.
+        At run time any other one passes; for type checkers it goes in extra_body.
         """
 
         temperature: float | None
@@ -2068,7 +2035,6 @@ if TYPE_CHECKING:
         tool_choice: str | Mapping[str, Any] | None
         provider: Mapping[str, Any] | None
         response_format: Mapping[str, Any] | None
-        extra_body: Mapping[str, Any] | None
         # Known, and not checked.
         n: int | None
         seed: int | None
@@ -2081,7 +2047,11 @@ if TYPE_CHECKING:
         top_logprobs: int | None
         parallel_tool_calls: bool | None
         user: str | None
-        # Of the call, and not of its body.
+
+    class Params(BodyParams, total=False):
+        """The parameters of a call: these too are none of its body."""
+
+        extra_body: Mapping[str, Any] | None
         timeout: float | None
         deadline: float | None
         max_retries: int | None
@@ -2924,13 +2894,26 @@ class _Limits:
         """The server said something."""
         self._silence = 0.0
 
-    def waited(self, seconds: float) -> None:
-        """Bytes came after so many seconds; they may be a heartbeat."""
-        self._silence = 0.0 if self._counts_bytes else self._silence + seconds
-
-    def waited_in_vain(self, seconds: float) -> None:
-        """Nothing came of so many seconds, unless heard() follows."""
+    def add_silence(self, seconds: float) -> None:
+        """So many seconds of waiting are silence, unless heard() follows."""
         self._silence += seconds
+
+    def bytes_came(self, seconds: float) -> None:
+        """Bytes came after so many seconds; in a body they may be a heartbeat."""
+        if self._counts_bytes:
+            self.heard()
+        else:
+            self.add_silence(seconds)
+
+    def within(self, sock: Any, act: Callable[..., Any], *arguments: Any) -> Any:
+        """Do something with a socket in the time that is left, or raise."""
+        sock.settimeout(self.time_left())
+        try:
+            return act(*arguments)
+        except socket.timeout as error:
+            if error.errno is not None:
+                raise  # a keep-alive probe failed; the timeout of a socket has no errno
+            raise self.passed() from None
 
     def elapsed(self) -> float:
         return time.monotonic() - self._started
@@ -2947,12 +2930,6 @@ class _Limits:
     @staticmethod
     def cancellation() -> _Failure:
         return _Failure(APIConnectionError, "the call was cancelled")
-
-    def explain(self, error: OSError) -> Exception:
-        """The reason of a socket.timeout: a limit, or a failed keep-alive probe."""
-        if error.errno is not None:
-            return error  # the kernel's ETIMEDOUT; that of settimeout() has no number
-        return self.passed()
 
     def passed(self) -> _Failure:
         """The failure for the limit that has passed."""
@@ -3037,13 +3014,9 @@ class _SocketReader(io.RawIOBase):
         return count if count or self.has_ended else None
 
     def _wait_and_read(self, buffer: Any) -> int:
-        self.sock.settimeout(self.limits.time_left())
         started = time.monotonic()
-        try:
-            count: int = self.sock.recv_into(buffer)
-        except socket.timeout as error:
-            raise self.limits.explain(error) from None
-        self.limits.waited(time.monotonic() - started)
+        count: int = self.limits.within(self.sock, self.sock.recv_into, buffer)
+        self.limits.bytes_came(time.monotonic() - started)
         self._count(count)
         return count
 
@@ -3062,8 +3035,8 @@ class _SocketReader(io.RawIOBase):
         self._early += data
         self._count(len(data))
 
-    def answer_has_come(self) -> bool:
-        """Whether the server answers, or has closed, before all of the request is sent.
+    def look_for_answer(self) -> bool:
+        """Take what has come; whether it is an answer, or the connection's end.
 
         Over TLS, bytes on the socket need not be an answer: only those count that are
         there when they are decrypted.  Interim answers are dropped.
@@ -3107,8 +3080,9 @@ class _Reader(io.BufferedReader):
 class _Response(http.client.HTTPResponse):
     """http.client's answer, with stricter framing.
 
-    The private names of http.client that this module uses are the methods below, and
-    _tunnel() in _Connection; they are the same from CPython 3.7 to 3.15.
+    The private names of http.client that this module uses are those of the methods
+    below, _check_close(), and _tunnel() in _Connection.  They are the same from CPython
+    3.7 to 3.15.
     """
 
     fp: Any = None  # a _Reader; None in an object that Ctrl-C left half made
@@ -3184,8 +3158,8 @@ class _Connection(http.client.HTTPConnection):
         self.route = route
         self.context = context  # for https
         self.pid = os.getpid()  # a forked child must not use what its parent has opened
-        self.sent = 0  # bytes of the present request
-        self.stage = ""  # what connect() is doing, for its errors
+        self.sent_bytes = 0  # of the present request
+        self.trouble = ""  # what it is if the present step of open() fails
         self._limits: Any = None  # those of the present call
         self._is_long = False  # the request takes time, in which an answer may come
         self._last_response: Any = None
@@ -3205,19 +3179,21 @@ class _Connection(http.client.HTTPConnection):
         route = self.route
         self._limits = limits
         target = _address(route.host, route.port)
-        self.stage = "no connection to " + target
+        self.trouble = "no connection to " + target
         if route.proxy is not None:
-            self.stage = "no connection to the proxy " + _address(self.host, self.port)
+            self.trouble = "no connection to the proxy " + _address(
+                self.host, self.port
+            )
         _log("connecting", "connecting to %s", _address(self.host, self.port))
         self._open_socket()
         if route.proxy is not None and route.scheme == "https":
-            self.stage = "the proxy %s did not connect to %s" % (
+            self.trouble = "the proxy %s did not connect to %s" % (
                 _address(self.host, self.port),
                 target,
             )
             self._open_tunnel()
         if route.scheme == "https":
-            self.stage = "no secure connection to " + target
+            self.trouble = "no secure connection to " + target
             self._start_tls()
         self._make_reader()
 
@@ -3229,14 +3205,11 @@ class _Connection(http.client.HTTPConnection):
         for family, kind, protocol, _, address in addresses:
             self._limits.begin_step()
             try:
-                self.own_socket = socket.socket(family, kind, protocol)
-                self.own_socket.settimeout(self._limits.time_left())
-                self.own_socket.connect(address)
-                _set_socket_options(self.own_socket)
+                sock = self.own_socket = socket.socket(family, kind, protocol)
+                self._limits.within(sock, sock.connect, address)
+                _set_socket_options(sock)
                 return
-            except socket.timeout as error:
-                failure = self._limits.explain(error)
-            except OSError as error:  # also of IPv6, which a system may lack
+            except (_Failure, OSError) as error:  # also of IPv6, which may be missing
                 failure = error
             self.dispose()
         raise failure
@@ -3263,11 +3236,7 @@ class _Connection(http.client.HTTPConnection):
             server_hostname=self.route.host,
             do_handshake_on_connect=False,
         )
-        self.own_socket.settimeout(self._limits.time_left())
-        try:
-            self.own_socket.do_handshake()
-        except socket.timeout as error:
-            raise self._limits.explain(error) from None
+        self._limits.within(self.own_socket, self.own_socket.do_handshake)
 
     def _make_reader(self) -> None:
         self.sock = _Reader(_SocketReader(self.own_socket), BLOCK_BYTES // 2)
@@ -3276,34 +3245,30 @@ class _Connection(http.client.HTTPConnection):
         """A request begins; *is_long*: its body takes time to send."""
         self._limits = limits
         self._is_long = is_long
-        self.sent = 0
+        self.sent_bytes = 0
         raw = self.sock.raw
         raw.limits, raw.account = limits, account
         raw.received = 0
 
     def send(self, data: Any) -> None:
-        """Send bytes, or as many as the server waits for: see `answer_has_come`."""
+        """Send bytes, or as many as the server waits for: see `look_for_answer`."""
         view = memoryview(data)
-        while view and not self.answer_has_come():
+        while view and not self.look_for_answer():
             count = self._send_some(view[:SEND_BYTES])
             if count:
                 self._limits.heard()
             view = view[count:]
-            self.sent += count
+            self.sent_bytes += count
 
-    def answer_has_come(self) -> bool:
-        """Whether a long request is answered already, and the rest need not be sent."""
-        return self._is_long and self.sock.raw.answer_has_come()
+    def look_for_answer(self) -> bool:
+        """Whether a long request is answered already: the rest need not be sent."""
+        return self._is_long and self.sock.raw.look_for_answer()
 
     def _send_some(self, data: memoryview) -> int:
         """How many bytes have left; 0: there may be something to read."""
         sock = self.own_socket
         if not self._is_long:
-            sock.settimeout(self._limits.time_left())
-            try:
-                return sock.send(data)  # type: ignore[no-any-return]
-            except socket.timeout as error:
-                raise self._limits.explain(error) from None
+            return self._limits.within(sock, sock.send, data)  # type: ignore[no-any-return]
         ready = self._wait_for(selectors.EVENT_READ | selectors.EVENT_WRITE)
         if not ready & selectors.EVENT_WRITE:
             return 0
@@ -3326,7 +3291,7 @@ class _Connection(http.client.HTTPConnection):
             ready = selector.select(self._limits.time_left())
         if not ready:
             raise self._limits.passed()
-        self._limits.waited_in_vain(time.monotonic() - started)
+        self._limits.add_silence(time.monotonic() - started)
         return ready[0][1]
 
     def receive_head(self) -> Any:
@@ -3343,14 +3308,17 @@ class _Connection(http.client.HTTPConnection):
     def set_idle(self) -> None:
         self._idle_since = (time.monotonic(), time.time())
 
-    def is_reusable(self, patience: float) -> bool:
-        """Whether another request can go out, once the rest of the answer is read.
+    def make_reusable(self, patience: float) -> bool:
+        """Read the rest of the answer; whether another request can go out then.
 
         That takes at most *patience* seconds.  Then nothing may be left, and the server
         must not have closed the connection.
         """
+        if not self._is_fresh():
+            return False
         try:
-            return self._is_fresh() and self._drain(patience) and self._is_silent()
+            self._drain(patience)
+            return self._is_silent()
         except (_Failure, *_NETWORK_ERRORS):
             return False
 
@@ -3360,15 +3328,14 @@ class _Connection(http.client.HTTPConnection):
         wall_age = time.time() - wall_time  # goes on while the machine sleeps
         return age < MAX_IDLE_SECONDS and 0 <= wall_age < MAX_IDLE_SECONDS
 
-    def _drain(self, patience: float) -> bool:
-        """Read the rest of the last answer; ``False``: it takes too long."""
+    def _drain(self, patience: float) -> None:
+        """Read the rest of the last answer; `_Failure` if it takes too long."""
         response = self._last_response
         if not response.isclosed():
             self.begin(_Limits(None, None, patience), _Account(), is_long=False)
             while response.read1(BLOCK_BYTES):
                 pass
             response.close()
-        return True
 
     def _is_silent(self) -> bool:
         """Whether the server has sent nothing more, and not closed the connection."""
@@ -3471,7 +3438,7 @@ class _Exchange:
         self.limits = limits
         self.stage = "connecting"  # then "sending", "waiting" and "answered"
         self.failure: _Failure | None = None  # why the body has ended too early
-        self.sent = 0  # bytes of the request's body
+        self.sent_body = 0  # bytes of the request's body
         self.url = ""
         self._transport = transport
         self._account = account
@@ -3514,7 +3481,7 @@ class _Exchange:
         try:
             self._ask(request)
         except _Failure:
-            if connection.sent > 0:  # then the server may have seen the request
+            if connection.sent_bytes > 0:  # then the server may have seen the request
                 raise
             connection.dispose()
             return False
@@ -3527,7 +3494,7 @@ class _Exchange:
             connection.open(self.limits)
         except (_Failure, *_NETWORK_ERRORS) as error:
             failure = _failure_of(error)
-            failure.message = "%s: %s" % (connection.stage, failure.message)
+            failure.message = "%s: %s" % (connection.trouble, failure.message)
             if failure.may_retry is None:
                 is_untrusted = isinstance(error, ssl.SSLCertVerificationError)
                 failure.may_retry = not is_untrusted
@@ -3552,7 +3519,7 @@ class _Exchange:
         blocks = None if body is None else self._blocks(body)
         try:
             connection.request(method, target, blocks, request.headers)
-            self._is_sent = not connection.answer_has_come()
+            self._is_sent = not connection.look_for_answer()
         except ConnectionError:
             # A server that refuses a request need not read all of it.  Its answer may
             # be there all the same, and http.client lets us read it.
@@ -3574,14 +3541,14 @@ class _Exchange:
         """The body's bytes, until the server answers; the log is told as they go."""
         logged = -math.inf
         for block in body.blocks():
-            if self._connection.answer_has_come():
+            if self._connection.look_for_answer():
                 return
             if time.monotonic() - logged >= LOG_SECONDS:
                 logged = time.monotonic()
-                _log_sending(self.sent, body.length)
+                _log_sending(self.sent_body, body.length)
             yield block
-            self.sent += len(block)
-        _log_sending(self.sent, body.length)
+            self.sent_body += len(block)
+        _log_sending(self.sent_body, body.length)
 
     def _no_answer(self, error: Exception) -> _Failure:
         """The failure of a request that brought no readable head of an answer."""
@@ -3597,7 +3564,7 @@ class _Exchange:
             )
         has_passed = failure.error_class is APITimeoutError
         is_unanswered = self._connection.sock.raw.received == 0
-        is_unsent = self._connection.sent == 0
+        is_unsent = self._connection.sent_bytes == 0
         failure.may_retry = is_unsent or (is_unanswered and not has_passed)
         failure.reason = "time limit" if has_passed else "no answer"
         return failure
@@ -3812,7 +3779,7 @@ class _Transport:
                 self._idle.remove(connection)
             except ValueError:  # another thread has taken it
                 continue
-            if connection.is_reusable(max(0.001, give_up - time.monotonic())):
+            if connection.make_reusable(max(0.001, give_up - time.monotonic())):
                 return connection
             connection.dispose()
         return None
@@ -4023,7 +3990,7 @@ class _Answer:
         self.chunks = collections.deque()
         self.is_complete = False
         self.said_something = False  # the last block held more than heartbeats
-        self.length = 0  # characters of the text, or bytes of a document
+        self.length = 0  # of what came: characters of the text, bytes of a document
         self.is_document: bool | None = None  # else an event stream; None: not known
         self._expected_choices = expected_choices
         self._account = account
@@ -4744,7 +4711,7 @@ class Call:
     """One call of the user: its attempts, time limits, cancellation and log lines.
 
     `BaseClient._prepare` makes it, `run` carries it out in this thread, and `cancel`
-    ends it from another one.  All errors leave the library through `leave`.
+    ends it from another one.  All that failed on the way leaves through `leave`.
     """
 
     def __init__(
@@ -4922,7 +4889,7 @@ class Call:
             outcome,
             seconds,
             _printable(request_id),
-            exchange.sent,
+            exchange.sent_body,
             seconds=seconds,
             status=exchange.status,
         )
@@ -5946,16 +5913,18 @@ AsyncOpenAI = AsyncClient
 
 def _describe_parameters() -> None:
     """Have help() say what the parameters of a call are, as `build_request` does."""
-    parameters = str(build_request.__doc__).partition("\n\n")[2]
+    parameters = str(build_request.__doc__).partition("pieces.\n\n")[2]
     parameters = parameters.replace("\n    ", "\n        ")
+    functions: list[Any] = [build_request, BaseClient.with_options]
     for client in (Client, AsyncClient):
-        methods: Any = (client.complete, client.stream)
-        for method in methods:
+        for method in (client.complete, client.stream):
             method.__doc__ = "%s\n    %s" % (method.__doc__, parameters)
-            # What it says otherwise is for type checkers alone.
-            method.__annotations__ = dict(method.__annotations__, params="Any")
-    options: Any = BaseClient.with_options
-    options.__annotations__ = dict(options.__annotations__, changes="Any")
+            functions.append(method)
+    for function in functions:  # what they say otherwise is for type checkers alone
+        function.__annotations__ = {
+            name: "Any" if annotation.startswith("Unpack[") else annotation
+            for name, annotation in function.__annotations__.items()
+        }
 
 
 _describe_parameters()
