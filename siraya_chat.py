@@ -48,6 +48,7 @@ import binascii
 import collections
 import contextlib
 import email.utils
+import errno
 import functools
 import http.client
 import io
@@ -5943,46 +5944,31 @@ _describe_parameters()
 #   _Command                     a run of the command, made of all these
 #   _turns()                     what is typed at a terminal
 
-# It is also the table of the options.
+# It is also the table of the options, and fits a terminal of 24 lines.
 _HELP = """\
-usage: siraya-chat [options] [prompt ...]
-
-Ask a model. The answer goes to standard output, everything else to standard
-error. Text that is piped in is added to the prompt; the prompt - is standard
-input. Options and words mix freely; after -- all are words.
-
+usage: siraya-chat [options] [prompt ...]    text that is piped in is added
   -m, --model MODEL      default: $SIRAYA_MODEL or %s
   -s, --system TEXT      system message; @FILE reads it from a file
-  -a, --attach FILE      image, PDF, audio, video, text, or URL; - is standard
-                         input; FILE;type=image/png sets the type; repeatable
-  -o, --option KEY=VALUE a parameter of the request or the call: temperature=0,
-                         timeout=60, deadline=300, max_retries=0, stream=false;
-                         VALUE is JSON if it parses, else a string; repeatable
-  --schema FILE_OR_JSON  ask for JSON by this JSON Schema, and print it alone
+  -a, --attach FILE      file or URL; - is standard input; FILE;type=image/png
+  -o, --option KEY=VALUE timeout=60, temperature=0, stream=false; repeatable
+  --schema FILE_OR_JSON  answer by this JSON Schema; prints the JSON alone
   -j, --json             print the response as JSON; streamed, a chunk a line
   -u, --usage            print tokens and cost on standard error
   -c, --chat             a conversation at the terminal; exit or Ctrl-D ends it
-  --history FILE         the conversation, in JSON Lines; each turn is added
+  --history FILE         go on with the conversation in FILE; keep each turn
   --models               list the models of the service
   -v, --verbose          print attempts, retries and times on standard error
   -n, --dry-run          print the request and send nothing; needs no key
   --base-url URL         default: $SIRAYA_BASE_URL or %s
   --version              print the version
   -h, --help             print this help
-
 examples:
-  siraya-chat "What is the meaning of life?"
   git diff | siraya-chat -s "You are a strict reviewer." "Review this."
   siraya-chat -a cat.png "What is in this image?"
-  siraya-chat -a bill.pdf --schema '{"type": "object"}' "Extract the total."
-  siraya-chat -c --history talk.jsonl -m openai/gpt-4o
+  siraya-chat --schema bill.json -a bill.pdf "Extract the total."
   while read -r line; do siraya-chat "$line" </dev/null; done <questions.txt
-
-environment: SIRAYA_API_KEY (not an option: every user of a machine can read
-its command lines), SIRAYA_BASE_URL, SIRAYA_MODEL, https_proxy, SSL_CERT_FILE
-
-exit status: 0 done; 1 the service or the network failed, or there is no
-answer; 2 usage error; 130 (or killed by SIGINT) Ctrl-C
+environment: SIRAYA_API_KEY (options can be seen), https_proxy, SSL_CERT_FILE
+exit status: 0 done; 1 failed, or no answer; 2 usage error; 130 Ctrl-C
 """ % (DEFAULT_MODEL, DEFAULT_BASE_URL)
 # What -o cannot set: an option or an argument does, or it is none of a request.
 _NOT_FOR_O = """
@@ -6013,6 +5999,8 @@ _MAX_INPUT_BYTES = 64 << 20
 _TERMINAL_NAMES = ("CONIN$", "CONOUT$") if os.name == "nt" else ("/dev/tty", "/dev/tty")
 # Seconds in which a pasted line follows the one before it.
 _PASTE_SECONDS = 0.05
+# Seconds to wait for a history that is locked.
+_LOCK_SECONDS = 2.0
 
 
 def _parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
@@ -6117,7 +6105,8 @@ def _read_input(errors: _Errors) -> bytes:
     raw = _bytes_of(sys.stdin)
     if raw is None:
         return sys.stdin.read().encode() if sys.stdin else b""
-    errors.show_status_line("reading …")
+    if _is_terminal(sys.stdin):
+        errors.report("reading what you type; Ctrl-D ends it")
     data = bytearray()
     while len(data) <= _MAX_INPUT_BYTES:
         try:
@@ -6232,7 +6221,9 @@ class _Errors:
         if hasattr(record, "sent"):
             percent = 100 * record.sent // record.total
             text = "sending %.1f MB: %d %%" % (record.total / 1e6, percent)
-        if not hasattr(record, "status"):  # of an attempt that is over
+        is_over = hasattr(record, "status")
+        is_quick = getattr(record, "total", 1e6) < 1e6 and record.stage == "sending"
+        if not is_over and not is_quick:
             self.show_status_line(text)
 
 
@@ -6246,6 +6237,7 @@ class _Output:
         self.is_terminal = sys.stdout.isatty()
         self._errors = errors
         self._is_needed = is_needed  # else it is no harm if nobody reads it to its end
+        self.is_read = True  # its reader has not left
         self._last = "\n"  # the last character
 
     def write(self, text: str) -> None:
@@ -6258,8 +6250,11 @@ class _Output:
         try:
             _write(sys.stdout, text)
         except BrokenPipeError:  # the reader has had enough, as in … | head
+            self.is_read = False
             if self._is_needed:
                 raise
+        except OSError as error:
+            raise OSError("standard output: %s" % error.strerror) from None
 
     def end_line(self, text: str = "") -> None:
         """Print a text, and a line end unless there is one, in one piece."""
@@ -6290,7 +6285,7 @@ class _History:
             raise ValueError("not a regular file")
         if is_new and is_dry_run:
             return
-        with self._open() as file:
+        with open(self._path, "rb") if is_dry_run else self._open() as file:
             lines = file.read().lstrip(b"\xef\xbb\xbf").splitlines()
         for number, line in enumerate(lines, 1):
             if line.strip():
@@ -6306,6 +6301,8 @@ class _History:
         except (ValueError, RecursionError):
             errors.report("--history: line %d is broken, and left out" % number)
             return
+        if not isinstance(message.get("role"), str):
+            raise ValueError("line %d is no message: it has no role" % number)
         self.model = message.pop("model", "")
         self.messages.append(message)
 
@@ -6350,17 +6347,32 @@ def _how_to_convert(path: str) -> str:
 
 
 def _lock(file: Any) -> None:
-    """Wait until no other command uses the file, if the system has locks."""
-    with contextlib.suppress(OSError):
+    """Wait until no other command uses the file, if the system has locks.
+
+    A command holds it for a moment.  A lock that lasts longer is that of flock(1), or
+    of another program that guards the file: it is ours as well.
+    """
+    give_up = time.monotonic() + _LOCK_SECONDS
+    while not _try_to_lock(file) and time.monotonic() < give_up:
+        time.sleep(0.01)
+
+
+def _try_to_lock(file: Any) -> bool:
+    try:
         if sys.platform == "win32":
             import msvcrt
 
             file.seek(1 << 30)  # where nobody reads
-            msvcrt.locking(file.fileno(), msvcrt.LK_LOCK, 1)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
 
-            fcntl.flock(file, fcntl.LOCK_EX)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:  # EACCES is Windows's word for it; others have no locks
+        return error.errno != errno.EACCES
+    return True
 
 
 class _Turn:
@@ -6419,7 +6431,7 @@ class _Turn:
     def problems(self) -> Iterator[str]:
         """What the answer lacks, if it is missing or not whole."""
         refusal, reason = self.refusal(), unfinished_reason(self.completion)
-        if refusal:
+        if refusal:  # which unfinished_reason() would cut
             yield "the model refused: " + refusal
         elif reason:
             yield reason
@@ -6456,9 +6468,7 @@ class _Command:
         self._options = options
         self._errors = errors
         self._output = _Output(errors, is_needed="--history" not in options)
-        url = options.get("--base-url")
-        self._client = Client(base_url=url, model=options.get("--model"))
-        self._client.model = self._client.model or DEFAULT_MODEL
+        self._client = _client_for(options)
         self._params = _read_params(options)
         # Of the first turn.
         self._parts = [self._attachment(value) for value in options["--attach"]]
@@ -6471,8 +6481,6 @@ class _Command:
     def run(self) -> int:
         """Do what the options ask for; returns the exit status."""
         with self._client:
-            if "--models" in self._options:
-                return self._list_models()
             prompt = self._first_prompt()
             is_dry_run = "--dry-run" in self._options
             if "--chat" in self._options and not is_dry_run and _has_terminal():
@@ -6480,15 +6488,6 @@ class _Command:
             if not prompt and not self._parts:
                 raise ValueError("no prompt: give some words, pipe a text, or use -c")
             return self._show_request(prompt) if is_dry_run else self._turn(prompt)
-
-    def _list_models(self) -> int:
-        if self._options["words"] or "--dry-run" in self._options:
-            raise ValueError("--models asks nothing: it takes no words, and no -n")
-        models = self._client.list_models(**_given_params(self._options))
-        names = [_printable(str(model.get("id"))) for model in models]
-        is_json = "--json" in self._options
-        self._output.end_line(_to_json(models) if is_json else "\n".join(names))
-        return 0
 
     def _attachment(self, value: str) -> dict[str, Any]:
         """The part for a value of -a: FILE, URL or -, each perhaps with ;type=…"""
@@ -6523,6 +6522,8 @@ class _Command:
                 self._errors.report(advice)
             else:
                 self._errors.exit_status_of(self._turn, text)
+            if not self._output.is_read:
+                break
         return 0
 
     def _turn(self, prompt: str) -> int:
@@ -6568,6 +6569,24 @@ class _Command:
             text = re.sub("([A-Za-z0-9+/]{60})[A-Za-z0-9+/]{240,}=*", r"\1…", text)
         self._output.end_line(text)
         return 0
+
+
+def _client_for(options: dict[str, Any]) -> Client:
+    url, model = options.get("--base-url"), options.get("--model")
+    client = Client(base_url=url, model=model)
+    client.model = client.model or DEFAULT_MODEL
+    return client
+
+
+def _list_models(options: dict[str, Any], errors: _Errors) -> int:
+    if options["words"] or "--dry-run" in options:
+        raise ValueError("--models asks nothing: it takes no words, and no -n")
+    with _client_for(options) as client:
+        models = client.list_models(**_given_params(options))
+    names = [_printable(str(model.get("id"))) for model in models]
+    is_json = "--json" in options
+    _Output(errors).end_line(_to_json(models) if is_json else "\n".join(names))
+    return 0
 
 
 def _read_params(options: dict[str, Any]) -> dict[str, Any]:
@@ -6712,17 +6731,33 @@ def _run_command(errors: _Errors, arguments: Sequence[str]) -> int:
         _Output(errors).write("siraya_chat %s\n" % __version__)
         return 0
     with errors.follow_library("--verbose" in options):
+        if "--models" in options:
+            return _list_models(options, errors)
         return _Command(options, errors).run()
 
 
 def run_as_command() -> None:
-    """The entry point of the process: `main`, and after Ctrl-C death by the signal."""
+    """The entry point of the process: `main`, and death by the signal that ended it.
+
+    That a terminal is closed, or that somebody asks the process to end, is like Ctrl-C:
+    the words that came are kept.
+    """
+    import signal
+
+    ended_by = [signal.SIGINT]
+
+    def end(number: Any, frame: Any) -> None:
+        ended_by[0] = number
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number: Any = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, end)
     status = main()
     if status == 130 and os.name == "posix":
-        import signal
-
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.signal(ended_by[0], signal.SIG_DFL)
+        os.kill(os.getpid(), ended_by[0])
     sys.exit(status)
 
 
