@@ -52,6 +52,7 @@ import errno
 import functools
 import http.client
 import io
+import itertools
 import json
 import math
 import operator
@@ -236,6 +237,15 @@ def _mask(value: Any, secrets: Sequence[str]) -> Any:
         masked = ((_mask(name, secrets), _mask(value[name], secrets)) for name in value)
         return type(value)(masked)
     return value
+
+
+def _mask_end(text: str, secrets: Sequence[str]) -> str:
+    """The text without the beginning of a secret at its end, where it was cut off."""
+    for secret in secrets:
+        for size in range(len(secret) - 1, 5, -1):
+            if text.endswith(secret[:size]):
+                return text[:-size] + "***"
+    return text
 
 
 # ----------------------------------------------------------------------------- errors
@@ -489,8 +499,9 @@ def _error_words(body: Any) -> str:
 
 
 def _words_in(error: Any) -> str:
+    """As much of an error's words as a message can hold."""
     if isinstance(error, str):
-        return error
+        return error[: 10 * MAX_MESSAGE_LENGTH]
     if isinstance(error, list):
         return "; ".join(filter(None, map(_words_in, error[:3])))
     if not isinstance(error, dict):
@@ -783,9 +794,11 @@ class Completion(JSONObject):
         Raises `ResponseError`, with the text as ``body``, if it is not JSON.
         """
         text = self.text
+        account = _Account()
+        account.take_content(len(text))
         try:
-            return _decode_json(without_fence(text))
-        except ValueError as error:
+            return _decode_json(without_fence(text), account)
+        except (ValueError, _Failure) as error:
             why = unfinished_reason(self)
             message = "the text is not JSON (%s)%s: %r" % (
                 error,
@@ -981,14 +994,12 @@ def _has_halves(text: str) -> bool:
     return "\\ud" in text or "\\uD" in text
 
 
-# A pair of surrogates, which is one character, or half of a pair.
-_SURROGATES = "([\ud800-\udbff][\udc00-\udfff])|[\ud800-\udfff]"
-
-
 def _mend(value: Any) -> Any:
     """The value, changed in place: halves that met are joined, U+FFFD for others."""
     if isinstance(value, str):
-        return value if value.isascii() else re.sub(_SURROGATES, _mended, value)
+        if value.isascii() or not re.search("[\ud800-\udfff]", value):
+            return value
+        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, dict):
         for name in list(value):
             item = _mend(value.pop(name))
@@ -997,14 +1008,6 @@ def _mend(value: Any) -> Any:
         for position, item in enumerate(value):
             value[position] = _mend(item)
     return value
-
-
-def _mended(surrogates: Any) -> str:
-    """The character for a match of `_SURROGATES`."""
-    pair = surrogates.group(1)
-    if pair is None:
-        return "\ufffd"
-    return pair.encode("utf-16", "surrogatepass").decode("utf-16")  # type: ignore[no-any-return]
 
 
 def _parse_completion(text: str, account: _Account) -> Completion:
@@ -1130,14 +1133,18 @@ def _content_to_send(content: Any) -> Any:
     if not isinstance(content, list):
         return None
     parts: list[Any] = []
-    for part in content:
-        if isinstance(part, str):
-            parts.append(JSONObject(type="text", text=part))
-        elif isinstance(part, dict):
-            if not isinstance(part.get("type"), str) or not part["type"]:
-                part["type"] = "text"
-            parts.append(part)
+    for part_type, group in itertools.groupby(content, type):
+        if part_type is str:  # some servers list bare strings
+            parts.append(JSONObject(type="text", text="".join(group)))
+        elif part_type is JSONObject:
+            parts += map(_part_with_type, group)
     return parts
+
+
+def _part_with_type(part: JSONObject) -> JSONObject:
+    if not isinstance(part.get("type"), str) or not part["type"]:
+        part["type"] = "text"
+    return part
 
 
 def _complete_call(call: dict[str, Any]) -> None:
@@ -1242,6 +1249,12 @@ def _boolean(name: str, value: Any) -> None:
 def _object(name: str, value: Any) -> None:
     if not isinstance(value, dict):
         raise _wrong_type(name, value, "a dict")
+
+
+def _secret_object(name: str, value: Any) -> None:
+    """A dict whose values no message shows."""
+    if not isinstance(value, dict):
+        raise TypeError("%s must be a dict, not %s" % (name, type(value).__name__))
 
 
 def _number(low: float, high: float, hint: str = "") -> Rule:
@@ -1441,10 +1454,15 @@ def _check_json(name: str, value: Any, levels: int = MAX_JSON_DEPTH) -> None:
 
 def _check_fields_of(name: str, value: dict[Any, Any], levels: int) -> None:
     for key, item in value.items():
-        if not isinstance(key, (str, int, float, type(None))):
-            raise _wrong_type("a name in " + name, key, "a string")
-        _check_json("a name in " + name, key)
+        _check_name(name, key)
         _check_json("%s.%s" % (name, key), item, levels - 1)
+
+
+def _check_name(holder: str, name: Any) -> None:
+    """Check the name of a field; json makes strings of the other types."""
+    if not isinstance(name, (str, int, float, type(None))):
+        raise _wrong_type("a name in " + holder, name, "a string")
+    _check_json("a name in " + holder, name)
 
 
 # --------------------------------------------------------------------------- messages
@@ -1970,9 +1988,10 @@ def build_request(
         if name in body:
             rule(name, body[name])
     if extra_body is not None and not isinstance(extra_body, NotGiven):
-        _object("extra_body", extra_body)
+        _secret_object("extra_body", extra_body)
         body.update(extra_body)
     for name, value in body.items():
+        _check_name("the body", name)
         _check_json(name, value)
     return body
 
@@ -1997,6 +2016,8 @@ def _as_dict(message: Any) -> Any:
     if isinstance(message, dict) or not hasattr(message, "model_dump"):
         return message
     fields = message.model_dump()
+    if not isinstance(fields, dict):
+        raise _wrong_type("a message's model_dump()", fields, "a dict")
     return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -2439,7 +2460,7 @@ class _JoinedList(_Collector):
 def _hash_of(item: Any) -> int:
     if isinstance(item, (dict, list)):
         return hash(json.dumps(item, sort_keys=True))
-    return hash((type(item), item))
+    return hash((type(item), repr(item)))  # -1 and -2 have the same hash
 
 
 class _MergedList(_Collector):
@@ -2953,7 +2974,8 @@ class _Limits:
         end = time.monotonic() + seconds
         while not self.is_cancelled and time.monotonic() < end:
             # In slices: on Windows, Ctrl-C cannot interrupt the waiting.
-            self._until_cancelled.acquire(timeout=min(1.0, end - time.monotonic()))
+            left = max(0.0, end - time.monotonic())
+            self._until_cancelled.acquire(timeout=min(1.0, left))
 
     def cancel(self) -> None:
         """From now on, whatever asks for the time left fails."""
@@ -3271,6 +3293,8 @@ class _Connection(http.client.HTTPConnection):
         if not self._is_long:
             return self._limits.within(sock, sock.send, data)  # type: ignore[no-any-return]
         ready = self._wait_for(selectors.EVENT_READ | selectors.EVENT_WRITE)
+        if ready & selectors.EVENT_READ and self.look_for_answer():
+            return 0  # before the connection is closed, which would lose the answer
         if not ready & selectors.EVENT_WRITE:
             return 0
         sock.settimeout(0)
@@ -3521,7 +3545,7 @@ class _Exchange:
         try:
             connection.request(method, target, blocks, request.headers)
             self._is_sent = not connection.look_for_answer()
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             # A server that refuses a request need not read all of it.  Its answer may
             # be there all the same, and http.client lets us read it.
             self._is_sent = False
@@ -3851,7 +3875,11 @@ def _certificate_advice(code: int) -> str:
 
 def _default_context() -> ssl.SSLContext:
     """The system's certificate authorities, SSL_CERT_FILE and SSL_CERT_DIR."""
-    context = ssl.create_default_context()
+    try:
+        context = ssl.create_default_context()
+    except OSError as error:  # such as that of a file that SSLKEYLOGFILE names
+        message = "no secure connections: %s (%s)" % (_describe(error), error.filename)
+        raise _Failure(APIConnectionError, message) from None
     for variable, kind in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
         path = os.environ.get(variable)
         if path:  # one that is missing or malformed would be ignored
@@ -3943,7 +3971,8 @@ def _parse_proxy(name: str, url: str) -> _Proxy:
         place = urllib.parse.urlsplit(url.strip())
         host = (place.hostname or "").encode("idna").decode("ascii")
         port = place.port or 80
-        if not re.match(r"[A-Za-z0-9._:%-]+\Z", host) or place.path not in ("", "/"):
+        rest = place.path.strip("/") + place.query + place.fragment
+        if rest or not re.match(r"[A-Za-z0-9._:%-]+\Z", host):
             raise ValueError
     except ValueError:
         raise ValueError(
@@ -4026,9 +4055,10 @@ class _Answer:
         """Decide by the first bytes what the body is; returns what is to be read."""
         # Blank lines before the first event say nothing.
         start = (bytes(self._start) + block).lstrip(b" \t\r\n")
+        if start.startswith(b"\xef\xbb\xbf"):
+            start = start[:3] + start[3:].lstrip(b" \t\r\n")
         self._start.clear()
-        first = start[3:] if start.startswith(b"\xef\xbb\xbf") else start
-        first = first.lstrip(b" \t\r\n")[:6]
+        first = start[3:9] if start.startswith(b"\xef\xbb\xbf") else start[:6]
         if first.startswith(_EVENT_STARTS):
             self.is_document = False
             return start
@@ -4092,6 +4122,8 @@ class _Answer:
         reported = _reported_failure(chunk)
         if reported is not None and not (_is_object(chunk) and chunk.choices):
             raise reported
+        if reported is not None:
+            chunk = _without_error(chunk)
         choices = _checked_choices(chunk, "delta")
         for choice in choices:
             if choice.get("delta") is None and _is_object(choice.get("message")):
@@ -4202,6 +4234,15 @@ def _is_json(data: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def _without_error(chunk: JSONObject) -> JSONObject:
+    """A copy of a chunk without the error that it reports, which may show a key."""
+    copy = _copied(chunk)
+    for holder in [copy, *copy.choices]:
+        if _is_object(holder):
+            holder.pop("error", None)
+    return copy  # type: ignore[no-any-return]
 
 
 def _as_delta(choice: JSONObject, position: int) -> JSONObject:
@@ -4461,8 +4502,13 @@ class _Endpoint:
         """The URL of a path below the base URL, with a query beside its own."""
         url = "%s://%s%s%s" % (self.scheme, self.netloc, self.path, path)
         queries = [self.query] if self.query else []
-        if query:
-            queries.append(urllib.parse.urlencode(query, doseq=True))
+        given = {
+            name: value
+            for name, value in (query or {}).items()
+            if not isinstance(value, NotGiven)
+        }
+        if given:
+            queries.append(urllib.parse.urlencode(given, doseq=True))
         return url + "?" + "&".join(queries) if queries else url
 
 
@@ -4516,9 +4562,17 @@ def _secrets_in(fields: Iterable[tuple[str, str]]) -> list[str]:
         name = field.lower().replace("_", "-")
         may_be_key = not re.match(_PLAIN_NAMES + r"\Z", name) and _looks_like_key(text)
         if name in _SECRET_NAMES or may_be_key:
-            secrets += [text, urllib.parse.quote(text, safe="")]
-            secrets += text.split(None, 1)[1:]  # "Bearer KEY" (RFC 9110 § 11.4)
+            secrets += _spellings(text)
+            for key in text.split(None, 1)[1:]:  # "Bearer KEY" (RFC 9110 § 11.4)
+                secrets += _spellings(key)
     return secrets
+
+
+def _spellings(secret: str) -> list[str]:
+    """A secret as it is, and as URLs and JSON may write it."""
+    quoted = urllib.parse.quote(secret, safe="")
+    in_lower_case = re.sub("%..", lambda code: code.group().lower(), quoted)
+    return [secret, quoted, in_lower_case, secret.replace("/", r"\/")]
 
 
 def _parameters(query: str) -> list[tuple[str, str]]:
@@ -4543,7 +4597,8 @@ def _secrets_of_proxy(proxy: _Proxy | None) -> list[str]:
     encoded = proxy.authorization.partition(" ")[2]
     pair = base64.b64decode(encoded).decode()
     name, _, password = pair.partition(":")
-    return [encoded, pair, password, name if _looks_like_key(name) else ""]
+    names = [name] if _looks_like_key(name) else []
+    return [encoded, pair, *_spellings(password), *names]
 
 
 def _has_key(fields: Iterable[tuple[str, str]]) -> bool:
@@ -4650,7 +4705,7 @@ _CALL_OPTION_RULES: dict[str, Rule] = {
     "deadline": _optional(_seconds),
     "max_retries": _optional(_integer(0)),
     "extra_headers": _check_headers,
-    "extra_query": _optional(_object),
+    "extra_query": _optional(_secret_object),
 }
 
 
@@ -4853,7 +4908,7 @@ class Call:
         key = self._service.key()
         if key:
             headers["Authorization"] = "Bearer " + key
-            self._secrets += [key, urllib.parse.quote(key, safe="")]
+            self._secrets += _spellings(key)
         elif not self._has_other_key and not self._service.is_loopback:
             raise SirayaError(_missing_key())
         headers.update(self._own_headers)
@@ -4864,9 +4919,12 @@ class Call:
 
         Those of five characters or fewer stay: they would be parts of ordinary words.
         """
+        return _mask(value, self._masked_secrets())
+
+    def _masked_secrets(self) -> list[str]:
         secrets = {secret for secret in self._secrets if len(secret) > 5}
         # The longest first, since one may begin another.
-        return _mask(value, sorted(secrets, key=len, reverse=True))
+        return sorted(secrets, key=len, reverse=True)
 
     def _masked_headers(self, headers: http.client.HTTPMessage) -> Any:
         """An answer's headers without the keys: users print them."""
@@ -4921,6 +4979,9 @@ class Call:
         message, said, body = self._masked(
             [failure.message, failure.said, failure.body]
         )
+        said = _mask_end(said, self._masked_secrets())
+        if isinstance(body, str):
+            body = _mask_end(body, self._masked_secrets())
         if said:
             message += ": " + _cut(said, 10 * MAX_MESSAGE_LENGTH)
         end = self._advice(failure) + self._history(attempts)
@@ -5064,7 +5125,10 @@ def _is_refusal_for_now(failure: _Failure) -> bool:
         return False
     if not isinstance(body.get("message", ""), str):  # it may be an answer's
         return False
-    return str(_error_fields(body).get("code")) in map(str, _RETRIED_STATUSES)
+    error = _error_fields(body)
+    if "choices" in error or "usage" in error:  # that stand within the error
+        return False
+    return str(error.get("code")) in map(str, _RETRIED_STATUSES)
 
 
 def _open_stream(call: Call, exchange: _Exchange, account: _Account) -> Stream:
@@ -5168,14 +5232,9 @@ class _Completions(_Door):
             )
         schema = _strict_schema(response_format.model_json_schema())
         form = json_schema(schema, response_format.__name__)
-        call = self._client._prepare(
-            messages,
-            model,
-            False,
-            functools.partial(_read_parsed, response_format),
-            response_format=form,
-            **params,
-        )
+        params["response_format"] = form
+        read_answer = functools.partial(_read_parsed, response_format)
+        call = self._client._prepare(messages, model, False, params, read_answer)
         return self._client._run(call)
 
 
@@ -5271,7 +5330,7 @@ class _Models(_Door):
         """The entry of the list with this ``id``, or `NotFoundError`."""
         _nonempty("model", model)
         read_answer = functools.partial(_read_model, model)
-        return self._client._run(self._client._prepare_list(read_answer, **options))
+        return self._client._run(self._client._prepare_list(options, read_answer))
 
 
 def _read_model(
@@ -5511,13 +5570,14 @@ class BaseClient:
         messages: Messages,
         model: str | None,
         is_stream: bool,
+        params: Mapping[str, Any],
         read_answer: Callable[[Call, _Exchange, _Account], Any] | None = None,
-        **params: Any,
     ) -> Call:
         """A call that is checked and not yet sent: see `Call`.
 
         *read_answer*: makes what the call returns; default: a `Stream` or `Completion`.
         """
+        params = dict(params)
         if params.pop("stream", is_stream) is not is_stream:  # the right one may stand
             raise TypeError(
                 "complete() returns a whole answer, and stream() returns pieces: "
@@ -5531,10 +5591,11 @@ class BaseClient:
 
     def _prepare_list(
         self,
+        params: Mapping[str, Any],
         read_answer: Callable[[Call, _Exchange, _Account], Any] = _read_list,
-        **params: Any,
     ) -> Call:
         """A call for the list of models."""
+        params = dict(params)
         options = take_options(params)
         for name in params:
             raise _no_argument("list_models", name)
@@ -5641,7 +5702,7 @@ class Client(BaseClient):
         and ``TypeError`` before anything is sent, then `APIConnectionError`,
         `APIStatusError` or `ResponseError`.
         """
-        call = self._prepare(messages, model, False, **params)
+        call = self._prepare(messages, model, False, params)
         return call.run()  # type: ignore[no-any-return]
 
     def stream(
@@ -5655,7 +5716,7 @@ class Client(BaseClient):
         Takes and raises what `complete` does.  Errors after the answer has begun are
         raised by the `Stream`.
         """
-        call = self._prepare(messages, model, True, **params)
+        call = self._prepare(messages, model, True, params)
         return call.run()  # type: ignore[no-any-return]
 
     def list_models(self, **options: Any) -> ModelList:
@@ -5664,7 +5725,7 @@ class Client(BaseClient):
         *options*: ``timeout``, ``deadline``, ``max_retries``, ``extra_headers``,
         ``extra_query``.
         """
-        return self._prepare_list(**options).run()  # type: ignore[no-any-return]
+        return self._prepare_list(options).run()  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
 
@@ -5881,7 +5942,7 @@ class AsyncClient(BaseClient):
         **params: Unpack[Params],
     ) -> Completion:
         """The whole answer: see `Client.complete`."""
-        call = self._prepare(messages, model, False, **params)
+        call = self._prepare(messages, model, False, params)
         return await self._run(call)  # type: ignore[no-any-return]
 
     async def stream(
@@ -5891,13 +5952,13 @@ class AsyncClient(BaseClient):
         **params: Unpack[Params],
     ) -> AsyncStream:
         """The answer as it is generated: see `Client.stream`."""
-        call = self._prepare(messages, model, True, **params)
+        call = self._prepare(messages, model, True, params)
         handover = _Handover(call, _chunks_of)
         return AsyncStream(handover, await handover.take())
 
     async def list_models(self, **options: Any) -> ModelList:
         """The models that the service lists: see `Client.list_models`."""
-        call = self._prepare_list(**options)
+        call = self._prepare_list(options)
         return await self._run(call)  # type: ignore[no-any-return]
 
     if TYPE_CHECKING:
@@ -6294,15 +6355,15 @@ class _History:
     def _load_line(self, number: int, line: bytes, errors: _Errors) -> None:
         if line.startswith(b"["):
             raise ValueError("a JSON list; " + _how_to_convert(self._path))
-        if not line.startswith(b"{"):
-            raise ValueError("line %d is not a message in JSON" % number)
         try:
             message = json.loads(line)
         except (ValueError, RecursionError):
+            if not self.messages and not line.startswith(b"{"):
+                raise ValueError("line %d is not a message in JSON" % number) from None
             errors.report("--history: line %d is broken, and left out" % number)
             return
-        if not isinstance(message.get("role"), str):
-            raise ValueError("line %d is no message: it has no role" % number)
+        if not isinstance(message, dict) or not isinstance(message.get("role"), str):
+            raise ValueError("line %d is not a message in JSON" % number)
         self.model = message.pop("model", "")
         self.messages.append(message)
 
@@ -6528,10 +6589,11 @@ class _Command:
 
     def _turn(self, prompt: str) -> int:
         """Ask, print the answer, keep both; returns the exit status."""
-        body = self._body(prompt)
+        self._body(prompt)  # a mistake is one before anything is sent
+        messages = self._messages(prompt)
         is_stream = self._params["stream"]
         ask = self._client.stream if is_stream else self._client.complete
-        call = functools.partial(ask, self._messages(prompt), **self._params)
+        call = functools.partial(ask, messages, **self._params)
         turn = _Turn(call, is_stream, self._options, self._output)
         try:
             turn.run()
@@ -6539,7 +6601,7 @@ class _Command:
             # Services refuse an empty message, and a tool call without its result.
             words = turn.text if turn.text.strip() else turn.refusal()
             if words:
-                self._history.add(body["messages"][-1], words, body["model"])
+                self._history.add(messages[-1], words, str(self._client.model))
                 self._parts = []
         if "--usage" in self._options:
             self._errors.report(_describe_usage(turn.completion))

@@ -12035,7 +12035,7 @@ NO_HISTORIES = (  # what the file holds, words of standard error
     (b"Buy bread.\n", "line 1 is not a message"),
     (b'{"role": "user", "content": "a"}\n1\n', "line 2 is not a message"),
     (b'\n\n"x"\n', "line 3 is not a message"),
-    (b"{}\n", "line 1 is no message"),
+    (b"{}\n", "line 1 is not a message"),
     (b'{"role": "user", "content": NaN}\n', "messages[0]"),
     (b"\xff\xfe[\x00", "line 1 is not a message"),
     (b"[]", "JSON list"),
