@@ -2113,6 +2113,14 @@ class Requests(Test):
                 self.assertIs(type(body[name]), type(value))
                 json.dumps(body, allow_nan=False)
 
+    def test_a_name_that_json_cannot_hold_is_refused(self):
+        for name, words in (("\ud800", ["surrogate"]), (math.inf, ["finite"])):
+            for given in ({"extra_body": {name: 1, "z": 2}}, {name: 1}):
+                if isinstance(next(iter(given)), str):
+                    with self.subTest(given):
+                        call = functools.partial(build_request, "Hi", "m", **given)
+                        self.refused(ValueError, [*words, "a name in"], call)
+
     def test_a_parameter_out_of_its_range_is_named_with_what_is_allowed(self):
         for name, value, error, words in REFUSED:
             with self.subTest(name, value=value):
@@ -3927,6 +3935,13 @@ class RealServers(Test):
                 said = dict(made, **dict(made.message, **made.choices[0]))
                 self.assertEqual({name: said[name] for name in fields}, fields)
 
+    def test_numbers_of_one_hash_are_not_one_item(self):
+        pieces = [with_choice(delta={"boxes": [it]}) for it in (-1, -2, -1.0, -2.0, 3)]
+        made = self.streamed(*pieces)
+        self.assertEqual(
+            list(map(repr, made.message.boxes)), "-1 -2 -1.0 -2.0 3".split()
+        )
+
     def test_a_growing_text_beside_the_choices_keeps_equal_pieces(self):
         pieces = [dict(ONCE, reasoning="ha "), dict(UPON, reasoning="ha ")]
         self.assertEqual(self.streamed(*pieces).reasoning, "ha ha ")
@@ -4302,6 +4317,8 @@ class RealServers(Test):
             {"choices": []},
             {"error": BUSY_ERROR, "usage": {"total_tokens": 5}},
             {"error": BUSY_ERROR, "text": "Once"},
+            {"error": dict(BUSY_ERROR, usage={"total_tokens": 5})},
+            {"error": dict(BUSY_ERROR, choices=[])},
             {"error": BUSY_ERROR, "message": {"content": "Once"}},
         ):
             self.check_asked_once(http_answer(200, document), document)
@@ -4449,7 +4466,7 @@ GOING_BACK = (
         {"role": "assistant", "content": "a\ufffd", "reasoning": "\ufffd"},
     ),
     (
-        {"role": "assistant", "content": ["x", {"text": "y"}]},
+        {"role": "assistant", "content": ["", "x", {"text": "y"}]},
         {
             "role": "assistant",
             "content": [
@@ -6156,6 +6173,14 @@ class Calls(Test):
         self.refused(InternalServerError, [], client.complete, "hi", max_retries=0)
         self.assertEqual(client.complete("hi").text, "Once upon")
 
+    def test_no_name_of_a_parameter_has_a_meaning_inside(self):
+        server = self.serve(ANSWER)
+        client = self.client(server)
+        for name in ("read_answer", "is_stream", "params", "call", "body"):
+            with self.subTest(name):
+                client.complete("hi", **{name: "x"})
+                self.assertEqual(server.requests[-1].json[name], "x")
+
     def test_a_timeout_of_one_call_holds_for_that_call_alone(self):
         server = self.serve([SILENCE], [0.3, ANSWER])
         client = self.client(server, max_retries=0)
@@ -6572,6 +6597,60 @@ class Secrecy(Test):
                     shown = self.shown(call)
                     self.assertIn("bad ***", shown)
                     self.assertNotIn("sk-abc", shown)
+
+    def test_the_error_beside_a_partial_answer_is_no_part_of_it(self):
+        error = {"code": 401, "message": "bad " + KEY}
+        choice = with_choice(delta={"content": "a"}, finish_reason="error")
+        choice["choices"][0]["error"] = error
+        for name, failed in (("top", dict(choice, error=error)), ("choice", choice)):
+            client = self.client(self.serve(sse(ONCE, failed)), max_retries=0)
+            for call_name, call in self.both(client):
+                with self.subTest(name, call=call_name):
+                    shown = self.shown(call)
+                    self.assertIn("bad ***", shown)
+                    self.assertNotIn(KEY, shown)
+            with self.subTest(name, call="chunks"):
+                stream, chunks = client.stream("hi"), []
+                with self.assertRaises(StreamError) as caught:
+                    for each in stream:
+                        chunks.append(each)
+                self.assertNotIn(KEY, repr(chunks))
+                self.assertEqual(caught.exception.partial.text, "Oncea")
+
+    def test_a_key_is_masked_in_the_spellings_of_others(self):
+        key = "sk-abc/def+ghi=0"
+        for said in (key, "sk-abc%2Fdef%2Bghi%3D0", "sk-abc%2fdef%2bghi%3d0"):
+            server = self.serve(http_answer(400, "<p>bad %s" % said))
+            client = self.client(server, max_retries=0)
+            client.api_key = key
+            with self.subTest(said):
+                self.assertNotIn(said, self.shown(lambda: client.complete("hi")))
+        spelt, broken = r"sk-abc\/def+ghi=0", '{"error": "bad %s'
+        client = self.client(
+            self.serve(http_answer(400, broken % spelt)), max_retries=0
+        )
+        client.api_key = key
+        self.assertNotIn(spelt, self.shown(lambda: client.complete("hi")))
+
+    def test_the_beginning_of_a_key_at_the_end_of_a_text_is_masked(self):
+        self.limit(MAX_ERROR_BODY_BYTES=100)
+        body = "x" * 80 + KEY + "x" * 80
+        for answer in (
+            http_answer(400, body),
+            [http_answer(200, "bad " + KEY[:-1], Content_Length=99), CLOSE],
+        ):
+            client = self.client(self.serve(answer), max_retries=0)
+            with self.subTest(answer):
+                self.assertNotIn(KEY[:12], self.shown(lambda: client.complete("hi")))
+
+    def test_a_query_or_a_body_that_is_no_dict_is_not_shown(self):
+        client = self.client(self.serve())
+        for name in ("extra_query", "extra_body"):
+            with self.subTest(name):
+                words, named = [name, "str"], {name: "api-key=" + OTHER_KEY}
+                call = functools.partial(client.complete, "hi", **named)
+                error = self.refused(TypeError, words, call)
+                self.assertNotIn(OTHER_KEY, str(error))
 
     def test_secrets_in_other_headers_are_masked_too(self):
         for name, value in OTHER_SECRETS:
@@ -8006,6 +8085,7 @@ ADDRESSES = (  # what follows the host in base_url, extra_query, what is asked f
     ("/v1", {"b": "\u00e9"}, "/v1/chat/completions?b=%C3%A9"),
     ("/v1", {"b": ["1", "2"]}, "/v1/chat/completions?b=1&b=2"),
     ("/v1", {}, "/v1/chat/completions"),
+    ("/v1", {"a": NOT_GIVEN}, "/v1/chat/completions"),
     ("/my%20own/v1?sig=a%2Bb%3D", None, "/my%20own/v1/chat/completions?sig=a%2Bb%3D"),
 )
 LOOKALIKES = (  # base URLs with characters that imitate others
@@ -8194,6 +8274,8 @@ OTHER_PROXIES = (  # URLs of proxies that are not spoken to
     "ftp://user:secret@proxy.example:21",
 )
 WRONG_PROXIES = (  # spellings of a proxy, each wrong and with a password in it
+    "http://user:12345#secret@h:3128",
+    "http://user:12345?secret@h:3128",
     "http://user:secret@",
     "http://user:secret@:3128",
     "http://user:secret@proxy.example:x",
@@ -8426,6 +8508,11 @@ class CertificateStores(Test):
         os.environ["SSL_CERT_FILE"] = self.folder
         call = self.client("https://127.0.0.1:1/v1").complete
         self.refused(APIConnectionError, ["SSL_CERT_FILE"], call, "hi")
+
+    def test_a_key_log_that_cannot_be_written_is_one_clear_error(self):
+        os.environ["SSLKEYLOGFILE"] = os.path.join(self.folder, "none", "keys.log")
+        call = self.client("https://127.0.0.1:1/v1").complete
+        self.refused(APIConnectionError, ["keys.log"], call, "hi")
 
     def test_plain_http_needs_no_store(self):
         os.environ["SSL_CERT_FILE"] = "/missing"
@@ -8747,6 +8834,40 @@ class Costs(Test):
 
             with self.subTest(what):
                 self.assertLess(growth(read, 100, 400), 9)  # 16 if it were the square
+
+    def test_blanks_that_come_before_an_answer_cost_what_they_weigh(self):
+        for mark in (b"", b"\xef\xbb\xbf"):
+
+            def read(size, mark=mark):
+                blanks = [SSE_HEAD, framed(mark or b" "), framed(b" ") * size]
+                with StandIn([*blanks, sse(ONCE, END)[len(SSE_HEAD) :]]) as server:
+                    self.client(server).complete("hi")
+
+            with self.subTest(mark):
+                self.assertLess(growth(read, 8000, 32000), 9)
+
+    def test_words_in_lists_within_lists_are_not_copied_by_each_of_them(self):
+        words = '"%s"' % ("A" * 12000000)
+
+        def read(levels):
+            message = '["x",' * levels + words + "]" * levels
+            answer = sse(ONCE, '{"error": {"message": %s}}' % message)
+            with StandIn(answer) as server, contextlib.suppress(StreamError):
+                self.client(server).stream("hi").get_final_completion()
+
+        self.assertLess(growth(read, 1, 90), 2)
+
+    def test_strings_in_place_of_parts_take_little_memory(self):
+        body = '{"choices": [{"message": {"content": [%s""]}}]}' % ('"",' * 600000)
+        call = self.client(self.serve(http_answer(200, body))).complete
+        peak, _ = memory(lambda: call("hi"))
+        self.assertLess(peak, 10 * len(body) + (50 << 20))
+
+    def test_a_text_is_no_more_json_than_an_answer_can_be(self):
+        lists = "[" + "[]," * 600000 + "0]"
+        made = Completion(choices=[JSONObject(message=JSONObject(content=lists))])
+        peak, _ = memory(lambda: self.refused(ResponseError, ["memory"], made.json))
+        self.assertLess(peak, 50 << 20)
 
     def test_tiny_pieces_are_counted_though_they_leave_nothing_behind(self):
         self.limit(MAX_JSON_MEMORY=1 << 19)
@@ -12169,6 +12290,27 @@ class CommandLineHistory(Test):
                 self.assert_one_line(err, "the last answer is of other, the next of m")
             else:
                 self.assertEqual(err, "")
+
+    def test_the_question_is_kept_whatever_the_body_is_made_to_be(self):
+        path = os.path.join(self.folder, "talk.jsonl")
+        for body in ("{}", '{"messages": []}', '{"messages": {}}', '{"model": null}'):
+            arguments = ("-o", "extra_body=" + body, "--history", path, "hi")
+            with self.subTest(body):
+                outcome = run_main(self.serve(STREAM), *arguments)
+                self.assertEqual((outcome.status, outcome.err), (0, ""))
+        kept = [message["content"] for message in self.messages(path)]
+        self.assertEqual(kept, ["hi", "Once upon"] * 4)
+
+    def test_a_last_line_that_is_broken_is_left_out_whatever_it_is(self):
+        for broken in (b"xyz", b"\0\0\0\0", b'{"role": "us'):
+            path = self.file("talk.jsonl", self.lines(YESTERDAY) + broken)
+            server = self.serve(STREAM)
+            with self.subTest(broken):
+                outcome = run_main(server, "-m", "m", "--history", path, "hi")
+                self.assertEqual(outcome.status, 0)
+                self.assert_one_line(outcome.err, "line 3 is broken")
+                said = server.requests[0].json["messages"]
+                self.assertEqual(len(said), len(YESTERDAY) + 1)
 
     def test_a_file_that_is_no_conversation_is_refused_and_kept(self):
         for content, words in NO_HISTORIES:
