@@ -98,7 +98,7 @@ if TYPE_CHECKING:
     Source = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
     Rule = Callable[[str, Any], object]
 
-__version__ = "2.0.0"
+__version__ = "3.0.0"
 # Other names without an underscore are for the sections of this file, not for users.
 __all__ = [
     "APIConnectionError",
@@ -193,6 +193,8 @@ BLOCK_BYTES = 64 << 10
 SEND_BYTES = 16 << 10
 # Seconds between two records of the log while a request is sent.
 LOG_SECONDS = 0.1
+# Seconds that the command waits for a history which another one has locked.
+LOCK_SECONDS = 1.0
 
 
 # ------------------------------------------------------------------------------- text
@@ -6060,8 +6062,6 @@ _MAX_INPUT_BYTES = 64 << 20
 _TERMINAL_NAMES = ("CONIN$", "CONOUT$") if os.name == "nt" else ("/dev/tty", "/dev/tty")
 # Seconds in which a pasted line follows the one before it.
 _PASTE_SECONDS = 0.05
-# Seconds to wait for a history that is locked.
-_LOCK_SECONDS = 2.0
 
 
 def _parse_arguments(arguments: Sequence[str]) -> dict[str, Any]:
@@ -6413,7 +6413,7 @@ def _lock(file: Any) -> None:
     A command holds it for a moment.  A lock that lasts longer is that of flock(1), or
     of another program that guards the file: it is ours as well.
     """
-    give_up = time.monotonic() + _LOCK_SECONDS
+    give_up = time.monotonic() + LOCK_SECONDS
     while not _try_to_lock(file) and time.monotonic() < give_up:
         time.sleep(0.01)
 
