@@ -19,7 +19,8 @@ Logging: if the program has imported `logging`, the logger "siraya_chat" gets a 
 of each step of a call (DEBUG) and of each retry (INFO).  Its attribute `stage` says
 which: "connecting", "sending" (with `sent` and `total`, in bytes), "waiting",
 "answered" (with `status` and `seconds`), "retrying" (with `reason`, `seconds`,
-`attempt` and `total`).  No record holds a key or a message's text.
+`attempt` and `total`).  An attempt that fails is told at the stage where it does, with
+a `status` of 0.  No record holds a key or a message's text.
 
 SPDX-License-Identifier: MIT
 """
@@ -1730,7 +1731,8 @@ class _Content:
         return ValueError("%s: %s is %s" % (self.helper, what, reason))
 
     def wrong_type(self, reason: str) -> ValueError:
-        advice = "media_type='image/png', or FILE;type=image/png in the command"
+        example = _ACCEPTED_TYPES.get(self.helper, ("image/png",))[0]
+        advice = "media_type=%r, or FILE;type=%s in the command" % (example, example)
         return self.error("%s (to override that: %s)" % (reason, advice))
 
     def family(self) -> str:
@@ -4582,8 +4584,11 @@ def _parameters(query: str) -> list[tuple[str, str]]:
 
     One may stand without a name.
     """
-    written = [part.rpartition("=")[::2] for part in query.split("&")]
-    return urllib.parse.parse_qsl(query) + written
+    parameters = urllib.parse.parse_qsl(query)
+    for part in query.split("&"):
+        name, _, value = part.rpartition("=")
+        parameters.append((name, value))
+    return parameters
 
 
 def _looks_like_key(text: str) -> bool:
@@ -4731,7 +4736,11 @@ class _Service:
         )
         self.headers = _check_headers("headers", headers)
         fields = [*self.headers.items(), *_parameters(self.endpoint.query)]
+        api_key = settings["api_key"]
+        self.has_key_function = callable(api_key)
+        self._key = "" if callable(api_key) else _check_key("api_key", api_key)
         self.secrets = _secrets_in(fields) + _secrets_of_proxy(self.route.proxy)
+        self.secrets += _spellings(self._key)
         self.has_other_key = _has_key(fields)
         self.is_loopback = _is_loopback(self.endpoint.host)
         # The last host on the way that can read the key, since it goes in plain http.
@@ -4745,8 +4754,9 @@ class _Service:
 
     def key(self) -> str:
         """The key at this moment, or ""."""
-        key = self.settings["api_key"]
-        return _check_key("api_key", key() if callable(key) else key)
+        if self.has_key_function:
+            return _check_key("api_key", self.settings["api_key"]())
+        return self._key
 
     def _far_host(self) -> str:
         """The proxy's host or the server's, if it is another machine's; or ""."""
@@ -4910,7 +4920,8 @@ class Call:
         key = self._service.key()
         if key:
             headers["Authorization"] = "Bearer " + key
-            self._secrets += _spellings(key)
+            if self._service.has_key_function:
+                self._secrets += _spellings(key)
         elif not self._has_other_key and not self._service.is_loopback:
             raise SirayaError(_missing_key())
         headers.update(self._own_headers)
@@ -4931,11 +4942,11 @@ class Call:
     def _masked_headers(self, headers: http.client.HTTPMessage) -> Any:
         """An answer's headers without the keys: users print them."""
         fields = [list(field) for field in headers.items()]
-        masked = self._masked(fields)
-        if masked == fields:
+        text = "\n".join(map("\n".join, fields))
+        if self._masked(text) == text:
             return headers
         copy = http.client.HTTPMessage()
-        for name, value in masked:
+        for name, value in self._masked(fields):
             copy[name] = value  # adds one, where there is one of that name
         return copy
 
@@ -5977,12 +5988,13 @@ AsyncOpenAI = AsyncClient
 
 def _describe_parameters() -> None:
     """Have help() say what the parameters of a call are, as `build_request` does."""
-    parameters = str(build_request.__doc__).partition("pieces.\n\n")[2]
-    parameters = parameters.replace("\n    ", "\n        ")
+    parameters = str(build_request.__doc__).partition("*messages*")[2]
     functions: list[Any] = [build_request, BaseClient.with_options]
     for client in (Client, AsyncClient):
         for method in (client.complete, client.stream):
-            method.__doc__ = "%s\n    %s" % (method.__doc__, parameters)
+            text = "%s\n*messages*%s" % (method.__doc__, parameters)
+            # Some versions of Python take the indentation out of docstrings, some not.
+            method.__doc__ = re.sub("\n +", "\n", text)
             functions.append(method)
     for function in functions:  # what they say otherwise is for type checkers alone
         function.__annotations__ = {
@@ -6547,6 +6559,8 @@ class _Command:
             if "--chat" in self._options and not is_dry_run and _has_terminal():
                 return self._converse(_turns(prompt))
             if not prompt and not self._parts:
+                if "--chat" in self._options:
+                    raise ValueError("-c: no prompt, and no terminal to type one")
                 raise ValueError("no prompt: give some words, pipe a text, or use -c")
             return self._show_request(prompt) if is_dry_run else self._turn(prompt)
 
