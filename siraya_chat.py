@@ -1065,14 +1065,20 @@ def _reported_error(value: dict[str, Any]) -> Any:
         return _error_object(value)
     choices = value.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        if not isinstance(choice, dict):
-            continue
-        if choice.get("error") and isinstance(choice["error"], (str, dict)):
-            return choice["error"]
-        if choice.get("finish_reason") == "error":
-            return "no reason was given"
-    if choices:
-        return None
+        error = _error_of_choice(choice) if isinstance(choice, dict) else None
+        if error:
+            return error
+    return None if choices else _error_without_choices(value)
+
+
+def _error_of_choice(choice: dict[str, Any]) -> Any:
+    error = choice.get("error")
+    if error and isinstance(error, (str, dict)):
+        return error
+    return "no reason was given" if choice.get("finish_reason") == "error" else None
+
+
+def _error_without_choices(value: dict[str, Any]) -> Any:
     error = _error_object(value)
     if error is not value and not _says_success(error):
         return error
@@ -5290,34 +5296,35 @@ def _strict_schema(schema: Any, root: Any = None, within: tuple[str, ...] = ()) 
     if not isinstance(schema, dict):
         return schema
     root = schema if root is None else root
-    strict = dict(schema)
-    reference = strict.get("$ref")
-    if isinstance(reference, str) and len(strict) > 1:  # nothing may stand beside it
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and len(schema) > 1:  # nothing may stand beside it
         if reference in within:
             return {"$ref": reference}
-        del strict["$ref"]
-        strict = {**_referred(root, reference), **strict}
+        beside = {name: part for name, part in schema.items() if name != "$ref"}
+        schema = {**_referred(root, reference), **beside}
         within = (*within, reference)
+    make_strict = functools.partial(_strict_schema, root=root, within=within)
+    strict = {
+        name: _strict_part(name, part, make_strict) for name, part in schema.items()
+    }
     if strict.get("type") == "object":
         strict.setdefault("additionalProperties", False)
-    for name in ("$defs", "definitions", "properties"):
-        if isinstance(strict.get(name), dict):
-            inner = strict[name].items()
-            strict[name] = {
-                field: _strict_schema(part, root, within) for field, part in inner
-            }
     if isinstance(strict.get("properties"), dict):
         strict["required"] = list(strict["properties"])
-    for name in ("anyOf", "allOf"):
-        if isinstance(strict.get(name), list):
-            strict[name] = [_strict_schema(part, root, within) for part in strict[name]]
     if len(strict.get("allOf", ())) == 1:
         strict.update(strict.pop("allOf")[0])
-    if "items" in strict:
-        strict["items"] = _strict_schema(strict["items"], root, within)
     if strict.get("default", NOT_GIVEN) is None:  # "null" in the type says as much
         del strict["default"]
     return strict
+
+
+def _strict_part(name: str, part: Any, make_strict: Callable[[Any], Any]) -> Any:
+    """A field of a schema, in which the schemas are made strict."""
+    if name in ("$defs", "definitions", "properties") and isinstance(part, dict):
+        return {field: make_strict(inner) for field, inner in part.items()}
+    if name in ("anyOf", "allOf") and isinstance(part, list):
+        return [make_strict(inner) for inner in part]
+    return make_strict(part) if name == "items" else part
 
 
 def _referred(root: Any, reference: str) -> Any:
