@@ -5301,8 +5301,8 @@ def _strict_schema(schema: Any, root: Any = None, within: tuple[str, ...] = ()) 
         if reference in within:
             return {"$ref": reference}
         beside = {name: part for name, part in schema.items() if name != "$ref"}
-        schema = {**_referred(root, reference), **beside}
-        within = (*within, reference)
+        merged = {**_referred(root, reference), **beside}
+        return _strict_schema(merged, root, (*within, reference))
     make_strict = functools.partial(_strict_schema, root=root, within=within)
     strict = {
         name: _strict_part(name, part, make_strict) for name, part in schema.items()

@@ -10479,6 +10479,22 @@ class ComingFromTheSDK(AsyncTest):
         form = server.requests[0].json["response_format"]["json_schema"]["schema"]
         self.assertFalse(form["$defs"]["Node"]["additionalProperties"])
 
+    def test_a_reference_to_a_reference_leaves_nothing_beside_it(self):
+        class Named(Event):
+            @classmethod
+            def model_json_schema(cls):
+                name = {"$ref": "#/$defs/Name", "description": "whose"}
+                definitions = {"Name": {"$ref": "#/$defs/Text"}}
+                definitions["Text"] = {"type": "string"}
+                return {"$defs": definitions, "properties": {"name": name}}
+
+        server = self.serve(http_answer(200, completion('{"day": "x"}')))
+        parse = self.client(server).chat.completions.parse
+        parse(messages="hi", response_format=Named)
+        form = server.requests[0].json["response_format"]["json_schema"]["schema"]
+        expected = {"type": "string", "description": "whose"}
+        self.assertEqual(form["properties"]["name"], expected)
+
     def test_a_class_whose_schema_is_broken_is_told_so(self):
         class Broken(Event):
             @classmethod
