@@ -33,8 +33,11 @@ reads stands just before its class.
                   threads, forks; TLS; PlainProxies; FaultMatrix: every fault at every
                   point; HostileAnswers: what is no answer at all
     client        Calls: settings and arguments; Retries; Secrecy: the key
-    streams       EndsOfStreams: whole or cut off; Cancelling: close, drop, leave
-    bounded calls TimeLimits; SendingAgain; Watching: the log, request ids;
+    streams       EndsOfStreams: whole or cut off; SameHoweverAsked: a body means the
+                  same, whole and streamed; Cancelling: close, drop, leave
+    bounded calls TimeLimits; SendingAgain, PayingOnce: which requests are sent again;
+                  EarlyAnswers: those that come before all is sent; OtherPeoplesLayers:
+                  patched ssl, traced urllib; Watching: the log, request ids;
                   KeepingConnections; Addresses; ChoiceOfProxy; CertificateStores;
                   ChangesOfSettings; Costs: memory and time of hostile answers;
                   SharedWays: clients and proxies together
