@@ -12506,8 +12506,11 @@ class CommandLineHistory(Test):
         def check(number):
             path = os.path.join(self.folder, "%d.jsonl" % number)
             server, arguments = self.serve(HELD), ("--history", path, "hi")
+            # Under nohup, a process would ignore SIGHUP, and so would its children.
+            handle = signal.default_int_handler if number == signal.SIGINT else 0
+            begin = functools.partial(signal.signal, number, handle)
             with start_process(
-                server, *COMMAND, *arguments, preexec_fn=default_interrupt
+                server, *COMMAND, *arguments, preexec_fn=begin
             ) as process:
                 self.assertEqual(process.stdout.read(4), b"Once")
                 wait_until_it_waits(process)
