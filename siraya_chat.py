@@ -19,8 +19,8 @@ Logging: if the program has imported `logging`, the logger "siraya_chat" gets a 
 of each step of a call (DEBUG) and of each retry (INFO).  Its attribute `stage` says
 which: "connecting", "sending" (with `sent` and `total`, in bytes), "waiting",
 "answered" (with `status` and `seconds`), "retrying" (with `reason`, `seconds`,
-`attempt` and `total`).  An attempt that fails is told at the stage where it does, with
-a `status` of 0.  No record holds a key or a message's text.
+`attempt` and `total`).  An attempt that brought no answer is told at the stage where it
+failed, with a `status` of 0.  No record holds a key or a message's text.
 
 SPDX-License-Identifier: MIT
 """
@@ -153,7 +153,7 @@ DEFAULT_MODEL = "anthropic/claude-sonnet-4.5"
 
 # Of an answer, unpacked: ten minutes of speech in base64 take 40 MB.
 MAX_ANSWER_BYTES = 64 << 20
-# Of an answer with HTTP's own framing, which takes six bytes for a chunk of one byte.
+# Of an answer with HTTP's own framing: chunks of two bytes and more fit.
 MAX_WIRE_BYTES = 4 * MAX_ANSWER_BYTES
 # Of an error's body: nobody reads more.
 MAX_ERROR_BODY_BYTES = 1 << 20
@@ -243,9 +243,9 @@ def _mask(value: Any, secrets: Sequence[str]) -> Any:
 
 
 def _mask_end(text: str, secrets: Sequence[str]) -> str:
-    """The text without the beginning of a secret at its end, where it was cut off."""
+    """The text without half a secret, or more of it, at its end: it may be cut off."""
     for secret in secrets:
-        for size in range(len(secret) - 1, 5, -1):
+        for size in range(len(secret) - 1, len(secret) // 2, -1):
             if text.endswith(secret[:size]):
                 return text[:-size] + "***"
     return text
@@ -351,7 +351,7 @@ class PermissionDeniedError(APIStatusError):
 
 
 class NotFoundError(APIStatusError):
-    """404: no such model or path."""
+    """404: no such model or path, or `models.retrieve` of one that is not listed."""
 
 
 class ConflictError(APIStatusError):
@@ -388,7 +388,8 @@ class ResponseError(SirayaError):
 class StreamError(ResponseError):
     """The stream ended before the answer did.
 
-    An error event, truncation, a malformed chunk, a lost connection, a time limit.
+    An error event, truncation, a malformed chunk, a lost connection, a time limit.  It
+    is raised by `complete` too, for an answer that came as an event stream.
     ``partial``: the `Completion` so far; no complete event is lost.
     """
 
@@ -419,10 +420,10 @@ class _Failure(Exception):
     It holds what was said as it was said.  `Call.leave` makes the error of it that the
     user sees: there the keys are masked, and long texts cut.
 
-    *error_class*: that of this error.  *message*: what happened.  *said*: the server's
-    words for it.  *body*: see `SirayaError`.  *may_retry*: whether to send the request
-    again is allowed and may help; ``None``: who catches it decides.  *reason*: why, in
-    a word or two for the log.
+    *error_class*: that of the user's error.  *message*: what happened.  *said*: the
+    server's words for it.  *body*: see `SirayaError`.  *may_retry*: whether to send the
+    request again is allowed and may help; ``None``: who catches it decides.  *reason*:
+    why, in a word or two for the log.
     """
 
     def __init__(
@@ -442,6 +443,7 @@ class _Failure(Exception):
         self.may_retry = may_retry
         self.reason = reason
         self.partial: Completion | None = None  # what an event stream has brought
+        self.status = 0  # if it is another one than the answer's
 
 
 def _page_title(text: str) -> str:
@@ -834,9 +836,9 @@ def _says_finished(reason: Any) -> bool:
 
 
 # The words in which servers say that an answer reached the limit of tokens.
-_ENDS_AT_LIMIT = ("length", "max_tokens")
+_LIMIT_REASONS = ("length", "max_tokens")
 # Those in which they say that it is whole.
-_GOOD_ENDS = (
+_WHOLE_REASONS = (
     "stop",
     "tool_calls",
     "function_call",
@@ -856,7 +858,7 @@ def unfinished_reason(completion: Completion) -> str:
     if refusal:
         return "the model refused: " + _cut(str(refusal), MAX_QUOTED_LENGTH)
     reason = completion.finish_reason or ""
-    if not reason or reason.lower() in _GOOD_ENDS:
+    if not reason or reason.lower() in _WHOLE_REASONS:
         return ""
     end = _cut(reason, MAX_QUOTED_LENGTH)
     return _cut_off_reason(reason) or "the answer ended early: " + end
@@ -865,7 +867,7 @@ def unfinished_reason(completion: Completion) -> str:
 def _cut_off_reason(finish_reason: Any) -> str:
     """What cut off the answer, or "" if the finish_reason does not say so."""
     reason = str(finish_reason).lower()
-    if reason in _ENDS_AT_LIMIT:
+    if reason in _LIMIT_REASONS:
         return "the answer was cut off at the limit of tokens"
     if reason == "content_filter":
         return "the answer was cut off by a content filter"
@@ -1214,6 +1216,15 @@ NOT_GIVEN: Any = NotGiven()
 omit: Any = Omit()
 
 
+def _is_given(value: Any) -> bool:
+    return value is not None and not isinstance(value, NotGiven)
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values without those that mean "not sent"."""
+    return {name: value for name, value in values.items() if _is_given(value)}
+
+
 def _quote(value: Any) -> str:
     """The value as it would be written in Python, cut to a bound."""
     if isinstance(value, (str, bytes)):
@@ -1232,38 +1243,33 @@ def _wrong_value(name: str, value: Any, allowed: str, hint: str = "") -> ValueEr
     return ValueError("%s must be %s, not %s%s" % (name, allowed, _quote(value), hint))
 
 
-def _string(name: str, value: Any) -> None:
-    if not isinstance(value, str):
-        raise _wrong_type(name, value, "a string")
+def _type_name(value: Any) -> str:
+    return type(value).__name__
 
 
-def _secret_string(name: str, value: Any) -> None:
-    """A string whose value no message shows."""
-    if not isinstance(value, str):
-        kind = type(value).__name__
-        raise TypeError("%s must be a string, not %s" % (name, kind))
+def _instance_of(
+    expected: type, allowed: str, shown: Callable[[Any], str] = _quote
+) -> Rule:
+    """A rule for values of a type; *shown*: what a message shows of another value."""
+
+    def check(name: str, value: Any) -> None:
+        if not isinstance(value, expected):
+            raise TypeError("%s must be %s, not %s" % (name, allowed, shown(value)))
+
+    return check
+
+
+_string = _instance_of(str, "a string")
+_secret_string = _instance_of(str, "a string", _type_name)
+_boolean = _instance_of(bool, "True or False")
+_object = _instance_of(dict, "a dict")
+_secret_object = _instance_of(dict, "a dict", _type_name)
 
 
 def _nonempty(name: str, value: Any) -> None:
     _string(name, value)
     if not value:
         raise ValueError("%s must not be empty" % name)
-
-
-def _boolean(name: str, value: Any) -> None:
-    if not isinstance(value, bool):
-        raise _wrong_type(name, value, "True or False")
-
-
-def _object(name: str, value: Any) -> None:
-    if not isinstance(value, dict):
-        raise _wrong_type(name, value, "a dict")
-
-
-def _secret_object(name: str, value: Any) -> None:
-    """A dict whose values no message shows."""
-    if not isinstance(value, dict):
-        raise TypeError("%s must be a dict, not %s" % (name, type(value).__name__))
 
 
 def _number(low: float, high: float, hint: str = "") -> Rule:
@@ -1532,12 +1538,14 @@ def tool_result(tool_call_id: str, content: Any) -> dict[str, Any]:
     return {"role": "tool", "tool_call_id": tool_call_id, "content": content}
 
 
+_PART_TYPES = ("text", "image_url", "input_audio", "file", "video_url", "refusal")
+
+
 def _is_list_of_parts(value: Any) -> bool:
+    """Whether it is content in parts, and no list of a tool's own records."""
     if not isinstance(value, (list, tuple)) or not value:
         return False
-    return all(
-        isinstance(item, dict) and isinstance(item.get("type"), str) for item in value
-    )
+    return all(isinstance(it, dict) and it.get("type") in _PART_TYPES for it in value)
 
 
 def json_schema(
@@ -1867,7 +1875,7 @@ def _load(helper: str, source: Any) -> _Content:
     """Read a source.  What its type is, is not decided here."""
     content = _Content(helper)
     if isinstance(source, str) and re.match(r"https?:", source, re.I):
-        path = re.split("[?#]", source[len("http:") :].lstrip("/"))[0]
+        path = re.split("[?#]", source.partition(":")[2].lstrip("/"))[0]
         content.url = source
         content.name = urllib.parse.unquote(path.partition("/")[2].rpartition("/")[2])
     elif isinstance(source, str) and source[:5].lower() == "data:":
@@ -1988,18 +1996,13 @@ def build_request(
             "or set SIRAYA_MODEL" % (model,)
         )
     listed = _list_of_messages(messages)
-    given = {"model": model, "messages": listed, "stream": stream, **params}
-    body = {
-        name: value
-        for name, value in given.items()
-        if value is not None and not isinstance(value, NotGiven)
-    }
+    body = _given({"model": model, "messages": listed, "stream": stream, **params})
     for name, rule in _REQUEST_RULES.items():
         if name in body:
             rule(name, body[name])
-    if extra_body is not None and not isinstance(extra_body, NotGiven):
+    if _is_given(extra_body):
         _secret_object("extra_body", extra_body)
-        body.update(extra_body)
+        body.update(extra_body or {})
     for name, value in body.items():
         _check_name("the body", name)
         _check_json(name, value)
@@ -2394,8 +2397,10 @@ class _Fields(_Collector):
         """What is kept of a field that has not begun to grow."""
         if name not in self.fields or isinstance(value, list):
             self._fold.grow()
-        collector = self._collector_for(name, value) if value else None
-        if collector is None:  # what follows an empty value says what it is
+        # What follows an empty object or list says what it is.
+        is_known = bool(value) or value == ""
+        collector = self._collector_for(name, value) if is_known else None
+        if collector is None:
             return value
         self._fold.keep(_COLLECTOR_MEMORY)
         collector.add(value)
@@ -2403,6 +2408,8 @@ class _Fields(_Collector):
 
     def _collector_for(self, name: str, value: Any) -> _Collector | None:
         """The collector of a field's kind; ``None``: it is kept as it is said last."""
+        if self._name == "logprobs" and isinstance(value, list):
+            return _Tokens(self._fold)
         kind = _KINDS.get("%s.%s" % (self._name, name)) or _KINDS.get(name)
         if kind is None or not isinstance(value, kind.types):
             kind = _JoinedList
@@ -2657,14 +2664,8 @@ _KINDS: dict[str, type[_Collector]] = {
     "audio.data": _Base64,
     "reasoning_details": _MergedList,
     "tool_calls": _ToolCalls,
-    # Each chunk has those of its own tokens.
+    # Each chunk has those of its own tokens; so have all lists in logprobs.
     "token_ids": _Tokens,
-    "logprobs.content": _Tokens,
-    "logprobs.refusal": _Tokens,
-    "logprobs.tokens": _Tokens,
-    "logprobs.token_logprobs": _Tokens,
-    "logprobs.top_logprobs": _Tokens,
-    "logprobs.text_offset": _Tokens,
 }
 
 
@@ -2812,7 +2813,7 @@ class _OrdinaryChunk:
         return text
 
     def forget(self) -> None:
-        """Another chunk has come, after which the same one may add more."""
+        """A chunk of another form has come, after which the same may add something."""
         self._fields = None
 
     def learn(self, chunk: JSONObject, fold: _Fold, shown_index: int | None) -> None:
@@ -3235,10 +3236,10 @@ class _Connection(http.client.HTTPConnection):
         failure: Exception = OSError("the name has no address")
         host = self.host.encode("ascii")  # a str would import encodings.idna: 2 ms
         addresses = socket.getaddrinfo(host, self.port, 0, socket.SOCK_STREAM)
-        for family, kind, protocol, _, address in addresses:
+        for family, socket_type, protocol, _, address in addresses:
             self._limits.begin_step()
             try:
-                sock = self.own_socket = socket.socket(family, kind, protocol)
+                sock = self.own_socket = socket.socket(family, socket_type, protocol)
                 self._limits.within(sock, sock.connect, address)
                 _set_socket_options(sock)
                 return
@@ -3464,7 +3465,7 @@ class _Exchange:
     status = 0
     reason = ""
     version = 0
-    headers: Any = None
+    headers: Any = http.client.HTTPMessage()  # none, until the head has come
 
     def __init__(
         self, transport: _Transport, route: _Route, limits: _Limits, account: _Account
@@ -3890,11 +3891,11 @@ def _default_context() -> ssl.SSLContext:
     except OSError as error:  # such as that of a file that SSLKEYLOGFILE names
         message = "no secure connections: %s (%s)" % (_describe(error), error.filename)
         raise _Failure(APIConnectionError, message) from None
-    for variable, kind in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
+    for variable, argument in (("SSL_CERT_FILE", "cafile"), ("SSL_CERT_DIR", "capath")):
         path = os.environ.get(variable)
         if path:  # one that is missing or malformed would be ignored
             try:
-                context.load_verify_locations(**{kind: path})
+                context.load_verify_locations(**{argument: path})
             except OSError as error:
                 message = "%s names %s, which cannot be used: %s" % (
                     variable,
@@ -4006,7 +4007,7 @@ def _basic_authorization(place: Any) -> str:
 
 
 # What ended a body too early, by the error that it is.
-_ENDS = {
+_BREAK_OFFS = {
     APIConnectionError: "the connection was lost",
     APITimeoutError: "a time limit passed",
     ResponseError: "the answer broke off",
@@ -4130,9 +4131,9 @@ class _Answer:
     def _take_unusual_chunk(self, chunk: Any, data: str) -> None:
         """Take a chunk that may be an error; the text beside an error is not lost."""
         reported = _reported_failure(chunk)
-        if reported is not None and not (_is_object(chunk) and chunk.choices):
-            raise reported
         if reported is not None:
+            if not _has_choices(chunk):
+                raise reported
             chunk = _without_error(chunk)
         choices = _checked_choices(chunk, "delta")
         for choice in choices:
@@ -4246,12 +4247,19 @@ def _is_json(data: str) -> bool:
     return True
 
 
+def _has_choices(chunk: Any) -> bool:
+    """Whether there are choices beside the error that a chunk reports."""
+    choices = chunk.choices if _is_object(chunk) else None
+    if not isinstance(choices, list) or not choices:
+        return False
+    return all(_is_choice(choice, "delta") for choice in choices)
+
+
 def _without_error(chunk: JSONObject) -> JSONObject:
     """A copy of a chunk without the error that it reports, which may show a key."""
     copy = _copied(chunk)
     for holder in [copy, *copy.choices]:
-        if _is_object(holder):
-            holder.pop("error", None)
+        holder.pop("error", None)
     return copy  # type: ignore[no-any-return]
 
 
@@ -4294,7 +4302,8 @@ class _TextOfChoice:
 
     def rest(self) -> str:
         """The half that waits in vain."""
-        return _mend(self._half)  # type: ignore[no-any-return]
+        half, self._half = self._half, ""
+        return _mend(half)  # type: ignore[no-any-return]
 
 
 class _Reading:
@@ -4347,12 +4356,10 @@ class _Reading:
             lost = _Failure(ResponseError, "the answer is not complete")
             what = "the stream ended"
         else:
-            what = _ENDS[lost.error_class]
-        message = "%s after %d characters: %s" % (
-            what,
-            self.answer.length,
-            lost.message,
-        )
+            what = _BREAK_OFFS[lost.error_class]
+        unit = "bytes" if self.answer.is_document else "characters"
+        length = "%d %s" % (self.answer.length, unit)
+        message = "%s after %s: %s" % (what, length, lost.message)
         raise _Failure(lost.error_class, message, body=rest or None)
 
     def _fail(self, failure: _Failure) -> None:
@@ -4512,11 +4519,7 @@ class _Endpoint:
         """The URL of a path below the base URL, with a query beside its own."""
         url = "%s://%s%s%s" % (self.scheme, self.netloc, self.path, path)
         queries = [self.query] if self.query else []
-        given = {
-            name: value
-            for name, value in (query or {}).items()
-            if not isinstance(value, NotGiven)
-        }
+        given = _given(query or {})
         if given:
             queries.append(urllib.parse.urlencode(given, doseq=True))
         return url + "?" + "&".join(queries) if queries else url
@@ -4592,8 +4595,8 @@ def _parameters(query: str) -> list[tuple[str, str]]:
     """
     parameters = urllib.parse.parse_qsl(query)
     for part in query.split("&"):
-        name, _, value = part.rpartition("=")
-        parameters.append((name, value))
+        name, equals, value = part.partition("=")
+        parameters.append((name, value) if equals else ("", part))
     return parameters
 
 
@@ -4619,13 +4622,13 @@ def _has_key(fields: Iterable[tuple[str, str]]) -> bool:
     return any(name.lower().replace("_", "-") in _KEY_NAMES for name, _ in fields)
 
 
-def _check_headers(name: str, headers: Any) -> dict[str, str]:
+def _check_headers(name: str, headers: Any) -> dict[str, Any]:
     """Headers as RFC 9110 § 5 allows them.  No value is shown: it may be a secret."""
     if headers is None:
         return {}
     if not hasattr(headers, "items"):
         raise TypeError("%s must be a dict, not %s" % (name, type(headers).__name__))
-    checked = {}
+    checked: dict[str, Any] = {}
     for field, value in headers.items():
         if not isinstance(field, str) or not re.match(
             r"[A-Za-z0-9!#$%&'*+.^`|~_-]+\Z", field
@@ -4635,7 +4638,8 @@ def _check_headers(name: str, headers: Any) -> dict[str, str]:
             )
         if field.lower() in _FRAMING_HEADERS:
             raise ValueError("%s: %s cannot be set" % (name, field))
-        if isinstance(value, NotGiven):
+        if isinstance(value, NotGiven):  # takes the client's away
+            checked[field.title()] = value
             continue
         if not isinstance(value, str) or not re.match(r"[\t -~\xa0-\xff]*\Z", value):
             raise ValueError(
@@ -4683,9 +4687,7 @@ def _model(name: str, value: Any) -> None:
         raise ValueError(message % (name, _quote(value)))
 
 
-def _ssl_context(name: str, value: Any) -> None:
-    if not isinstance(value, ssl.SSLContext):
-        raise _wrong_type(name, value, "an ssl.SSLContext")
+_ssl_context = _instance_of(ssl.SSLContext, "an ssl.SSLContext")
 
 
 def _seconds(name: str, value: Any) -> None:
@@ -4741,7 +4743,7 @@ class _Service:
             self.endpoint.scheme, self.endpoint.host, self.endpoint.port
         )
         self.headers = _check_headers("headers", headers)
-        fields = [*self.headers.items(), *_parameters(self.endpoint.query)]
+        fields = [*_given(self.headers).items(), *_parameters(self.endpoint.query)]
         api_key = settings["api_key"]
         self.has_key_function = callable(api_key)
         self._key = "" if callable(api_key) else _check_key("api_key", api_key)
@@ -4823,7 +4825,7 @@ class Call:
         if headers or options.get("extra_query"):
             self._own_headers = {**self._own_headers, **headers}
             query = self._url.partition("?")[2]
-            fields = [*headers.items(), *_parameters(query)]
+            fields = [*_given(headers).items(), *_parameters(query)]
             self._secrets += _secrets_in(fields)
             self._has_other_key = self._has_other_key or _has_key(fields)
 
@@ -4878,7 +4880,7 @@ class Call:
             return None
         if self._limits.is_cancelled:
             return None
-        wait = _retry_after(self._exchange.headers or {})
+        wait = _retry_after(self._exchange.headers)
         if wait is None:
             doublings = min(attempt + 1, 10)  # far beyond it, there is no such float
             span = min(MAX_BACKOFF, MIN_BACKOFF * 2.0**doublings)
@@ -4931,7 +4933,7 @@ class Call:
         elif not self._has_other_key and not self._service.is_loopback:
             raise SirayaError(_missing_key())
         headers.update(self._own_headers)
-        return headers
+        return _given(headers)
 
     def _masked(self, value: Any) -> Any:
         """A text or a JSON value without the keys that the call has used.
@@ -4958,7 +4960,7 @@ class Call:
 
     def _log_attempt(self, exchange: _Exchange, outcome: str, started: float) -> None:
         seconds = time.monotonic() - started
-        request_id = (exchange.headers or {}).get("x-request-id", "-")
+        request_id = exchange.headers.get("x-request-id", "-")
         _log(
             exchange.stage,
             "%s %s: %s in %.3f s, request id %s, %d bytes sent",
@@ -5005,11 +5007,12 @@ class Call:
             message += ": " + _cut(said, 10 * MAX_MESSAGE_LENGTH)
         end = self._advice(failure) + self._history(attempts)
         message = _one_line(message, MAX_MESSAGE_LENGTH - len(end)) + end
-        headers = self._exchange.headers or {}
+        headers = self._exchange.headers
         if failure.partial is not None:
             error: Any = StreamError(message, body, failure.partial)
         elif issubclass(failure.error_class, APIStatusError):
-            return failure.error_class(message, body, self._exchange.status, headers)
+            status = failure.status or self._exchange.status
+            return failure.error_class(message, body, status, headers)
         else:
             error = failure.error_class(message, body)
         if isinstance(error, ResponseError):
@@ -5045,7 +5048,7 @@ class Call:
         if attempts == 1:
             return ""
         words = "tried %d times in %.1f s" % (attempts, self._limits.elapsed())
-        request_id = (self._exchange.headers or {}).get("x-request-id")
+        request_id = self._exchange.headers.get("x-request-id")
         if request_id:
             words += ", request id " + _one_line(request_id, 100)
         return " (%s)" % words
@@ -5222,7 +5225,7 @@ class _Completions(_Door):
         **params: Any,
     ) -> Any:
         """`Client.stream` if *stream* is true, else `Client.complete`."""
-        if stream is not None and not isinstance(stream, NotGiven):
+        if _is_given(stream):
             _boolean("stream", stream)
         if stream:
             return self._client.stream(messages, model, **params)
@@ -5359,8 +5362,9 @@ def _read_model(
     for model in _read_list(call, exchange, account):
         if model.get("id") == name:
             return model
-    message = "the service lists no model %s" % _quote(name)
-    raise _Failure(NotFoundError, message)
+    failure = _Failure(NotFoundError, "the service lists no model %s" % _quote(name))
+    failure.status = 404
+    raise failure
 
 
 # Names of the OpenAI SDK that are not here, on purpose, and what to use in their place.
@@ -5511,9 +5515,9 @@ class BaseClient:
         self.timeout = _or_default(timeout, 600.0)
         self.connect_timeout = _or_default(connect_timeout, 10.0)
         self.max_retries = _or_default(max_retries, 2)
-        self.headers = _or_default(
-            default_headers if headers is None else headers, None
-        )
+        self.headers = _or_default(headers, None)
+        if self.headers is None:
+            self.headers = _or_default(default_headers, None)
         self.ssl_context = _or_default(ssl_context, None)
         self.proxy = _or_default(proxy, None)
         self.deadline = _or_default(deadline, None)
@@ -5598,10 +5602,11 @@ class BaseClient:
         *read_answer*: makes what the call returns; default: a `Stream` or `Completion`.
         """
         params = dict(params)
-        if params.pop("stream", is_stream) is not is_stream:  # the right one may stand
+        wanted = params.pop("stream", None)
+        if _is_given(wanted) and wanted is not is_stream:
             raise TypeError(
-                "complete() returns a whole answer, and stream() returns pieces: "
-                "neither takes stream="
+                "complete() returns a whole answer, and stream() its pieces: "
+                "stream=%s does not fit" % _quote(wanted)
             )
         options = take_options(params)
         body = build_request(messages, model or self.model, stream=is_stream, **params)
@@ -5779,6 +5784,7 @@ class _Handover:
 
     def __init__(self, call: Call, work: Callable[[Call], Iterator[Any]]) -> None:
         import asyncio
+        import queue
 
         self._call = call
         self._work = work
@@ -5786,7 +5792,11 @@ class _Handover:
         # Each an item, an error, and the room that it takes.  The end stays, and is
         # given again and again.
         self._arrived: collections.deque[tuple[Any, Any, int]] = collections.deque()
-        self._room = threading.Semaphore(_READ_AHEAD)
+        # A token for each item that may be added.  No semaphore: close() may come in
+        # the middle of itself, from __del__ or a signal handler.
+        self._room: Any = queue.SimpleQueue()
+        for _ in range(_READ_AHEAD):
+            self._room.put(None)
         self._is_closed = False  # set by close()
         self._waiter: Any = None  # the future that the consumer waits for
         self._start_thread()
@@ -5816,7 +5826,7 @@ class _Handover:
         room = min(_READ_AHEAD, 1 + size // _READ_AHEAD_CHARACTERS)
         for _ in range(room):
             if not self._is_closed:  # else what is left is taken without waiting
-                self._room.acquire()
+                self._room.get()
         self._arrived.append((item, error, room))
         waiter = self._waiter
         try:
@@ -5826,7 +5836,7 @@ class _Handover:
             self.close()
 
     async def take(self) -> Any:
-        """The next item; ``None`` or an error at the end."""
+        """The next item; ``None`` at the end.  Raises the error that ended the work."""
         while not self._arrived:
             await self._wait()
         item, error, room = self._arrived[0]
@@ -5835,7 +5845,7 @@ class _Handover:
         if item is not None:
             self._arrived.popleft()
             for _ in range(room):
-                self._room.release()
+                self._room.put(None)
         return item
 
     async def _wait(self) -> None:
@@ -5856,7 +5866,7 @@ class _Handover:
         """End the request, at whatever stage it is."""
         self._is_closed = True
         self._call.cancel()
-        self._room.release()  # the thread may wait for it, and then finds this closed
+        self._room.put(None)  # the thread may wait for it, and then finds this closed
 
 
 def _wake(waiter: Any) -> None:
@@ -6019,7 +6029,7 @@ _describe_parameters()
 #
 #   _parse_arguments()           what the command line says
 #   _read_input(), _write()      standard streams, however they were left
-#   _Errors                      standard error: lines, and the status line
+#   _StandardError                      standard error: lines, and the status line
 #   _Output                      standard output: the answer
 #   _History                     the conversation, and the file where it is kept
 #   _Turn                        a request, and its answer as it is printed
@@ -6180,7 +6190,7 @@ def _write(stream: Any, text: str) -> None:
             rest = rest[count:]
 
 
-def _read_input(errors: _Errors) -> bytes:
+def _read_input(errors: _StandardError) -> bytes:
     """All of standard input.  One that cannot be read, as under nohup, is empty."""
     raw = _bytes_of(sys.stdin)
     if raw is None:
@@ -6204,7 +6214,7 @@ def _read_input(errors: _Errors) -> bytes:
     raise ValueError("standard input: more than 64 MiB")
 
 
-def _read_input_text(errors: _Errors) -> str:
+def _read_input_text(errors: _StandardError) -> str:
     """Standard input without a byte order mark and the line ends around it."""
     data, encoding = _read_input(errors), _encoding_of(sys.stdin)
     text = decode_text(data, encoding)
@@ -6217,7 +6227,7 @@ def _read_input_text(errors: _Errors) -> str:
     return text.lstrip("\ufeff").strip("\r\n")
 
 
-class _Errors:
+class _StandardError:
     """Standard error: lines, and at a terminal a line of status that comes and goes."""
 
     def __init__(self) -> None:
@@ -6310,7 +6320,7 @@ class _Errors:
 class _Output:
     """Standard output: the answer."""
 
-    def __init__(self, errors: _Errors, is_needed: bool = True) -> None:
+    def __init__(self, errors: _StandardError, is_needed: bool = True) -> None:
         if sys.stdout is None:
             raise OSError("standard output is closed")
         sys.stdout.flush()  # what a program that calls main() wrote
@@ -6345,7 +6355,7 @@ class _Output:
 class _History:
     """The conversation so far; with --history it is kept in a file of JSON Lines."""
 
-    def __init__(self, options: dict[str, Any], errors: _Errors) -> None:
+    def __init__(self, options: dict[str, Any], errors: _StandardError) -> None:
         self.messages: list[Any] = []
         self.model = ""  # of the last answer, if the file says so
         self._path = options.get("--history", "")
@@ -6359,7 +6369,7 @@ class _History:
                 del self.messages[0]
             self.messages[:0] = self._beginning
 
-    def _load(self, errors: _Errors, is_dry_run: bool) -> None:
+    def _load(self, errors: _StandardError, is_dry_run: bool) -> None:
         is_new = not os.path.exists(self._path)
         if not is_new and not os.path.isfile(self._path):
             raise ValueError("not a regular file")
@@ -6371,7 +6381,7 @@ class _History:
             if line.strip():
                 self._load_line(number, line.strip(), errors)
 
-    def _load_line(self, number: int, line: bytes, errors: _Errors) -> None:
+    def _load_line(self, number: int, line: bytes, errors: _StandardError) -> None:
         if line.startswith(b"["):
             raise ValueError("a JSON list; " + _how_to_convert(self._path))
         try:
@@ -6400,7 +6410,8 @@ class _History:
         self.messages += [question, answer]
         if self._path:
             try:
-                self._append(question, dict(answer, model=model))
+                with _signals_wait():
+                    self._append(question, dict(answer, model=model))
             except OSError as error:
                 raise OSError("--history: not saved: %s" % error.strerror) from None
 
@@ -6426,11 +6437,27 @@ def _how_to_convert(path: str) -> str:
     ) % (quote(path), quote(path + "l"))
 
 
-def _lock(file: Any) -> None:
-    """Wait until no other command uses the file, if the system has locks.
+@contextlib.contextmanager
+def _signals_wait() -> Iterator[None]:
+    """Have the signals that end the command wait, where the system can."""
+    import signal
 
-    A command holds it for a moment.  A lock that lasts longer is that of flock(1), or
-    of another program that guards the file: it is ours as well.
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    ending = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ending)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _lock(file: Any) -> None:
+    """Lock the file, if the system can.
+
+    It waits `LOCK_SECONDS` at most: a command holds the lock for a moment.  One that
+    lasts longer is that of a program around this one, such as flock(1).
     """
     give_up = time.monotonic() + LOCK_SECONDS
     while not _try_to_lock(file) and time.monotonic() < give_up:
@@ -6533,7 +6560,7 @@ def _describe_usage(completion: Completion) -> str:
     """All that the service counts, and the cost."""
     usage = completion.usage if isinstance(completion.usage, dict) else {}
     told = {"cost": completion.cost, **usage}.items()
-    numbers = ["%s: %s" % item for item in told if isinstance(item[1], (int, float))]
+    numbers = ["%s: %s" % item for item in told if type(item[1]) in (int, float)]
     return ", ".join(numbers) or "usage unknown"
 
 
@@ -6544,7 +6571,7 @@ def _to_json(value: Any) -> str:
 class _Command:
     """A run of the command."""
 
-    def __init__(self, options: dict[str, Any], errors: _Errors) -> None:
+    def __init__(self, options: dict[str, Any], errors: _StandardError) -> None:
         self._options = options
         self._errors = errors
         self._output = _Output(errors, is_needed="--history" not in options)
@@ -6661,7 +6688,7 @@ def _client_for(options: dict[str, Any]) -> Client:
     return client
 
 
-def _list_models(options: dict[str, Any], errors: _Errors) -> int:
+def _list_models(options: dict[str, Any], errors: _StandardError) -> int:
     if options["words"] or "--dry-run" in options:
         raise ValueError("--models asks nothing: it takes no words, and no -n")
     with _client_for(options) as client:
@@ -6795,7 +6822,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     done, 1 the service or the network failed or there is no answer, 2 a usage
     error, 130 interrupted.
     """
-    errors = _Errors()
+    errors = _StandardError()
     arguments = sys.argv[1:] if argv is None else argv
     try:
         return errors.exit_status_of(_run_command, errors, arguments)
@@ -6805,7 +6832,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         errors.clear_status_line()
 
 
-def _run_command(errors: _Errors, arguments: Sequence[str]) -> int:
+def _run_command(errors: _StandardError, arguments: Sequence[str]) -> int:
     options = _parse_arguments(arguments)
     if "--help" in options:
         _Output(errors).write(_HELP)
@@ -6822,8 +6849,8 @@ def _run_command(errors: _Errors, arguments: Sequence[str]) -> int:
 def run_as_command() -> None:
     """The entry point of the process: `main`, and death by the signal that ended it.
 
-    That a terminal is closed, or that somebody asks the process to end, is like Ctrl-C:
-    the words that came are kept.
+    A terminal that is closed, or a request to end the process, keeps the words that
+    came, as Ctrl-C does, and ends a conversation too.
     """
     import signal
 
@@ -6831,13 +6858,16 @@ def run_as_command() -> None:
 
     def end(number: Any, frame: Any) -> None:
         ended_by[0] = number
-        raise KeyboardInterrupt
+        raise SystemExit(130)
 
     for name in ("SIGTERM", "SIGHUP"):
         number: Any = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) == signal.SIG_DFL:
             signal.signal(number, end)
-    status = main()
+    try:
+        status = main()
+    except SystemExit:
+        status = 130
     if status == 130 and os.name == "posix":
         signal.signal(ended_by[0], signal.SIG_DFL)
         os.kill(os.getpid(), ended_by[0])

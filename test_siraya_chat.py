@@ -45,8 +45,9 @@ reads stands just before its class.
     command line  CommandLineRequests, CommandLineOutput, CommandLineMistakes,
                   CommandLineHelp, CommandLineProcesses, CommandLineChat,
                   CommandLineTerminals; CommandLineTruth: what an answer lacks;
-                  CommandLineModels, CommandLineInput, CommandLineHistory,
-                  CommandLineSafety, CommandLineDevelopmentMode,
+                  CommandLineModels, CommandLineInput, CommandLineHistory: the file,
+                  its lock, signals that end a turn; CommandLineSafety,
+                  CommandLineDevelopmentMode,
                   CommandLineInPrograms, CommandLineConversations, CommandLineStatus
     readme        Readme: its examples run, its links and names are right
     fuzzing       Fuzzing: random inputs, against oracles
@@ -1615,6 +1616,13 @@ SOURCES = (  # what, a function of a file's path and content that makes it, its 
 
 
 class Attachments(Test):
+    def test_the_host_of_a_link_is_no_name_of_a_file(self):
+        for scheme in ("http", "https"):
+            url = scheme + "://cat.mov"
+            with self.subTest(url):
+                self.assertEqual(image(url)["image_url"]["url"], url)
+                self.assertEqual(pdf(url)["file"]["filename"], UNNAMED)
+
     def test_every_kind_comes_from_every_source(self):
         for helper, (start, media_type) in OF_KIND.items():
             # More than one block, and no multiple of three.
@@ -2691,7 +2699,7 @@ class Assembling(Test):
         calls = [a_call("a", "a", "{}"), a_call("b", "b", "{}")]
         self.assertEqual(self.tool_calls([calls[0]], [calls[1]]), calls)
 
-    def test_choices_that_are_interleaved_come_apart(self):
+    def test_the_pieces_of_several_choices_are_joined_by_their_index(self):
         made = assembled(
             chunk("b1", index=1),
             chunk("a1"),
@@ -3940,6 +3948,30 @@ class RealServers(Test):
                 said = dict(made, **dict(made.message, **made.choices[0]))
                 self.assertEqual({name: said[name] for name in fields}, fields)
 
+    def test_an_error_beside_choices_that_are_none_is_in_the_servers_words(self):
+        for choices in (5, True, 1.5, "x", {}, {"a": 1}, [None], [5]):
+            client = self.answers(sse(ONCE, {"error": "boom", "choices": choices}))
+            for name, call in self.both(client):
+                with self.subTest(choices, call=name):
+                    self.refused(StreamError, ["reported: boom"], call)
+
+    def test_all_lists_of_probabilities_keep_equal_items(self):
+        names = ("content", "reasoning_content", "tokens", "token_texts")
+        piece = with_choice(delta={}, logprobs={name: ["ha "] for name in names})
+        made = self.streamed(ONCE, piece, piece, piece)
+        self.assertEqual(
+            made.choices[0].logprobs, {name: ["ha "] * 3 for name in names}
+        )
+
+    def test_a_wrong_type_takes_the_place_of_no_text(self):
+        for wrong in (0, False, [], {}, 5):
+            pieces = [
+                with_choice(delta={"content": it, "text": it}) for it in ("", wrong)
+            ]
+            with self.subTest(wrong):
+                message = self.streamed(*pieces).message
+                self.assertEqual((message.content, message["text"]), ("", ""))
+
     def test_numbers_of_one_hash_are_not_one_item(self):
         pieces = [with_choice(delta={"boxes": [it]}) for it in (-1, -2, -1.0, -2.0, 3)]
         made = self.streamed(*pieces)
@@ -4196,6 +4228,11 @@ class RealServers(Test):
             with self.subTest(what):
                 chunks = [with_choice(delta={"content": it}) for it in contents]
                 self.assertEqual(self.streamed(*chunks).text, text)
+
+    def test_the_half_that_waits_in_vain_is_given_once(self):
+        stream = self.answers(sse(chunk("a\ud83d"), END, "[DONE]")).stream("hi")
+        self.assertEqual("".join(stream.text_stream), "a\ufffd")
+        self.assertEqual(list(stream.text_stream), [])
 
     def test_no_piece_of_the_text_ends_in_half_a_character(self):
         for what, contents, _ in REAL_HALVES:
@@ -4895,6 +4932,7 @@ TOOL_RESULTS = (  # a tool's result, the content that is sent
     (42, "42"),
     (1.5, "1.5"),
     ({}, "{}"),
+    ([{"type": "bus", "line": 4}], '[{"type": "bus", "line": 4}]'),
     ({"city": "Z\u00fcrich"}, '{"city": "Z\u00fcrich"}'),
     ([], "[]"),
     ([1, 2], "[1, 2]"),
@@ -5927,6 +5965,13 @@ class HostileAnswers(Test):
             client.complete("hi")
         self.assertEqual(client.complete("hi").text, "Once upon")
 
+    def test_a_document_that_is_cut_off_is_measured_in_bytes(self):
+        body = json.dumps(completion("\u597d" * 50), ensure_ascii=False).encode()
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
+        client = self.client(self.serve([head + body, CLOSE]), max_retries=0)
+        words = ["after %d bytes" % len(body)]
+        self.refused(APIConnectionError, words, client.complete, "hi")
+
     def test_an_answer_that_is_complete_at_the_limit_is_one_however_asked(self):
         answer = sse(ONCE, END, "[DONE]", chunked=False)
         self.limit(MAX_ANSWER_BYTES=len(answer) // 2)
@@ -6177,6 +6222,26 @@ class Calls(Test):
         client = self.client(server)
         self.refused(InternalServerError, [], client.complete, "hi", max_retries=0)
         self.assertEqual(client.complete("hi").text, "Once upon")
+
+    def test_what_is_not_given_is_not_sent_wherever_it_stands(self):
+        server = self.serve(ANSWER)
+        client = self.client(server, headers={"X-A": "1", "X-B": "2"})
+        for nothing in (NOT_GIVEN, siraya_chat.omit):
+            headers = {"Authorization": nothing, "X-A": nothing}
+            query = {"a": nothing, "b": None, "c": "1"}
+            options = {"extra_headers": headers, "extra_query": query}
+            client.complete("hi", stream=nothing, **options)
+            asked = server.requests[-1]
+            self.assertNotIn("authorization", asked.headers)
+            self.assertNotIn("x-a", asked.headers)
+            self.assertEqual(asked.headers["x-b"], "2")
+            self.assertEqual(asked.target.partition("?")[2], "c=1")
+            self.assertIs(asked.json["stream"], False)
+        self.assertEqual(client.complete("hi", stream=None).text, "Once upon")
+        words = ["stream=True"]
+        self.refused(TypeError, words, client.complete, "hi", stream=True)
+        named = {"headers": NOT_GIVEN, "default_headers": {"X-A": "1"}}
+        self.assertEqual(Client(KEY, **named).headers, {"X-A": "1"})
 
     def test_no_name_of_a_parameter_has_a_meaning_inside(self):
         server = self.serve(ANSWER)
@@ -6648,6 +6713,12 @@ class Secrecy(Test):
             with self.subTest(answer):
                 self.assertNotIn(KEY[:12], self.shown(lambda: client.complete("hi")))
 
+    def test_words_that_only_begin_like_a_key_stay_readable(self):
+        for said in ("use Authorization: Bearer", "a key starts with " + KEY[:5]):
+            headers = {"Authorization": "Bearer " + OTHER_KEY}
+            with self.subTest(said):
+                self.assertIn("bad " + said, self.echo(said, extra_headers=headers))
+
     def test_a_query_or_a_body_that_is_no_dict_is_not_shown(self):
         client = self.client(self.serve())
         for name in ("extra_query", "extra_body"):
@@ -6682,6 +6753,10 @@ class Secrecy(Test):
                 for value in (OTHER_KEY, [OTHER_KEY], OTHER_KEY.encode()):
                     shown = self.echo(OTHER_KEY, extra_query={name: value})
                     self.assertNotIn(OTHER_KEY, shown)
+
+    def test_a_key_in_a_query_may_end_in_equals_signs(self):
+        written = "abc%2Fdef0123456789ghi=="
+        self.assertNotIn(written, self.echo(written, "?key=" + written))
 
     def test_a_key_in_a_query_may_stand_without_a_name(self):
         self.assertNotIn(OTHER_KEY, self.echo(OTHER_KEY, "?" + OTHER_KEY))
@@ -10261,7 +10336,8 @@ class ComingFromTheSDK(AsyncTest):
         client, other = self.clients(server)
         self.assertEqual(client.models.retrieve("a").owned_by, "x")
         self.assertIsNone(client.models.retrieve("b").owned_by)
-        self.refused(NotFoundError, ["'c'"], client.models.retrieve, "c")
+        error = self.refused(NotFoundError, ["'c'"], client.models.retrieve, "c")
+        self.assertEqual((error.status_code, error.response.status_code), (404, 404))
         self.refused(ValueError, ["model"], client.models.retrieve, "")
         work = functools.partial(other.models.retrieve, "b")
         self.assertEqual(on_a_loop(work), {"id": "b"})
@@ -10898,6 +10974,9 @@ class CommandLineOutput(Test):
         outcome = run_main(self.serve(STREAM), "--usage", "hi")
         self.assertEqual((outcome.status, outcome.out), (0, "Once upon\n"))
         self.assertNotIn("None", outcome.err)
+        flagged = dict(completion("x"), usage={"total_tokens": 3, "is_byok": False})
+        outcome = run_main(self.serve(http_answer(200, flagged)), "-u", *WHOLE, "hi")
+        self.assertEqual(outcome.err, "siraya-chat: total_tokens: 3\n")
 
     def test_a_refusal_is_told_whole_but_for_a_very_long_one(self):
         for count in (100, 1000000):
@@ -11482,6 +11561,12 @@ def has_gnu_readline():
     return False
 
 
+# Runs a command; a process that nohup began would ignore SIGHUP, and so would it.
+RESET_SIGNALS = """
+import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 NO_TURNS = ("\n", "  \n", "/help\n")
 ENDS = ("exit\n", " quit \n", "\x04")
 PASTED = "\x1b[200~one\ntwo\nthree\x1b[201~\r"
@@ -11558,6 +11643,17 @@ class CommandLineChat(Test):
         cat = self.file("cat.png", PNG)
         check(["-a", cat], attach(cat))
         check(["-a", "-"], attach(PNG), pipes=["stdin"], piped=PNG)
+
+    def test_a_conversation_is_ended_by_a_signal_but_not_by_control_c(self):
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            server = self.serve(HELD)
+            command = (sys.executable, "-c", RESET_SIGNALS, *COMMAND, "-c")
+            with Terminal(server, command=command) as terminal:
+                terminal.say("One\n")
+                terminal.expect(rb"Once")
+                os.kill(terminal.process.pid, number)
+                with self.subTest(number):
+                    self.assertEqual(terminal.end()[0], -number)
 
     @unittest.skipUnless(shutil.which("bash"), "needs bash")
     def test_a_conversation_ends_when_nobody_reads_it_any_more(self):
@@ -12382,7 +12478,7 @@ class CommandLineHistory(Test):
         turn = [user("One"), dict(assistant("A"), model=default)]
         self.assertEqual(kept, [[], turn])
 
-    def test_two_commands_at_once_lose_nothing(self):
+    def test_turns_are_appended_under_a_lock(self):
         path, size = os.path.join(self.folder, "talk.jsonl"), 200000
         barrier = threading.Barrier(4)
 
@@ -12424,6 +12520,24 @@ class CommandLineHistory(Test):
                 self.assertEqual((process.stderr.read(), process.wait(20)), (b"", 0))
         # The file is no longer empty: the system message is not for it.
         self.assertEqual(self.messages(path), [*YESTERDAY, *SAID])
+
+    @unittest.skipUnless(pty, "needs POSIX locks")
+    def test_a_signal_while_a_turn_is_saved_waits(self):
+        path = self.file("talk.jsonl", b"")
+        with open(path, "ab") as other:
+
+            def answer(received):
+                fcntl.flock(other, fcntl.LOCK_EX)
+                return STREAM
+
+            arguments = ("--history", path, "hi")
+            with start_process(self.serve(answer), *COMMAND, *arguments) as process:
+                self.assertEqual(process.stdout.read(10), b"Once upon\n")
+                wait_until_it_waits(process)
+                process.send_signal(signal.SIGTERM)
+                other.close()  # which ends the lock
+                self.assertEqual(process.wait(20), -signal.SIGTERM)
+        self.assertEqual(self.messages(path)[1]["content"], "Once upon")
 
     @unittest.skipUnless(os.name == "posix", "needs a POSIX shell")
     def test_a_reader_that_leaves_loses_no_turn(self):
