@@ -2305,13 +2305,13 @@ class _Text(_Collector):
 
     def __init__(self, fold: _Fold) -> None:
         super().__init__(fold)
-        self.pieces: list[str] = []
+        self._pieces: list[str] = []
         self._parts: _MergedList | None = None
 
     def add(self, piece: Any) -> None:
         if isinstance(piece, str):
             if self._parts is None:
-                self.pieces.append(piece)
+                self._pieces.append(piece)
             elif piece:
                 self._parts.add([{"type": "text", "text": piece}])
         elif isinstance(piece, list) and piece:
@@ -2322,7 +2322,7 @@ class _Text(_Collector):
     def _add_parts(self, parts: list[Any]) -> None:
         if self._parts is None:
             self._parts = _MergedList(self._fold)
-            text = "".join(self.pieces)
+            text = "".join(self._pieces)
             if text:
                 self._parts.add([{"type": "text", "text": text}])
         self._parts.add([part for part in parts if part != _EMPTY_PART])
@@ -2330,7 +2330,7 @@ class _Text(_Collector):
     def value(self) -> Any:
         if self._parts is not None:
             return self._parts.value()
-        return "".join(self.pieces)
+        return "".join(self._pieces)
 
 
 class _MessageText(_Text):
@@ -2412,7 +2412,7 @@ class _Fields(_Collector):
             return _Tokens(self._fold)
         kind = _KINDS.get("%s.%s" % (self._name, name)) or _KINDS.get(name)
         if kind is None or not isinstance(value, kind.types):
-            kind = _JoinedList
+            kind = _JoinedList  # if it is a list at all
         if isinstance(value, dict) and kind is not _MessageText:
             return _Fields(self._fold, name, self._is_in_choice)
         if not isinstance(value, kind.types):
