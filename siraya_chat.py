@@ -3511,7 +3511,7 @@ class _Exchange:
 
     def _ask_kept(self, request: _Request) -> bool:
         """Ask on a kept connection; ``False``: there is none that is still open."""
-        connection = self._connection = self._transport.take(self.route)
+        connection = self._connection = self._transport.take(self.route, self.limits)
         if connection is None:
             return False
         try:
@@ -3805,9 +3805,10 @@ class _Transport:
             context = self._context
         return _Connection(route, context)
 
-    def take(self, route: _Route) -> _Connection | None:
+    def take(self, route: _Route, limits: _Limits) -> _Connection | None:
         """A kept connection that can be used again, or ``None``."""
-        give_up = time.monotonic() + DRAIN_SECONDS
+        left = limits.time_left() or math.inf
+        give_up = time.monotonic() + min(DRAIN_SECONDS, left / 2)
         for connection in self._idle.copy():
             if connection.route != route or connection.pid != os.getpid():
                 continue

@@ -7551,6 +7551,13 @@ class TimeLimits(Test):
         for taken in self.all_seconds_of(cases):
             self.assertLess(taken, 3)  # else it is the silence after the heartbeats
 
+    def test_the_deadline_holds_while_an_answer_that_was_kept_is_read_to_its_end(self):
+        self.limit(DRAIN_SECONDS=20)
+        open_ended = [SSE_HEAD + framed(event(ONCE) + event("[DONE]")), SILENCE]
+        client = self.client(self.serve(open_ended, ANSWER))
+        ask(client, True)
+        self.assertEqual(client.complete("hi", deadline=1).text, "Once upon")
+
     def test_what_had_arrived_before_the_heartbeats_is_the_partial(self):
         server = self.serve(forever(BEGUN, framed(b":\n\n")))
         client = self.client(server, timeout=0.2, deadline=LATE)
