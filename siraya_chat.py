@@ -1067,20 +1067,17 @@ def _reported_error(value: dict[str, Any]) -> Any:
         return _error_object(value)
     choices = value.get("choices")
     for choice in choices if isinstance(choices, list) else ():
-        error = _error_of_choice(choice) if isinstance(choice, dict) else None
-        if error:
-            return error
-    return None if choices else _error_without_choices(value)
+        if not isinstance(choice, dict):
+            continue
+        if choice.get("error") and isinstance(choice["error"], (str, dict)):
+            return choice["error"]
+        if choice.get("finish_reason") == "error":
+            return _error_without_name(value) or "no reason was given"
+    return None if choices else _error_without_name(value)
 
 
-def _error_of_choice(choice: dict[str, Any]) -> Any:
-    error = choice.get("error")
-    if error and isinstance(error, (str, dict)):
-        return error
-    return "no reason was given" if choice.get("finish_reason") == "error" else None
-
-
-def _error_without_choices(value: dict[str, Any]) -> Any:
+def _error_without_name(value: dict[str, Any]) -> Any:
+    """The error in an answer that has none under "error"."""
     error = _error_object(value)
     if error is not value and not _says_success(error):
         return error
@@ -4259,8 +4256,10 @@ def _has_choices(chunk: Any) -> bool:
 def _without_error(chunk: JSONObject) -> JSONObject:
     """A copy of a chunk without the error that it reports, which may show a key."""
     copy = _copied(chunk)
-    for holder in [copy, *copy.choices]:
-        holder.pop("error", None)
+    for name in (*_ERROR_NAMES, *_WORD_NAMES):
+        copy.pop(name, None)
+    for choice in copy.choices:
+        choice.pop("error", None)
     return copy  # type: ignore[no-any-return]
 
 

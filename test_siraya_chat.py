@@ -3948,6 +3948,17 @@ class RealServers(Test):
                 said = dict(made, **dict(made.message, **made.choices[0]))
                 self.assertEqual({name: said[name] for name in fields}, fields)
 
+    def test_words_beside_a_choice_that_ended_in_an_error_are_not_lost(self):
+        failed = with_choice(delta={"content": "a"}, finish_reason="error")
+        for name in ("error_msg", "detail", "message"):
+            client = self.answers(sse(ONCE, dict(failed, **{name: "quota " + KEY})))
+            client.api_key = KEY
+            with self.subTest(name):
+                call = client.stream("hi").get_final_completion
+                error = self.refused(StreamError, ["reported: quota ***"], call)
+                self.assertEqual(error.partial.text, "Oncea")
+                self.assertNotIn(KEY, repr(error.partial))
+
     def test_an_error_beside_choices_that_are_none_is_in_the_servers_words(self):
         for choices in (5, True, 1.5, "x", {}, {"a": 1}, [None], [5]):
             client = self.answers(sse(ONCE, {"error": "boom", "choices": choices}))
