@@ -9016,15 +9016,15 @@ class Costs(Test):
         token = {"token": " the", "logprob": -0.5, "bytes": [32, 116, 104, 101]}
         item = dict(token, top_logprobs=[token] * 20)
         streamed = with_choice(delta={"content": "x"}, logprobs={"content": [item]})
-        whole = completion("x" * 500)
-        whole["choices"][0]["logprobs"] = {"content": [item] * 500}
-        answers = (sse(*[streamed] * 500, END, "[DONE]"), http_answer(200, whole))
+        whole = completion("x" * 2000)
+        whole["choices"][0]["logprobs"] = {"content": [item] * 2000}
+        answers = (sse(*[streamed] * 2000, END, "[DONE]"), http_answer(200, whole))
         for answer in answers:
             client = self.client(self.serve(answer))
             for name, call in self.both(client):
                 with self.subTest(answer[20:60], call=name):
                     kept = call().choices[0].logprobs
-                    self.assertEqual(kept, {"content": [item] * 500})
+                    self.assertEqual(kept, {"content": [item] * 2000})
 
     def test_pieces_of_a_call_cost_the_same_however_many_calls_there_are(self):
         servers = {}
